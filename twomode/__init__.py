@@ -1,0 +1,58 @@
+"""twomode: an exact simulator of the two-mode GAN game, to verify what its theorems predict.
+
+>>> import twomode as tm
+>>> game = tm.Game.preset(d=4096)
+>>> opt, steps = tm.recipe(game, "sgda")
+>>> result = tm.simulate(game, opt, steps, replicas=16, seed=0)
+>>> tm.judge(result).verdict
+'collapsed'
+"""
+
+from importlib.metadata import version as _version
+
+from twomode.errors import InputError
+from twomode.game import Game
+from twomode.laws import (
+    Bernoulli,
+    CorrelatedCoefficients,
+    CorrelatedModes,
+    ExplicitLatents,
+    SparsePairs,
+)
+from twomode.observables import Outputs, all_latents
+from twomode.optimizers import RULES, Optimizer, optimizer
+from twomode.recipes import Recipe, recipe
+from twomode.result import Result, load
+from twomode.simulate import ENGINES, Progress, simulate
+from twomode.starts import GaussianStart
+from twomode.state import State
+from twomode.verdicts import Judgement, first_stationary, judge
+
+__version__ = _version("twomode")
+
+__all__ = [
+    "ENGINES",
+    "RULES",
+    "Bernoulli",
+    "CorrelatedCoefficients",
+    "CorrelatedModes",
+    "ExplicitLatents",
+    "Game",
+    "GaussianStart",
+    "InputError",
+    "Judgement",
+    "Optimizer",
+    "Outputs",
+    "Progress",
+    "Recipe",
+    "Result",
+    "SparsePairs",
+    "State",
+    "all_latents",
+    "first_stationary",
+    "judge",
+    "load",
+    "optimizer",
+    "recipe",
+    "simulate",
+]

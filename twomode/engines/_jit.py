@@ -1,0 +1,74 @@
+"""How kernels are compiled, and where their machine code is cached.
+
+Numba's cache notices an edit of the file that a kernel stands in, but not of the files whose
+functions it calls, so an edited helper would silently run old code.  Here the folder is named
+after a hash of every source of this package: any edit starts a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import config as numba_config
+
+_SOURCES = Path(__file__).parent
+
+
+def _source_hash() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(_SOURCES.glob("*.py")):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _cache_folder() -> str:
+    """The folder for this version of the sources, or "" to leave the place to Numba.
+
+    Inside the package where that can be written, else wherever Numba puts it for this user.
+    NUMBA_CACHE_DIR, where set, wins.
+    """
+    name = f"kernels-{_source_hash()}"
+    if numba_config.CACHE_DIR:
+        return str(Path(numba_config.CACHE_DIR) / name)
+    parent = _SOURCES / "__pycache__"
+    folder = parent / name
+    try:
+        if not folder.is_dir():
+            for stale in parent.glob("kernels-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        return str(folder) if os.access(folder, os.W_OK) else ""
+    except OSError:
+        return ""
+
+
+CACHE_FOLDER = _cache_folder()
+
+
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as a part of other kernels, always inlined."""
+    return kernel(function, forceinline=True)
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
+    """Compile with Numba, cached on disk; used as ``@kernel`` or ``@kernel(parallel=True)``.
+
+    Division follows IEEE 754 (no ZeroDivisionError), multiply-adds may fuse, and nothing else
+    about the arithmetic is relaxed.
+    """
+    if function is None:
+        return lambda function: kernel(function, **options)
+    before = numba_config.CACHE_DIR
+    try:  # the cache's place is fixed when the dispatcher is made
+        numba_config.CACHE_DIR = CACHE_FOLDER or before
+        return numba.njit(cache=True, error_model="numpy", fastmath={"contract"}, **options)(
+            function
+        )
+    finally:
+        numba_config.CACHE_DIR = before

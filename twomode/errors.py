@@ -1,0 +1,39 @@
+"""The one exception that means "the input is wrong", and the checks that raise it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A value that twomode was given cannot be used.
+
+    The message is one line: it names the value and says what would do instead.
+    The command-line programs print it on stderr and exit with status 2.
+    """
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `InputError` with `message` unless `condition` holds."""
+    if not condition:
+        raise InputError(message)
+
+
+def require_finite(name: str, value: float, *, least: float = -math.inf) -> None:
+    """Raise `InputError` unless `value` is a finite number of at least `least`."""
+    bound = "" if least == -math.inf else f" and at least {least:g}"
+    require(
+        math.isfinite(value) and value >= least, f"{name}={value!r} must be a finite number{bound}"
+    )
+
+
+def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raise `InputError` unless `value` is among `choices`; name the nearest ones."""
+    choices = list(choices)
+    if value in choices:
+        return
+    near = difflib.get_close_matches(value, choices, n=3, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
+    raise InputError(f"unknown {name} {value!r}: {hint}")

@@ -1,0 +1,122 @@
+"""Files that are written whole or not at all, never replaced silently, and checked when read."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from twomode.errors import InputError, require
+
+__all__ = ["load_arrays", "new_file", "save_arrays", "save_text"]
+
+_METADATA, _DIGEST = "metadata", "sha256"
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
+    """Open a binary file that appears at `path` only once it is complete and on disk.
+
+    Raises
+    ------
+    InputError
+        If `path` exists and is not to be overwritten, or its folder cannot be written.
+    """
+    path = Path(path)
+    require(
+        overwrite or not path.exists(), f"{path} exists already: choose another name, or overwrite"
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_text(path: Path, text: str, *, overwrite: bool = False) -> None:
+    """Write `text` as UTF-8; see `new_file`."""
+    with new_file(path, overwrite=overwrite) as file:
+        file.write(text.encode())
+
+
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write arrays and plain-JSON metadata as one ``.npz`` with a checksum; see `new_file`."""
+    members = dict(arrays) | {_METADATA: np.array(json.dumps(metadata, sort_keys=True))}
+    with new_file(path, overwrite=overwrite) as file:
+        np.savez(file, **members, **{_DIGEST: np.array(_digest(members))})  # type: ignore[arg-type]
+
+
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save_arrays` wrote, without pickle.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, altered, or not of this kind; the message says which.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            members = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, AttributeError) as error:
+        reason = str(error).split("\n")[0]
+        raise InputError(f"{path} is truncated or not a twomode result: {reason}") from error
+    require({_METADATA, _DIGEST} <= members.keys(), f"{path} is not a twomode result")
+    stored = str(members.pop(_DIGEST))
+    require(stored == _digest(members), f"{path} was altered: its checksum does not match")
+    metadata = json.loads(str(members.pop(_METADATA)))
+    return members, metadata
+
+
+def fit_to_write(folder: Path, create: Callable[[], None] | None = None) -> None:
+    """Raise `InputError` unless files can be made in `folder` (which is made if missing)."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _digest(members: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(members):
+        array = np.asarray(members[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

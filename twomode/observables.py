@@ -1,0 +1,141 @@
+r"""What is measured of a generator: collapse, asymmetry, residual, coverage.
+
+Everything follows from the projections <v_j, u_l> and the Gram matrix <v_j, v_k>, because
+G(z) = \sum_j z_j v_j: no function here needs a vector of length d.  For a latent z, with
+s = u_1 + u_2 and G(z) = alpha(z) s + xi(z), <xi, s> = 0,
+
+    alpha = <G, s> / norm(s)^2,  asymmetry = max_l abs(<xi, u_l>) / norm(xi),
+    residual = norm(xi) / abs(alpha),  collapse cosine = <G, s> / (norm(G) norm(s)).
+
+Theorem 4.1 says that the asymmetry is o(1) up to T_0 for every z, and in its special case the
+residual too; Theorem 4.2 says that the coverage of both modes is bounded below.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from twomode.errors import require
+from twomode.laws import FloatArray, binary_vectors
+
+__all__ = ["COVERAGE_DELTA", "Outputs", "all_latents", "mode_cosines"]
+
+#: delta of the coverage, sqrt(0.2): the distance between directions of cosine 0.9.
+COVERAGE_DELTA = math.sqrt(0.2)
+
+#: Largest m_G for which "every z in {0,1}^m_G" is checked point by point.
+LARGEST_CHECKED = 20
+
+
+def all_latents(m_G: int) -> FloatArray:
+    """Every nonzero z in {0,1}^m_G, shape (2^m_G - 1, m_G)."""
+    require(
+        m_G <= LARGEST_CHECKED,
+        f"m_G={m_G} is too large to check all 2^m_G latents: use m_G <= {LARGEST_CHECKED}",
+    )
+    return binary_vectors(m_G)[1:]
+
+
+def mode_cosines(projections_V: FloatArray, gram_V: FloatArray) -> FloatArray:
+    """Cosines <v_j, u_l> / norm(v_j), shape (..., m_G, 2); 0 where v_j is 0."""
+    norms = np.sqrt(np.diagonal(gram_V, axis1=-2, axis2=-1))
+    return _ratio(projections_V, norms[..., None])
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The generator's outputs G(z) at given latents, as far as the two modes see them.
+
+    Parameters
+    ----------
+    projections_V : ndarray, shape (..., m_G, 2)
+        <v_j, u_l>.
+    gram_V : ndarray, shape (..., m_G, m_G)
+        <v_j, v_k>.
+    gamma : float
+        <u_1, u_2>.
+    latents : ndarray, shape (S, m_G)
+        The z of interest.
+
+    Notes
+    -----
+    Every measured quantity has shape (..., S), and is 0 where G(z) or its residual vanishes
+    (except `residual`, infinite where only alpha does).
+    """
+
+    projections_V: FloatArray
+    gram_V: FloatArray
+    gamma: float
+    latents: FloatArray
+
+    @cached_property
+    def projections(self) -> FloatArray:
+        """<G(z), u_l>, shape (..., S, 2)."""
+        return self.latents @ self.projections_V
+
+    @cached_property
+    def squared_norms(self) -> FloatArray:
+        """norm(G(z))^2."""
+        return np.maximum(((self.latents @ self.gram_V) * self.latents).sum(axis=-1), 0.0)
+
+    @cached_property
+    def alpha(self) -> FloatArray:
+        """Coefficient of u_1 + u_2."""
+        return self.projections.sum(axis=-1) / self._squared_norm_of_sum
+
+    @cached_property
+    def residual_norms(self) -> FloatArray:
+        """norm(xi(z)).
+
+        Accurate to about 1e-8 norm(G(z)), as a difference of squares; below that it is 0.
+        """
+        collapsed = self.alpha**2 * self._squared_norm_of_sum
+        difference = self.squared_norms - collapsed
+        return np.sqrt(np.where(difference > 1e-14 * self.squared_norms, difference, 0.0))
+
+    @property
+    def asymmetry(self) -> FloatArray:
+        """max_l abs(<xi, u_l>) / norm(xi) = abs(<G, u_1 - u_2>) / (2 norm(xi))."""
+        across = np.abs(self.projections[..., 0] - self.projections[..., 1])
+        return _ratio(across, 2 * self.residual_norms)
+
+    @property
+    def residual(self) -> FloatArray:
+        """norm(xi) / abs(alpha)."""
+        alpha = np.abs(self.alpha)
+        infinite = (alpha == 0) & (self.residual_norms > 0)
+        return np.where(infinite, np.inf, _ratio(self.residual_norms, alpha))
+
+    @property
+    def collapse_cosine(self) -> FloatArray:
+        """Cosine between G(z) and u_1 + u_2."""
+        norm = math.sqrt(self._squared_norm_of_sum)
+        return _ratio(self.projections.sum(axis=-1), np.sqrt(self.squared_norms) * norm)
+
+    @property
+    def cosines(self) -> FloatArray:
+        """Cosines between G(z) and u_1, u_2, shape (..., S, 2)."""
+        return _ratio(self.projections, np.sqrt(self.squared_norms)[..., None])
+
+    def coverage(self, probabilities: ArrayLike, delta: float = COVERAGE_DELTA) -> FloatArray:
+        """P_l(delta) = Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta), shape (..., 2).
+
+        The distance of two unit vectors is at most delta when their cosine is at least
+        1 - delta^2 / 2.
+        """
+        near = self.cosines >= 1 - delta**2 / 2
+        return np.einsum("...sl,s->...l", near.astype(float), np.asarray(probabilities))
+
+    @property
+    def _squared_norm_of_sum(self) -> float:
+        return 2 + 2 * self.gamma
+
+
+def _ratio(x: FloatArray, y: FloatArray) -> FloatArray:
+    """x / y, and 0 where y is 0."""
+    return np.divide(x, y, out=np.zeros(np.broadcast_shapes(x.shape, y.shape)), where=y != 0)

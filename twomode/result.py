@@ -1,0 +1,181 @@
+"""What a run leaves behind: the recorded trace, the last state, and where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twomode.errors import require
+from twomode.game import Game
+from twomode.io import load_arrays, save_arrays
+from twomode.laws import FloatArray
+from twomode.observables import Outputs
+from twomode.optimizers import Optimizer
+from twomode.state import State
+from twomode.trace import TRACE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Result", "load"]
+
+_FORMAT = "twomode result, version 1"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run of R replicas, recorded at T iterations.
+
+    Attributes
+    ----------
+    game, opt : Game, Optimizer
+        What was run.
+    steps : ndarray of int, shape (T,)
+        Recorded iterations, from 0.
+    projections_V : ndarray, shape (R, T, m_G, 2)
+        <v_j, u_l>.
+    gram_V : ndarray, shape (R, T, m_G, m_G)
+        <v_j, v_k>.
+    projections_W : ndarray, shape (R, T, m_D, 2)
+        <w_i, u_l>.
+    norms_W : ndarray, shape (R, T, m_D)
+        norm(w_i).
+    bias : ndarray, shape (R, T)
+        b.
+    grad_norms : ndarray, shape (R, T, 2)
+        Norms of the population gradient in (W, b) and in V.
+    peak_grad_norms : ndarray, shape (R, T, 2)
+        Largest norms of the gradients that the rule was given at any iteration before this one.
+    update_norms : ndarray, shape (R, T, 2)
+        Length of the step that led here, over eta_D and over eta_G; NaN at iteration 0.
+    objective : ndarray, shape (R, T)
+        In nats.
+    state : State
+        The last state, with a replica axis, in R^d or reduced to R^r.
+    diverged_at : ndarray of int, shape (R,)
+        First recorded iteration at which a replica was no longer finite, or -1.  From there on
+        its trace is NaN.
+    provenance : dict
+        ``seed``, ``replicas`` (their indices), ``batch_size``, ``engine``, ``dtype``, ``start``,
+        ``wall_seconds``, ``steps_per_second`` (iterations of all replicas together), ``versions``.
+    """
+
+    game: Game
+    opt: Optimizer
+    steps: np.ndarray
+    projections_V: FloatArray
+    gram_V: FloatArray
+    projections_W: FloatArray
+    norms_W: FloatArray
+    bias: FloatArray
+    grad_norms: FloatArray
+    peak_grad_norms: FloatArray
+    update_norms: FloatArray
+    objective: FloatArray
+    state: State
+    diverged_at: np.ndarray
+    provenance: dict[str, Any]
+
+    @property
+    def replicas(self) -> int:
+        """R, the number of replicas."""
+        return len(self.bias)
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which replicas diverged, shape (R,)."""
+        return self.diverged_at >= 0
+
+    def outputs(self, latents: FloatArray | None = None, at: Any = slice(None)) -> Outputs:
+        """The generator's outputs at recorded iterations.
+
+        Parameters
+        ----------
+        latents : ndarray, shape (S, m_G), optional
+            The support of the game's latent law by default.
+        at : index into the T recorded iterations
+            All of them by default; an array of R indices picks one iteration a replica.
+        """
+        if latents is None:
+            latents = self.game.latent_points[0]
+        one_each = isinstance(at, np.ndarray)
+        rows: Any = (np.arange(self.replicas) if one_each else slice(None), at)
+        return Outputs(self.projections_V[rows], self.gram_V[rows], self.game.gamma, latents)
+
+    def collapse_cosine(self) -> FloatArray:
+        """E_z of the cosine between G(z) and u_1 + u_2, shape (R, T)."""
+        return self.outputs().collapse_cosine @ self.game.latent_points[1]
+
+    def coverage(self) -> FloatArray:
+        """P_1 and P_2 at delta = sqrt(0.2), shape (R, T, 2)."""
+        return self.outputs().coverage(self.game.latent_points[1])
+
+    def pace(self) -> FloatArray:
+        """norm(grad_W,b) / norm(grad_V), shape (R, T)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.grad_norms[..., 0] / self.grad_norms[..., 1]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One tidy row for each replica and recorded iteration."""
+        import pandas as pd
+
+        outputs, probabilities = self.outputs(), self.game.latent_points[1]
+        coverage = outputs.coverage(probabilities)
+        R, T = self.bias.shape
+        columns = {
+            "replica": np.repeat(self.provenance["replicas"], T),
+            "step": np.tile(self.steps, R),
+            "collapse_cosine": outputs.collapse_cosine @ probabilities,
+            "asymmetry": outputs.asymmetry.max(axis=-1),
+            "residual": outputs.residual.max(axis=-1),
+            "coverage_1": coverage[..., 0],
+            "coverage_2": coverage[..., 1],
+            "grad_norm_D": self.grad_norms[..., 0],
+            "grad_norm_G": self.grad_norms[..., 1],
+            "update_norm_D": self.update_norms[..., 0],
+            "update_norm_G": self.update_norms[..., 1],
+            "objective": self.objective,
+            "bias": self.bias,
+        }
+        return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write everything to one ``.npz``; atomic, and refused if `path` exists.
+
+        Raises
+        ------
+        InputError
+            If the file exists and `overwrite` is false, or it cannot be written.
+        """
+        arrays = {name: getattr(self, name) for name in ("steps", "diverged_at", *TRACE)}
+        arrays |= {f"state_{name}": array for name, array in self.state.arrays().items()}
+        metadata = {
+            "format": _FORMAT,
+            "game": self.game.to_dict(),
+            "opt": self.opt.to_dict(),
+            "provenance": self.provenance,
+        }
+        save_arrays(Path(path), arrays, metadata, overwrite=overwrite)
+
+
+def load(path: str | Path) -> Result:
+    """Read a result that `Result.save` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, truncated, altered or of another kind.
+    """
+    arrays, metadata = load_arrays(Path(path))
+    require(metadata.get("format") == _FORMAT, f"{path} is not a {_FORMAT}")
+    state = {name: arrays.pop(f"state_{name}") for name in ("W", "V", "b", "U")}
+    return Result(
+        game=Game.from_dict(metadata["game"]),
+        opt=Optimizer(**metadata["opt"]),
+        state=State(**state),
+        provenance=metadata["provenance"],
+        **arrays,
+    )

@@ -1,0 +1,295 @@
+"""One call from a game and a rule to a result: picks the engine, draws, advances, records."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from twomode.engines.array import ArrayEngine
+from twomode.engines.dense import DenseEngine
+from twomode.engines.reduced import ReducedEngine
+from twomode.errors import InputError, require, require_choice
+from twomode.game import Game
+from twomode.laws import FloatArray
+from twomode.optimizers import Optimizer
+from twomode.result import Result
+from twomode.starts import GaussianStart
+from twomode.state import State
+from twomode.trace import Recorder, to_host
+
+__all__ = ["ENGINES", "Progress", "simulate"]
+
+ENGINES = ("auto", "reduced", "dense", "array", "cupy")
+
+#: Seconds between two reports of progress, about.
+_REPORT_EVERY = 0.1
+#: Largest number of minibatch weights that are drawn at once.
+_WEIGHTS_AT_ONCE = 2_000_000
+#: What a replica's random numbers are for, the last word of its stream's key.
+_START, _DATA, _LATENT = range(3)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is, and what its last record shows."""
+
+    step: int
+    steps: int
+    collapse_cosine: float  #: median over replicas of E_z
+    coverage: tuple[float, float]  #: medians over replicas
+
+
+def simulate(
+    game: Game,
+    opt: Optimizer,
+    steps: int,
+    *,
+    replicas: int | Iterable[int] = 1,
+    seed: int | np.random.SeedSequence = 0,
+    batch_size: int | None = None,
+    engine: str = "auto",
+    record_every: int | None = None,
+    start: State | GaussianStart | None = None,
+    dtype: str = "float64",
+    progress: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Run replicas of a game under one rule.
+
+    Parameters
+    ----------
+    game : Game
+    opt : Optimizer
+    steps : int
+        Iterations.
+    replicas : int or iterable of int
+        How many, or which: replica k of a seed is the same run however it is asked for.
+    seed : int or SeedSequence
+        Root of all randomness.  Replica k draws from streams of its own.
+    batch_size : int, optional
+        Points of data and of z in a minibatch, drawn anew each iteration and shared by both
+        players; the population gradient by default.  The cost does not depend on it.
+    engine : {"auto", "reduced", "dense", "array", "cupy"}
+        ``auto`` is ``reduced`` for rotation-equivariant rules, else ``dense``.  ``array`` and
+        ``cupy`` work in R^d with whole arrays.
+    record_every : int, optional
+        Iterations between records; the first and the last iteration always are.  The default
+        makes 1000 records with the reduced engine and 200 with the others.
+    start : GaussianStart or State, optional
+        How to draw each replica's start (the canonical one by default), or an explicit one.  The
+        reduced engine draws in R^r: the same law as in R^d, not the same numbers.
+    dtype : {"float64", "float32"}
+        Precision of the dense engine; the others use float64.
+    progress : callable, optional
+        Called with a `Progress` about ten times a second.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        For an unusable value, or a problem that does not fit into memory.
+
+    Notes
+    -----
+    Results do not depend, to the last bit, on the number of threads, on how the work is cut into
+    chunks, or on the other replicas.
+    """
+    for name, value, least in (("steps", steps, 0), ("seed", seed, 0)):
+        if not isinstance(value, np.random.SeedSequence):
+            _require_whole(name, value, least)
+    for name, optional in (("batch_size", batch_size), ("record_every", record_every)):
+        if optional is not None:
+            _require_whole(name, optional, 1)
+    require_choice("engine", engine, ENGINES)
+    require_choice("dtype", dtype, ("float64", "float32"))
+    if engine == "auto":
+        engine = "reduced" if opt.equivariant else "dense"
+    require(
+        dtype == "float64" or engine == "dense",
+        f"dtype={dtype!r} needs engine='dense'; engine {engine!r} computes in float64",
+    )
+    chosen = _replica_indices(replicas)
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    start = GaussianStart() if start is None else start
+    runner = _make_engine(game, opt, engine, dtype, _draw_start(game, start, engine, root, chosen))
+    batches = None if batch_size is None else _Batches(game, batch_size, root, chosen)
+    if record_every is None:
+        record_every = max(1, math.ceil(steps / (1000 if engine == "reduced" else 200)))
+
+    began = time.perf_counter()
+    runner.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
+    compiled = time.perf_counter()
+    recorder = Recorder(game, runner, steps, record_every)
+    _run(runner, recorder, batches, progress)
+    ended = time.perf_counter()
+
+    done = int(recorder.steps[-1])
+    return Result(
+        game=game,
+        opt=opt,
+        steps=recorder.steps,
+        **recorder.arrays(),
+        state=State(**{name: to_host(x) for name, x in runner.state.arrays().items()}),
+        diverged_at=recorder.diverged_at,
+        provenance={
+            "seed": root.entropy,
+            "spawn_key": list(root.spawn_key),
+            "replicas": chosen,
+            "batch_size": batch_size,
+            "engine": engine,
+            "dtype": dtype,
+            "start": start.to_dict() if isinstance(start, GaussianStart) else "explicit",
+            "wall_seconds": ended - began,
+            "compile_seconds": compiled - began,
+            "steps_per_second": done * len(chosen) / max(ended - compiled, 1e-9),
+            "versions": _versions(),
+        },
+    )
+
+
+def _run(
+    runner: Any,
+    recorder: Recorder,
+    batches: _Batches | None,
+    progress: Callable[[Progress], None] | None,
+) -> None:
+    """Advance from record to record, in pieces of about `_REPORT_EVERY` seconds."""
+
+    def report() -> None:
+        if progress is not None:
+            progress(Progress(runner.t, recorder.last_step, *recorder.last()))
+
+    recorder.record()
+    piece, reported = 16, time.perf_counter()
+    while (target := recorder.next_step) is not None:
+        while runner.t < target:
+            n = min(piece, target - runner.t)
+            if batches is not None:
+                n = min(n, batches.at_once)
+            began = time.perf_counter()
+            runner.advance(n, None if batches is None else batches.draw(n))
+            now = time.perf_counter()
+            growth = _REPORT_EVERY / max(now - began, 1e-9)
+            if growth < 1 or n == piece:
+                piece = max(1, round(n * min(2.0, growth)))
+            if now - reported >= _REPORT_EVERY:
+                report()
+                reported = now
+        recorder.record()
+    report()
+
+
+class _Batches:
+    """Minibatches of every replica, step by step, from streams of their own."""
+
+    def __init__(
+        self, game: Game, size: int, root: np.random.SeedSequence, replicas: Sequence[int]
+    ) -> None:
+        self.size = size
+        self._laws = (game.data_points[1], game.latent_points[1])
+        self._streams = [
+            [_stream(root, k, purpose) for k in replicas] for purpose in (_DATA, _LATENT)
+        ]
+        weights_a_step = len(replicas) * sum(map(len, self._laws))
+        self.at_once = max(1, _WEIGHTS_AT_ONCE // weights_a_step)
+
+    def draw(self, steps: int) -> tuple[FloatArray, FloatArray]:
+        """Weights counts/size of the next iterations, shapes (R, steps, S) of data and latents."""
+        data, latents = (
+            np.stack([s.multinomial(self.size, p, size=steps) for s in streams]) / self.size
+            for streams, p in zip(self._streams, self._laws, strict=True)
+        )
+        return data, latents
+
+
+def _stream(root: np.random.SeedSequence, replica: int, purpose: int) -> np.random.Generator:
+    key = (*root.spawn_key, replica, purpose)
+    sequence = np.random.SeedSequence(root.entropy, spawn_key=key)
+    return np.random.Generator(np.random.Philox(sequence))
+
+
+def _draw_start(
+    game: Game,
+    start: State | GaussianStart,
+    engine: str,
+    root: np.random.SeedSequence,
+    replicas: Sequence[int],
+) -> State:
+    """The start of every replica, with a replica axis."""
+    _require_memory(game, engine, len(replicas))
+    if isinstance(start, State):
+        game.check(start)
+        return start.replicated(len(replicas))
+    draw = start.draw_reduced if engine == "reduced" else start.draw
+    starts = [draw(game, _stream(root, k, _START)) for k in replicas]
+    names = starts[0].arrays()
+    return State(**{name: np.stack([getattr(s, name) for s in starts]) for name in names})
+
+
+def _make_engine(game: Game, opt: Optimizer, engine: str, dtype: str, start: State) -> Any:
+    if engine == "reduced":
+        return ReducedEngine(game, opt, start)
+    if engine == "dense":
+        return DenseEngine(game, opt, start, dtype)
+    if engine == "cupy":
+        start = _on_gpu(start)
+    return ArrayEngine(game, opt, start)
+
+
+def _on_gpu(start: State) -> State:
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDevice()
+    except Exception as error:  # a missing library, driver or device, each with its own exception
+        raise InputError(
+            f"engine 'cupy' needs CuPy and a CUDA GPU ({str(error).splitlines()[0]}):"
+            ' pip install "twomode[gpu]", or use another engine'
+        ) from error
+    return State(**{name: cupy.asarray(x) for name, x in start.arrays().items()})
+
+
+def _require_memory(game: Game, engine: str, replicas: int) -> None:
+    """Refuse a run in R^d that would not fit, instead of being killed half-way."""
+    if engine == "reduced":
+        return
+    copies = 6  # the state, two moments, the directions, and a copy to record from
+    need = 8.0 * copies * replicas * (game.m_D + game.m_G + 2) * game.d
+    have = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+    require(
+        need <= 0.9 * have,
+        f"d={game.d} with {replicas} replicas needs about {need / 2**30:.3g} GiB in R^d, and this"
+        f" machine has {have / 2**30:.3g}: use a smaller d, fewer replicas, or a"
+        " rotation-equivariant rule, which the reduced engine runs at any d",
+    )
+
+
+def _replica_indices(replicas: int | Iterable[int]) -> list[int]:
+    if isinstance(replicas, Iterable):
+        chosen = [int(k) for k in replicas]
+        require(bool(chosen) and min(chosen) >= 0, f"replicas={chosen} must be indices from 0")
+        return chosen
+    _require_whole("replicas", replicas, 1)
+    return list(range(replicas))
+
+
+def _require_whole(name: str, value: Any, least: int) -> None:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    require(
+        whole and value >= least, f"{name}={value!r} must be a whole number of at least {least}"
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {name: metadata.version(name) for name in ("twomode", "numpy", "numba")}
+    return versions | {"python": platform.python_version(), "machine": platform.machine()}

@@ -1,0 +1,169 @@
+"""T_0, and one word for what each replica did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twomode.errors import require
+from twomode.laws import FloatArray
+from twomode.observables import COVERAGE_DELTA, LARGEST_CHECKED, all_latents
+from twomode.result import Result
+
+__all__ = ["NU", "VERDICTS", "Judgement", "first_stationary", "judge"]
+
+#: Default nu of `first_stationary`.
+NU = 0.1
+
+#: Cosine of two directions at distance sqrt(0.2), the delta of the coverage.
+NEAR = 1 - COVERAGE_DELTA**2 / 2
+
+VERDICTS = {
+    "collapsed": "at T_0 the generator points along u_1 + u_2: E_z of the cosine is at least 0.9",
+    "both-modes": "at the end each mode is covered with probability at least 1/(2 m_G)",
+    "one-mode": "at the end exactly one mode is covered so",
+    "unmoved": "at the end the generator's norm is within a factor of 2 of its start",
+    "diverged": "a number of the state overflowed",
+    "mixed": "none of these; of several replicas: no verdict has a majority",
+}
+
+
+def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
+    """T_0 of each replica, as an index into ``result.steps``; -1 where there is none.
+
+    The theorem's T_0 is the first iteration at an approximate first-order stationary point after
+    the discriminator has learned.  Here: the first recorded iteration at which the norm of each
+    player's gradient has fallen to `nu` times its largest value so far.  The discriminator's falls
+    when it tells data from noise; the generator's rises from almost nothing and falls only once
+    it has answered, so a plateau on which the generator has not moved yet does not count.
+
+    Parameters
+    ----------
+    result : Result
+        The largest values are known to the iteration, T_0 itself to the spacing of the records.
+    nu : float
+        In (0, 1).
+
+    Returns
+    -------
+    ndarray of int, shape (R,)
+    """
+    require(0 < nu < 1, f"nu={nu!r} must lie in (0, 1)")
+    peaks = np.fmax(result.peak_grad_norms, result.grad_norms)
+    with np.errstate(invalid="ignore"):
+        still = np.all(result.grad_norms <= nu * peaks, axis=-1)
+    return np.where(np.any(still, axis=1), np.argmax(still, axis=1), -1)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts on a result, and the numbers behind them.
+
+    Attributes
+    ----------
+    verdict : str
+        The verdict of more than half of the replicas, else ``mixed``.
+    verdicts : list of str
+        One a replica, a key of `VERDICTS`.
+    share : float
+        Proportion of replicas with `verdict`.
+    interval : tuple of float
+        95 % Clopper-Pearson interval of `share`.
+    T0 : ndarray, shape (R,)
+        Iteration of `first_stationary`; NaN where there is none.
+    judged_at : ndarray of int, shape (R,)
+        Iteration at which the numbers below were taken: T_0 for a collapse, else the last one
+        (the last finite one, if the replica diverged).
+    collapse_cosine : ndarray, shape (R,)
+        E_z of the cosine between G(z) and u_1 + u_2.
+    asymmetry, residual : ndarray, shape (R,)
+        Largest over all nonzero z in {0,1}^m_G (over the law's support if m_G > 20).
+    coverage : ndarray, shape (R, 2)
+        P_1 and P_2.
+    """
+
+    verdict: str
+    verdicts: list[str]
+    share: float
+    interval: tuple[float, float]
+    T0: FloatArray
+    judged_at: np.ndarray
+    collapse_cosine: FloatArray
+    asymmetry: FloatArray
+    residual: FloatArray
+    coverage: FloatArray
+
+
+def judge(result: Result, nu: float = NU) -> Judgement:
+    """Say of each replica what it did; see `VERDICTS` for the words.
+
+    They are tried in this order: ``collapsed`` (judged at T_0, whatever the replica does later),
+    ``diverged``, ``both-modes``, ``one-mode``, ``unmoved``, ``mixed``.
+    """
+    game, probabilities = result.game, result.game.latent_points[1]
+    T0 = first_stationary(result, nu)
+    last = _last_finite(result)
+    collapse_cosine = result.outputs(at=T0).collapse_cosine @ probabilities
+    collapsed = (T0 >= 0) & (collapse_cosine >= NEAR)
+    at = np.where(collapsed, T0, last)
+
+    support = all_latents(game.m_G) if game.m_G <= LARGEST_CHECKED else None
+    outputs, everywhere = result.outputs(at=at), result.outputs(support, at=at)
+    coverage = outputs.coverage(probabilities)
+    covered = (coverage >= 1 / (2 * game.m_G)).sum(axis=-1)
+    verdicts = [
+        _verdict(collapsed[k], result.diverged[k], covered[k], _moved(result, k, at[k]))
+        for k in range(result.replicas)
+    ]
+    word, count = Counter(verdicts).most_common(1)[0]
+    if 2 * count <= len(verdicts):
+        word = "mixed"
+        count = verdicts.count("mixed")
+    return Judgement(
+        verdict=word,
+        verdicts=verdicts,
+        share=count / len(verdicts),
+        interval=clopper_pearson(count, len(verdicts)),
+        T0=np.where(T0 >= 0, result.steps[T0], np.nan),
+        judged_at=result.steps[at],
+        collapse_cosine=outputs.collapse_cosine @ probabilities,
+        asymmetry=everywhere.asymmetry.max(axis=-1),
+        residual=everywhere.residual.max(axis=-1),
+        coverage=coverage,
+    )
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    k, n = successes, trials
+    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return low, high
+
+
+def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:
+    if collapsed:
+        return "collapsed"
+    if diverged:
+        return "diverged"
+    if covered:
+        return "both-modes" if covered == 2 else "one-mode"
+    return "mixed" if moved else "unmoved"
+
+
+def _moved(result: Result, replica: int, at: Any) -> bool:
+    """Whether the generator's norm has changed by more than a factor of 2."""
+    squared = np.trace(result.gram_V[replica], axis1=-2, axis2=-1)
+    return not squared[0] / 4 <= squared[at] <= 4 * squared[0]
+
+
+def _last_finite(result: Result) -> np.ndarray:
+    """Index of the last record before each replica diverged, shape (R,)."""
+    ends = np.searchsorted(result.steps, result.diverged_at) - 1
+    return np.where(result.diverged, np.maximum(ends, 0), len(result.steps) - 1)
