@@ -11,10 +11,10 @@ LANES = 8
 class Lanes(np.ndarray):
     """Eight numbers that behave as one: ``x += y`` makes a new value and leaves the old alone."""
 
-    __iadd__ = np.ndarray.__add__
-    __isub__ = np.ndarray.__sub__
-    __imul__ = np.ndarray.__mul__
-    __itruediv__ = np.ndarray.__truediv__
+    __iadd__ = np.ndarray.__add__  # type: ignore[assignment]
+    __isub__ = np.ndarray.__sub__  # type: ignore[assignment]
+    __imul__ = np.ndarray.__mul__  # type: ignore[assignment]
+    __itruediv__ = np.ndarray.__truediv__  # type: ignore[assignment]
 
 
 def load(array: np.ndarray, row: int, column: int) -> np.ndarray:
