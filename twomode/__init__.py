@@ -8,7 +8,9 @@
 'collapsed'
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
+from typing import Any as _Any
 
 from twomode.errors import InputError
 from twomode.game import Game
@@ -56,3 +58,10 @@ __all__ = [
     "recipe",
     "simulate",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    """Import `twomode.plotting` on first use: Matplotlib takes longer to import than all else."""
+    if name == "plotting":
+        return _import_module("twomode.plotting")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

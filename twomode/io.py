@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from twomode.errors import InputError, require
 
-__all__ = ["load_arrays", "new_file", "save_arrays", "save_text"]
+__all__ = ["check_writable", "load_arrays", "new_file", "save_arrays", "save_text"]
 
 _METADATA, _DIGEST = "metadata", "sha256"
 
@@ -96,15 +96,17 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return members, metadata
 
 
-def fit_to_write(folder: Path, create: Callable[[], None] | None = None) -> None:
-    """Raise `InputError` unless files can be made in `folder` (which is made if missing)."""
+def check_writable(folder: Path) -> None:
+    """Raise `InputError` unless files can be made in `folder`; leaves nothing behind."""
     folder = Path(folder)
+    existing = folder.absolute()
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryDirectory(dir=existing):
             pass
     except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}") from error
+        raise InputError(f"cannot write to {folder}: {existing}: {error.strerror}") from error
 
 
 def _digest(members: Mapping[str, np.ndarray]) -> str:

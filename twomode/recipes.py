@@ -60,14 +60,15 @@ def recipe(
     that of Adam's step   0.005/sqrt(d)                   0.2
     ====================  ==============================  ==============
 
-    A heavy-ball step is taken 1 - beta1 times as long, since it adds up to as much.
+    Heavy-ball steps add up to 1/(1 - beta1) of a plain one and overshoot when the gradient turns
+    within that many iterations, so theirs are (1 - beta1)^2 as long.
     """
     rule = optimizer(name, eta_D=0.0, eta_G=0.0, **changes)
     if _as_long_as_gradient(rule):
         length, ratio = 0.2 * (256 / game.d) ** 0.125, math.log(game.d)
         time = 3 * math.sqrt(game.d) / abs(game.a) if game.a else math.inf
-        adds_up = 1 - rule.beta1 if rule.heavy_ball else 1.0
-        length, time = length * adds_up, time * adds_up
+        if rule.heavy_ball:
+            length, time = length * (1 - rule.beta1) ** 2, time * (1 - rule.beta1)
     else:
         length, ratio, time = 0.005, 0.2, 25.0
         if rule.magnitude != "unit":

@@ -17,6 +17,11 @@ from typing import Any
 import numba
 from numba.core import config as numba_config
 
+# GNU OpenMP's threads spin while they wait for each other, by default for so long that on a busy
+# machine a short parallel loop costs milliseconds.  Read when the first parallel kernel starts.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+
 _SOURCES = Path(__file__).parent
 
 

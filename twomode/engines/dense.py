@@ -27,6 +27,9 @@ __all__ = ["DenseEngine"]
 #: of Adam's moments stays in the second-level cache while it is worked on.
 SLICE = 48
 
+#: Coordinates of all replicas below which a second thread costs more than it saves.
+WORTH_THREADS = 2048
+
 
 class Shares(NamedTuple):
     """What each slice adds to sums over coordinates, and a step's factors for plain rules."""
@@ -78,6 +81,9 @@ class DenseEngine:
         weights: Any = self._probabilities
         if batches is not None:
             weights = tuple(self._weights(batch) for batch in batches)
+        threads = numba.get_num_threads()
+        if self.replicas * self.game.d < WORTH_THREADS:
+            numba.set_num_threads(1)
         _advance(
             steps,
             self.t,
@@ -93,6 +99,7 @@ class DenseEngine:
             self._shares,
             self._pace,
         )
+        numba.set_num_threads(threads)
         self.t += steps
 
     @property

@@ -3,11 +3,13 @@
 Every gradient lies in the span of the modes and the start, so a rotation-equivariant rule in R^d
 *is* the same rule in R^r with r = 2 + m_D + m_G.  Blocks of LANES replicas advance independently,
 each on one thread, so a replica's numbers do not depend on how many others run or on how many
-threads there are.
+threads there are.  The threads are Python's (the kernel holds no lock): they sleep when done,
+where OpenMP's would spin and, on a busy machine, keep each other waiting.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -22,6 +24,9 @@ from twomode.optimizers import Optimizer
 from twomode.state import State
 
 __all__ = ["ReducedEngine"]
+
+#: Iterations times blocks below which starting threads costs more than it saves.
+WORTH_THREADS = 200
 
 
 class ReducedEngine:
@@ -63,6 +68,15 @@ class ReducedEngine:
         self._pace[:, :, 0] = np.nan
         self._model, self._rule = k.encode_game(game), k.encode_rule(game, opt)
         self._probabilities = k.spread_probabilities(game, np.float64)
+        self._blocks = [
+            (
+                *(k.Neurons(*(x[block] for x in n)) for n in (self._D, self._G, self._bias)),
+                self._U[block],
+                k.Work(*(x[block] for x in self._work)),
+                self._pace[block],
+            )
+            for block in range(blocks)
+        ]
 
     def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         """Take `steps` iterations.
@@ -76,20 +90,23 @@ class ReducedEngine:
         weights: Any = self._probabilities
         if batches is not None:
             weights = tuple(self._lanes(batch)[:, :, None] for batch in batches)
-        _advance(
-            steps,
-            self.t,
-            np.array(self.opt.turns),
-            self._model,
-            self._rule,
-            *weights,
-            self._D,
-            self._G,
-            self._bias,
-            self._U,
-            self._work,
-            self._pace,
-        )
+        turns = np.array(self.opt.turns)
+
+        def advance_block(block: int) -> None:
+            # One set of weights serves every block in a population run.
+            own = [w[block % len(w)] for w in weights]
+            arrays = self._blocks[block]
+            _advance(steps, self.t, turns, self._model, self._rule, *own, *arrays)
+
+        blocks = range(len(self._blocks))
+        threads = min(numba.get_num_threads(), len(blocks))
+        if threads > 1 and steps * len(blocks) >= WORTH_THREADS:
+            with ThreadPoolExecutor(threads) as pool:
+                for _ in pool.map(advance_block, blocks):
+                    pass
+        else:
+            for block in blocks:
+                advance_block(block)
         self.t += steps
 
     @property
@@ -140,42 +157,8 @@ class ReducedEngine:
         return flat[: self.replicas].copy()
 
 
-@kernel(parallel=True)
+@kernel(nogil=True)
 def _advance(
-    steps: int,
-    t: int,
-    turns: Any,
-    model: k.Model,
-    rule: k.RuleCode,
-    data_weights: Any,
-    latent_weights: Any,
-    D: k.Neurons,
-    G: k.Neurons,
-    bias: k.Neurons,
-    U: Any,
-    work: k.Work,
-    pace: Any,
-) -> None:
-    for block in numba.prange(len(U)):
-        _advance_block(
-            steps,
-            t,
-            turns,
-            model,
-            rule,
-            data_weights[block % len(data_weights)],
-            latent_weights[block % len(latent_weights)],
-            k.neurons_at(D, block),
-            k.neurons_at(G, block),
-            k.neurons_at(bias, block),
-            U[block],
-            k.work_at(work, block),
-            pace[block],
-        )
-
-
-@kernel
-def _advance_block(
     steps: int,
     t: int,
     turns: Any,

@@ -1,0 +1,125 @@
+"""Play the two-mode game under one rule, and say whether the generator collapsed.
+
+    python sims/mode_collapse.py --d 4096 --opt sgda
+
+Prints a verdict with the numbers behind it and saves result.npz, summary.json and
+mode_alignment.png in runs/<name>.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import twomode as tm
+from twomode import cli
+from twomode.errors import require
+from twomode.io import check_writable, new_file, save_text
+from twomode.summary import summarize, tell
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_rule_flags(parser)
+    run = parser.add_argument_group("the run")
+    run.add_argument("--steps", type=int, help="iterations [by rule, d and eta_D]")
+    run.add_argument("--replicas", type=int, help="independent seeds [16; 4 in R^d]")
+    run.add_argument("--seed", type=int, default=0, help="root of all randomness [0]")
+    run.add_argument("--batch-size", type=int, help="minibatch [none: population gradient]")
+    run.add_argument("--record-every", type=int, help="iterations between records")
+    run.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help=f"{', '.join(tm.ENGINES)} [auto: reduced, or dense for coordinate-wise rules]",
+    )
+    run.add_argument("--dtype", default="float64", help="float64 or float32 (dense engine)")
+    run.add_argument("--threads", type=int, help="threads of the compiled engines [all cores]")
+    cli.add_game_flags(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
+    output.add_argument("--name", help="folder of this run in it [OPT-dD-seedS, numbered]")
+    output.add_argument("--overwrite", action="store_true", help="replace a run of this name")
+    output.add_argument("--no-plot", action="store_true", help="save no figure")
+    output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
+    output.add_argument(
+        "--list-optimizers", action="store_true", help="print the named rules and exit"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse, simulate, judge, print, save."""
+    args = parse()
+    if args.list_optimizers:
+        print(cli.list_optimizers())
+        return
+    game = cli.game_from(args)
+    opt, steps = tm.recipe(
+        game,
+        args.opt,
+        eta_D=args.eta_d,
+        eta_G=args.eta_g,
+        steps=args.steps,
+        **cli.rule_changes_from(args),
+    )
+    replicas = args.replicas
+    if replicas is None:
+        reduced = args.engine == "reduced" or (args.engine == "auto" and opt.equivariant)
+        replicas = 16 if reduced else 4
+    if args.threads is not None:
+        cli.use_threads(args.threads)
+    folder = run_folder(args)
+    check_writable(folder)
+
+    with cli.Bar(f"{opt.name} d={game.d}", steps) as bar:
+        result = tm.simulate(
+            game,
+            opt,
+            steps,
+            replicas=replicas,
+            seed=args.seed,
+            batch_size=args.batch_size,
+            engine=args.engine,
+            record_every=args.record_every,
+            start=cli.start_from(args),
+            dtype=args.dtype,
+            progress=bar,
+        )
+    judgement = tm.judge(result)
+    summary = json.dumps(summarize(result, judgement), indent=1)
+    print(summary if args.json else tell(result, judgement), flush=True)
+
+    result.save(folder / "result.npz", overwrite=args.overwrite)
+    save_text(folder / "summary.json", summary + "\n", overwrite=args.overwrite)
+    saved = ["result.npz", "summary.json"]
+    if not args.no_plot:
+        above, _ = tm.plotting.mode_alignment(result, judgement)
+        with new_file(folder / "mode_alignment.png", overwrite=args.overwrite) as file:
+            above.figure.savefig(file, dpi=150)
+        saved.append("mode_alignment.png")
+    if not args.json:
+        print(f"saved {', '.join(saved)} in {folder}")
+
+
+def run_folder(args: argparse.Namespace) -> Path:
+    """Where the run goes: the given name, or the first default one that is free."""
+    if args.name is not None:
+        folder = args.out / args.name
+        require(
+            args.overwrite or not folder.exists(),
+            f"{folder} exists already: choose another --name, or pass --overwrite",
+        )
+        return folder
+    base = f"{args.opt}-d{args.d}-seed{args.seed}"
+    folder, number = args.out / base, 1
+    while folder.exists() and not args.overwrite:
+        number += 1
+        folder = args.out / f"{base}-{number}"
+    return folder
+
+
+if __name__ == "__main__":
+    cli.run(main)

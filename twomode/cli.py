@@ -1,0 +1,223 @@
+"""What the programs in sims/ share: flags of the game and the rule, errors, progress."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from twomode.errors import InputError, require
+from twomode.game import Game
+from twomode.laws import (
+    Bernoulli,
+    CorrelatedCoefficients,
+    CorrelatedModes,
+    ExplicitLatents,
+    Law,
+    SparsePairs,
+)
+from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES, RULES, SCHEDULES
+from twomode.simulate import Progress
+from twomode.starts import GaussianStart
+
+__all__ = [
+    "Bar",
+    "Parser",
+    "add_game_flags",
+    "add_rule_flags",
+    "game_from",
+    "list_optimizers",
+    "rule_changes_from",
+    "run",
+    "start_from",
+    "use_threads",
+]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and how to learn more; exit with status 2."""
+        sys.stderr.write(f"{self.prog}: error: {message} (see --help)\n")
+        raise SystemExit(2)
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a program: bad input is one line on stderr and status 2, Ctrl-C is status 130."""
+    program = Path(sys.argv[0]).name
+    try:
+        status = main() or 0
+    except InputError as error:
+        sys.stderr.write(f"{program}: error: {error}\n")
+        status = 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{program}: interrupted, nothing saved\n")
+        status = 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        sys.stderr.close()
+        status = 141
+    raise SystemExit(status)
+
+
+def add_game_flags(parser: argparse.ArgumentParser) -> None:
+    """One flag for each parameter of the game and of its start."""
+    game = parser.add_argument_group("the game (defaults: the canonical preset at d)")
+    game.add_argument("--d", type=int, default=4096, help="dimension of the data [4096]")
+    game.add_argument("--m-D", type=int, help="discriminator neurons [ceil(ln d)]")
+    game.add_argument("--m-G", type=int, help="generator neurons [ceil(ln d)]")
+    game.add_argument("--gamma", type=float, help="<u_1, u_2> [1/ln d]")
+    game.add_argument("--a", type=float, help="slope of the discriminator [1/ln d]")
+    game.add_argument("--lam", type=float, help="weight lambda of the bias [d^(-1/2)]")
+    game.add_argument("--clip", type=float, help="Lambda, end of the cubic part [d^(1/5)]")
+    game.add_argument(
+        "--latents",
+        default=SparsePairs.kind,
+        metavar="LAW",
+        help="sparse-pairs, bernoulli, or an .npz file with arrays Z and prob [sparse-pairs]",
+    )
+    game.add_argument("--q", type=float, help="sparse-pairs: probability of a pair [1/(ln d)^2]")
+    game.add_argument("--p", type=float, help="bernoulli: Pr[z_i = 1] [1/m_G]")
+    game.add_argument(
+        "--data",
+        default=CorrelatedModes.kind,
+        choices=(CorrelatedModes.kind, CorrelatedCoefficients.kind),
+        help="law of the data [correlated-modes]",
+    )
+    game.add_argument(
+        "--p-12", type=float, help="correlated-coefficients: Pr[X = u_1 + u_2] [1/ln d]"
+    )
+    start = parser.add_argument_group("the start")
+    start.add_argument("--std-W", type=float, help="standard deviation of w_i(0) [d^(-1/2)]")
+    start.add_argument("--std-V", type=float, help="standard deviation of v_j(0) [1/d]")
+    start.add_argument("--bias", type=float, default=0.0, help="b(0) [0]")
+    start.add_argument(
+        "--modes",
+        choices=("random", "axis"),
+        default="random",
+        help="directions of u_1, u_2; matters only to coordinate-wise rules [random]",
+    )
+
+
+def game_from(args: argparse.Namespace) -> Game:
+    """The game that the flags describe."""
+    require(args.d >= 3, f"d={args.d} must be a whole number of at least 3")
+    names = ("m_D", "m_G", "gamma", "a", "lam", "clip")
+    changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    log = float(np.log(args.d))
+    if args.data == CorrelatedCoefficients.kind:
+        changes["data"] = CorrelatedCoefficients(1 / log if args.p_12 is None else args.p_12)
+    else:
+        require(args.p_12 is None, f"p_12={args.p_12} needs --data {CorrelatedCoefficients.kind}")
+    changes["latents"] = _latents_from(args, changes.get("m_G", int(np.ceil(log))), log)
+    return Game.preset(args.d, **changes)
+
+
+def _latents_from(args: argparse.Namespace, m_G: int, log: float) -> Law:
+    for law, flag in ((SparsePairs.kind, "q"), (Bernoulli.kind, "p")):
+        value = getattr(args, flag)
+        require(value is None or args.latents == law, f"{flag}={value} needs --latents {law}")
+    if args.latents == SparsePairs.kind:
+        return SparsePairs(1 / log**2 if args.q is None else args.q)
+    if args.latents == Bernoulli.kind:
+        return Bernoulli(1 / max(m_G, 1) if args.p is None else args.p)
+    try:
+        with np.load(args.latents, allow_pickle=False) as file:
+            return ExplicitLatents(file["Z"], file["prob"])
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"latents={args.latents!r} is neither {SparsePairs.kind}, {Bernoulli.kind} nor an"
+            " .npz file with arrays Z and prob"
+        ) from error
+
+
+def start_from(args: argparse.Namespace) -> GaussianStart:
+    """The start that the flags describe."""
+    return GaussianStart(args.std_W, args.std_V, args.bias, args.modes)
+
+
+def add_rule_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of the update rule."""
+    rule = parser.add_argument_group("the rule")
+    rule.add_argument("--opt", default="sgda", metavar="NAME", help=f"{', '.join(RULES)} [sgda]")
+    rule.add_argument("--eta-d", type=float, help="step size of the discriminator [by rule and d]")
+    rule.add_argument("--eta-g", type=float, help="step size of the generator [follows eta_D]")
+    rule.add_argument("--direction", choices=DIRECTIONS, help="[by rule]")
+    rule.add_argument("--magnitude", choices=MAGNITUDES, help="[by rule]")
+    rule.add_argument("--granularity", choices=GRANULARITIES, help="blocks of the norms [by rule]")
+    rule.add_argument("--schedule", choices=SCHEDULES, help="[simultaneous]")
+    rule.add_argument("--beta1", type=float, help="decay of the first moment [0.9]")
+    rule.add_argument("--beta2", type=float, help="decay of the second moment [0.999]")
+    rule.add_argument("--eps", type=float, help="Adam's epsilon [1e-8]")
+    rule.add_argument("--norm-eps", type=float, help="added to norms before dividing [0]")
+
+
+def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of the rule that flags replace."""
+    names = (
+        "direction",
+        "magnitude",
+        "granularity",
+        "schedule",
+        "beta1",
+        "beta2",
+        "eps",
+        "norm_eps",
+    )
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def use_threads(threads: int) -> None:
+    """Limit the compiled engines to this many threads."""
+    import numba
+
+    most = numba.config.NUMBA_NUM_THREADS
+    require(1 <= threads <= most, f"threads={threads} must lie between 1 and {most}")
+    numba.set_num_threads(threads)
+
+
+def list_optimizers() -> str:
+    """A table of the named rules."""
+    width = max(map(len, RULES))
+    return "\n".join(
+        f"{name:<{width}}  {rule.formula}\n{'':<{width}}  {rule.source}"
+        for name, rule in RULES.items()
+    )
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """A progress bar on stderr while it is a terminal, else nothing; pass it to `simulate`."""
+
+    def __init__(self, name: str, steps: int) -> None:
+        self._name, self._bar = name, None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=steps,
+                desc="compiling (first run only)",
+                unit="it",
+                unit_scale=True,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def __call__(self, progress: Progress) -> None:
+        """Move the bar and show the collapse cosine and the coverage."""
+        if self._bar is None:
+            return
+        first, second = progress.coverage
+        self._bar.set_description(self._name, refresh=False)
+        self._bar.set_postfix_str(
+            f"cos={progress.collapse_cosine:.3f} coverage={first:.2f}/{second:.2f}", refresh=False
+        )
+        self._bar.update(progress.step - self._bar.n)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,125 @@
+"""A run in numbers and in words: what ``summary.json`` holds and what a person reads."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from twomode.observables import LARGEST_CHECKED
+from twomode.result import Result
+from twomode.verdicts import NU, VERDICTS, Judgement
+
+__all__ = ["summarize", "tell"]
+
+
+def summarize(result: Result, judgement: Judgement) -> dict[str, Any]:
+    """Plain-JSON summary: settings, verdict, medians over replicas, and ``per_replica`` lists.
+
+    A number that does not exist (T_0 of a replica that has none) is None.
+    """
+    source = result.provenance
+    measured: dict[str, Any] = {
+        "T0": judgement.T0,
+        "judged_at": judgement.judged_at,
+        "collapse_cosine": judgement.collapse_cosine,
+        "asymmetry": judgement.asymmetry,
+        "residual": judgement.residual,
+        "coverage": judgement.coverage,
+    }
+    return {
+        "d": result.game.d,
+        "opt": result.opt.name,
+        "engine": source["engine"],
+        "seed": source["seed"],
+        "replicas": result.replicas,
+        "steps": int(result.steps[-1]),
+        "eta_D": result.opt.eta_D,
+        "eta_G": result.opt.eta_G,
+        "batch_size": source["batch_size"],
+        "verdict": judgement.verdict,
+        "share": judgement.share,
+        "interval": list(judgement.interval),
+        **{name: _plain(_median(values)) for name, values in measured.items()},
+        "diverged": int(result.diverged.sum()),
+        "steps_per_second": source["steps_per_second"],
+        "wall_seconds": source["wall_seconds"],
+        "per_replica": {
+            "replica": source["replicas"],
+            "verdict": judgement.verdicts,
+            **{name: _plain(values) for name, values in measured.items()},
+        },
+        "game": result.game.to_dict(),
+        "start": source["start"],
+        "rule": result.opt.to_dict(),
+    }
+
+
+def tell(result: Result, judgement: Judgement) -> str:
+    """The verdict and the numbers behind it, a few lines for a person."""
+    numbers = summarize(result, judgement)
+    R = result.replicas
+    tally = Counter(judgement.verdicts)
+    count = round(judgement.share * R)
+    low, high = (100 * x for x in judgement.interval)
+    of = f"in {count} of {R} replicas (95 % interval {low:.0f}-{high:.0f} %)" if R > 1 else ""
+    lines = [
+        f"{result.opt.name} at d = {result.game.d:,}: {judgement.verdict} {of}".rstrip(),
+        f"  {judgement.verdict}: {VERDICTS[judgement.verdict]}",
+    ]
+    if len(tally) > 1:
+        lines.append("  replicas: " + ", ".join(f"{n} {word}" for word, n in tally.most_common()))
+    found = int(np.isfinite(judgement.T0).sum())
+    T0 = "none" if numbers["T0"] is None else f"{numbers['T0']:,.0f}"
+    when = "at T_0" if judgement.verdict == "collapsed" else "at the end"
+    if judgement.verdict == "mixed":
+        when = "at T_0 for a collapse, else at the end"
+    everywhere = (
+        f"largest over all {2**result.game.m_G - 1:,} z"
+        if result.game.m_G <= LARGEST_CHECKED
+        else "largest over the support of z"
+    )
+    first, second = numbers["coverage"]
+    rows = [
+        ("T_0", T0, f"both gradients first at {NU:g} of their peak; found in {found} of {R}"),
+        ("collapse cosine", _show(numbers["collapse_cosine"]), "E_z cos(G(z), u_1 + u_2)"),
+        ("asymmetry", _show(numbers["asymmetry"]), everywhere),
+        ("residual", _show(numbers["residual"]), everywhere),
+        ("coverage", f"{_show(first)}, {_show(second)}", "of u_1 and u_2, cosine at least 0.9"),
+    ]
+    lines.append(f"  medians over replicas, {when}:" if R > 1 else f"  {when}:")
+    lines += [f"    {name:<16} {value:<14} {meaning}" for name, value, meaning in rows]
+    if result.diverged.any():
+        after = result.diverged_at[result.diverged]
+        lines.append(f"  {len(after)} replicas diverged, the first at iteration {after.min():,}")
+    rate = numbers["steps_per_second"]
+    lines.append(
+        f"  {numbers['engine']} engine: {R} x {numbers['steps']:,} iterations in"
+        f" {numbers['wall_seconds']:.1f} s, {rate:,.0f} steps/s"
+    )
+    return "\n".join(lines)
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Median over the replicas that have the number; NaN if none has."""
+    values = np.asarray(values, dtype=float)
+    present = values[~np.isnan(values).reshape(len(values), -1).any(axis=1)]
+    if len(present) == 0:
+        return np.full(values.shape[1:], np.nan)
+    return np.median(present, axis=0)
+
+
+def _plain(values: np.ndarray) -> Any:
+    """Python numbers and lists, None for what is not finite."""
+    if np.ndim(values):
+        return [_plain(value) for value in values]
+    value = float(values)
+    if not math.isfinite(value):
+        return None
+    return int(value) if np.issubdtype(np.asarray(values).dtype, np.integer) else value
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
