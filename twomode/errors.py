@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 
 
@@ -29,11 +30,21 @@ def require_finite(name: str, value: float, *, least: float = -math.inf) -> None
     )
 
 
+def require_probability(name: str, value: float, *, below_one: bool = False) -> None:
+    """Raise `InputError` unless `value` is a number in [0, 1], or in [0, 1)."""
+    number = isinstance(value, numbers.Real) and 0 <= value <= 1
+    interval = "[0, 1)" if below_one else "[0, 1]"
+    require(
+        number and not (below_one and value == 1),
+        f"{name}={value!r} must be a probability, in {interval}",
+    )
+
+
 def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
     """Raise `InputError` unless `value` is among `choices`; name the nearest ones."""
     choices = list(choices)
     if value in choices:
         return
-    near = difflib.get_close_matches(value, choices, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
     raise InputError(f"unknown {name} {value!r}: {hint}")

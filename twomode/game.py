@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from twomode.errors import require, require_finite
 from twomode.laws import CorrelatedCoefficients, CorrelatedModes, Law, SparsePairs, law_from_dict
-from twomode.state import Array, State
+from twomode.state import Array, State, array_namespace, as_array
 
 __all__ = ["Evaluation", "Game", "clipped_cubic", "clipped_cubic_slope"]
 
@@ -92,7 +92,11 @@ class Game:
             self.gamma == 0 or not isinstance(self.data, CorrelatedCoefficients),
             f"gamma={self.gamma!r} must be 0 for data with correlated coefficients",
         )
-        self.latents.points(self.m_G)  # refuses an m_G that the law does not have
+        for name, n in (("latents", self.m_G), ("data", 2)):
+            law = getattr(self, name)
+            require(isinstance(law, Law), f"{name}={law!r} must be a law, like SparsePairs(0.01)")
+            support, _ = law.points(n)  # refuses an m_G that the law does not have
+            require(support.shape[1] == n, f"{name}={law!r} is a law on vectors of another length")
 
     @classmethod
     def preset(cls, d: int, **changes: Any) -> Game:
@@ -150,11 +154,21 @@ class Game:
                 array.ndim in (2, 3) and tuple(array.shape[-2:]) == (rows, n),
                 f"start.{name} has shape {tuple(array.shape)}, the game needs (..., {rows}, {n})",
             )
+        batch = tuple(state.W.shape[:-2])
+        for name, shape in (("V", state.V.shape[:-2]), ("b", state.b.shape)):
+            require(
+                tuple(shape) == batch,
+                f"start.{name} has replica axes {tuple(shape)}, start.W has {batch}",
+            )
+        require(
+            tuple(state.U.shape[:-2]) in ((), batch),
+            f"start.U has replica axes {tuple(state.U.shape[:-2])}, start.W has {batch}",
+        )
         xp = state.xp
         for name, array in state.arrays().items():
             require(bool(xp.all(xp.isfinite(array))), f"start.{name} holds a NaN or an infinity")
         gram = xp.matmul(state.U, state.U.mT)
-        wanted = xp.asarray([[1.0, self.gamma], [self.gamma, 1.0]], dtype=gram.dtype)
+        wanted = as_array([[1.0, self.gamma], [self.gamma, 1.0]], like=gram)
         error = float(xp.max(xp.abs(gram - wanted)))
         require(
             error <= 1e-6,
@@ -191,12 +205,8 @@ class Game:
         """
         W, V, b, U = state.W, state.V, state.b, state.U
         xp = state.xp
-        real, A, right = self._half(
-            xp, xp.matmul(W, U.mT), b, +1, *self._points(xp, W, self.data_points, data_weights)
-        )
-        fake, C, wrong = self._half(
-            xp, xp.matmul(W, V.mT), b, -1, *self._points(xp, W, self.latent_points, latent_weights)
-        )
+        real, A, right = self._half(xp.matmul(W, U.mT), b, +1, self.data_points, data_weights)
+        fake, C, wrong = self._half(xp.matmul(W, V.mT), b, -1, self.latent_points, latent_weights)
         return Evaluation(
             objective=real + fake,
             W=xp.matmul(A, U) - xp.matmul(C, V),
@@ -205,13 +215,16 @@ class Game:
         )
 
     def _half(
-        self, xp: Any, h: Array, b: Array, sign: int, support: Array, weights: Array
+        self, h: Array, b: Array, sign: int, points: tuple[Array, Array], weights: Array
     ) -> tuple[Array, Array, Array]:
         """One expectation of the objective and its coefficients.
 
         `h` holds <w_i, basis vector>, `sign` is +1 for data and -1 for generated points.  The
         discriminator is wrong about a point with probability 1 - D or D: sigmoid(-sign logit).
         """
+        xp = array_namespace(h)
+        support = as_array(points[0], like=h)
+        weights = as_array(points[1] if weights is None else weights, like=h)
         z = xp.matmul(h, support.mT)
         logits = self.a * xp.sum(clipped_cubic(z, self.clip), axis=-2) + self.lam * b[..., None]
         value = xp.sum(weights * _log_sigmoid(xp, sign * logits), axis=-1)
@@ -219,14 +232,6 @@ class Game:
         slopes = self.a * clipped_cubic_slope(z, self.clip)
         coefficients = xp.matmul(slopes * wrong[..., None, :], support)
         return value, coefficients, xp.sum(wrong, axis=-1)
-
-    def _points(
-        self, xp: Any, like: Array, points: tuple[Array, Array], weights: Array
-    ) -> tuple[Array, Array]:
-        options = {"dtype": like.dtype, "device": like.device}
-        support, probabilities = points
-        chosen = probabilities if weights is None else weights
-        return xp.asarray(support, **options), xp.asarray(chosen, **options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain-JSON form; `from_dict` is its inverse."""
@@ -245,13 +250,13 @@ def clipped_cubic(z: Array, clip: float) -> Array:
 
     With c = z clipped to [-clip, clip] both parts are c^2 (3z - 2c).
     """
-    c = z.__array_namespace__().clip(z, -clip, clip)
+    c = array_namespace(z).clip(z, -clip, clip)
     return c * c * (3 * z - 2 * c)
 
 
 def clipped_cubic_slope(z: Array, clip: float) -> Array:
     """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond."""
-    c = z.__array_namespace__().clip(z, -clip, clip)
+    c = array_namespace(z).clip(z, -clip, clip)
     return 3 * (c * c)
 
 

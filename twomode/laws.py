@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from twomode.errors import require
+from twomode.errors import InputError, require, require_choice, require_probability
 
 __all__ = [
     "Bernoulli",
@@ -84,7 +84,7 @@ class SparsePairs(Law):
     kind: ClassVar[str] = "sparse-pairs"
 
     def __post_init__(self) -> None:
-        require(0 <= self.q <= 1, f"q={self.q!r} must be a probability, in [0, 1]")
+        require_probability("q", self.q)
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         require(
@@ -114,7 +114,7 @@ class Bernoulli(Law):
     LARGEST: ClassVar[int] = 16
 
     def __post_init__(self) -> None:
-        require(0 <= self.p <= 1, f"p={self.p!r} must be a probability, in [0, 1]")
+        require_probability("p", self.p)
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         require(
@@ -144,10 +144,13 @@ class ExplicitLatents(Law):
     kind: ClassVar[str] = "explicit"
 
     def __init__(self, Z: Iterable[Sequence[float]], prob: Iterable[float]) -> None:
-        rows = np.atleast_2d(np.asarray(list(Z), dtype=float))
-        weights = np.asarray(list(prob), dtype=float)
+        try:
+            rows = np.atleast_2d(np.asarray(list(Z), dtype=float))
+            weights = np.asarray(list(prob), dtype=float)
+        except (TypeError, ValueError):
+            raise InputError("Z and prob must be arrays of numbers, (S, m_G) and (S,)") from None
         require(
-            rows.ndim == 2 and rows.shape[0] == weights.size and rows.size > 0,
+            rows.ndim == 2 and rows.size > 0 and weights.shape == rows.shape[:1],
             f"Z of shape {rows.shape} and prob of shape {weights.shape} must be (S, m_G) and (S,)",
         )
         require(bool(np.isin(rows, (0, 1)).all()), "Z must hold only zeros and ones")
@@ -159,12 +162,13 @@ class ExplicitLatents(Law):
             + (f" with least entry {weights.min():.9g}" if (weights < 0).any() else ""),
         )
         object.__setattr__(self, "Z", tuple(tuple(int(x) for x in row) for row in rows))
-        object.__setattr__(self, "prob", tuple(float(w) for w in weights / total))
+        object.__setattr__(self, "prob", tuple(float(w) for w in weights))
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         width = len(self.Z[0])
         require(n == width, f"m_G={n} does not fit explicit latents of length {width}")
-        return _drop_impossible(np.array(self.Z, dtype=float), np.array(self.prob))
+        weights = np.array(self.prob)
+        return _drop_impossible(np.array(self.Z, dtype=float), weights / weights.sum())
 
 
 @dataclass(frozen=True)
@@ -191,7 +195,7 @@ class CorrelatedCoefficients(Law):
     kind: ClassVar[str] = "correlated-coefficients"
 
     def __post_init__(self) -> None:
-        require(0 <= self.p_12 < 1, f"p_12={self.p_12!r} must be a probability, in [0, 1)")
+        require_probability("p_12", self.p_12, below_one=True)
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         single = (1 - self.p_12) / 2
@@ -208,7 +212,8 @@ _KINDS: dict[str, type[Law]] = {
 def law_from_dict(fields: dict[str, Any]) -> Law:
     """Rebuild a law from `Law.to_dict`."""
     arguments = dict(fields)
-    kind = arguments.pop("kind")
+    kind = arguments.pop("kind", None)
+    require_choice("law", kind, _KINDS)
     return _KINDS[kind](**arguments)
 
 

@@ -92,7 +92,7 @@ class Outputs:
     def residual_norms(self) -> FloatArray:
         """norm(xi(z)).
 
-        Accurate to about 1e-8 norm(G(z)), as a difference of squares; below that it is 0.
+        A difference of squares, and 0 below 1e-7 norm(G(z)), where nothing of it is left.
         """
         collapsed = self.alpha**2 * self._squared_norm_of_sum
         difference = self.squared_norms - collapsed

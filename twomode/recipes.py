@@ -67,7 +67,7 @@ def recipe(
     if _as_long_as_gradient(rule):
         length, ratio = 0.2 * (256 / game.d) ** 0.125, math.log(game.d)
         time = 3 * math.sqrt(game.d) / abs(game.a) if game.a else math.inf
-        if rule.heavy_ball:
+        if rule.heavy_ball and rule.uses_first_moment:
             length, time = length * (1 - rule.beta1) ** 2, time * (1 - rule.beta1)
     else:
         length, ratio, time = 0.005, 0.2, 25.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,10 +10,26 @@ import numpy as np
 
 from twomode.errors import require
 
-__all__ = ["State"]
+__all__ = ["Array", "State", "array_namespace", "as_array"]
 
 #: An array of NumPy, CuPy or any library that follows the Python array API standard.
 Array = Any
+
+
+def array_namespace(array: Array) -> Any:
+    """The library whose functions take this array, as the Python array API standard names it.
+
+    CuPy follows the standard's functions, but up to version 14 not this method.
+    """
+    if hasattr(array, "__array_namespace__"):
+        return array.__array_namespace__()
+    return sys.modules[type(array).__module__.partition(".")[0]]
+
+
+def as_array(values: Any, like: Array) -> Array:
+    """`values` as an array of the library, device and precision of `like`."""
+    options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
+    return array_namespace(like).asarray(values, dtype=like.dtype, **options)
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,7 @@ class State:
     @property
     def xp(self) -> Any:
         """The array library that holds the state."""
-        return self.W.__array_namespace__()
+        return array_namespace(self.W)
 
     @property
     def dimension(self) -> int:

@@ -69,7 +69,7 @@ class ArrayEngine:
     def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         """Take `steps` iterations; see `ReducedEngine.advance`."""
         for n in range(steps):
-            weights = () if batches is None else [self._own(batch[:, n]) for batch in batches]
+            weights = () if batches is None else [batch[:, n] for batch in batches]
             self.t += 1
             for D_moves, G_moves in self.opt.turns:
                 gradient = self.game.evaluate(self.state, *weights)
@@ -77,10 +77,6 @@ class ArrayEngine:
                     self._move("D", self.opt.eta_D, {"W": gradient.W, "b": gradient.b})
                 if G_moves:
                     self._move("G", self.opt.eta_G, {"V": gradient.V})
-
-    def _own(self, batch: np.ndarray) -> Array:
-        b = self._X["b"]
-        return self.xp.asarray(np.ascontiguousarray(batch), dtype=b.dtype, device=b.device)
 
     def _move(self, player: str, eta: float, gradients: dict[str, Array]) -> None:
         """One step of one player: theta + eta * magnitude * direction / norm(direction)."""
