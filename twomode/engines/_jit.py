@@ -2,7 +2,7 @@
 
 Numba's cache notices an edit of the file that a kernel stands in, but not of the files whose
 functions it calls, so an edited helper would silently run old code.  Here the folder is named
-after a hash of every source of this package: any edit starts a new one.
+after a hash of every source that kernels depend on: any edit starts a new one.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from numba.core import config as numba_config
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-_SOURCES = Path(__file__).parent
+_HERE = Path(__file__).parent
+#: What a kernel's machine code depends on: the kernels, and the order of a rule's axes.
+_SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "optimizers.py")
 
 
 def _source_hash() -> str:
     digest = hashlib.sha256()
-    for source in sorted(_SOURCES.glob("*.py")):
+    for source in _SOURCES:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -41,7 +43,7 @@ def _cache_folder() -> str:
     name = f"kernels-{_source_hash()}"
     if numba_config.CACHE_DIR:
         return str(Path(numba_config.CACHE_DIR) / name)
-    parent = _SOURCES / "__pycache__"
+    parent = _HERE / "__pycache__"
     folder = parent / name
     try:
         if not folder.is_dir():
