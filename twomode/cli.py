@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from twomode.errors import InputError, require
+from twomode.errors import InputError, require, require_whole
 from twomode.game import Game
 from twomode.laws import (
     Bernoulli,
@@ -106,10 +106,9 @@ def add_game_flags(parser: argparse.ArgumentParser) -> None:
 
 def game_from(args: argparse.Namespace) -> Game:
     """The game that the flags describe."""
-    require(args.d >= 3, f"d={args.d} must be a whole number of at least 3")
     names = ("m_D", "m_G", "gamma", "a", "lam", "clip")
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    log = float(np.log(args.d))
+    log = float(np.log(require_whole("d", args.d, 3)))
     if args.data == CorrelatedCoefficients.kind:
         changes["data"] = CorrelatedCoefficients(1 / log if args.p_12 is None else args.p_12)
     else:

@@ -6,6 +6,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -20,6 +21,15 @@ def require(condition: bool, message: str) -> None:
     """Raise `InputError` with `message` unless `condition` holds."""
     if not condition:
         raise InputError(message)
+
+
+def require_whole(name: str, value: Any, least: int) -> int:
+    """`value` as an int; raise `InputError` unless it is a whole number of at least `least`."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    require(
+        whole and value >= least, f"{name}={value!r} must be a whole number of at least {least}"
+    )
+    return int(value)
 
 
 def require_finite(name: str, value: float, *, least: float = -math.inf) -> None:

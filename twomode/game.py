@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from twomode.errors import require, require_finite
+from twomode.errors import require, require_finite, require_whole
 from twomode.laws import CorrelatedCoefficients, CorrelatedModes, Law, SparsePairs, law_from_dict
 from twomode.state import Array, State, array_namespace, as_array
 
@@ -79,11 +79,7 @@ class Game:
 
     def __post_init__(self) -> None:
         for name, least in (("d", 3), ("m_D", 1), ("m_G", 1)):
-            value = getattr(self, name)
-            require(
-                isinstance(value, int) and not isinstance(value, bool) and value >= least,
-                f"{name}={value!r} must be a whole number of at least {least}",
-            )
+            object.__setattr__(self, name, require_whole(name, getattr(self, name), least))
         require(0 <= self.gamma < 1, f"gamma={self.gamma!r} must lie in [0, 1)")
         require_finite("a", self.a)
         require_finite("lam", self.lam)
@@ -106,11 +102,7 @@ class Game:
         a = gamma = 1/ln d, pairs with probability q = 1/(ln d)^2, lambda = d^(-1/2),
         Lambda = d^(1/5).  With correlated-coefficients data gamma is 0.
         """
-        require(
-            isinstance(d, int) and not isinstance(d, bool) and d >= 3,
-            f"d={d!r} must be a whole number of at least 3",
-        )
-        log = math.log(d)
+        log = math.log(require_whole("d", d, 3))
         orthogonal = isinstance(changes.get("data"), CorrelatedCoefficients)
         canonical = cls(
             d=d,

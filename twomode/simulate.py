@@ -16,7 +16,7 @@ import numpy as np
 from twomode.engines.array import ArrayEngine
 from twomode.engines.dense import DenseEngine
 from twomode.engines.reduced import ReducedEngine
-from twomode.errors import InputError, require, require_choice
+from twomode.errors import InputError, require, require_choice, require_whole
 from twomode.game import Game
 from twomode.laws import FloatArray
 from twomode.optimizers import Optimizer
@@ -104,12 +104,13 @@ def simulate(
     Results do not depend, to the last bit, on the number of threads, on how the work is cut into
     chunks, or on the other replicas.
     """
-    for name, value, least in (("steps", steps, 0), ("seed", seed, 0)):
-        if not isinstance(value, np.random.SeedSequence):
-            _require_whole(name, value, least)
-    for name, optional in (("batch_size", batch_size), ("record_every", record_every)):
-        if optional is not None:
-            _require_whole(name, optional, 1)
+    steps = require_whole("steps", steps, 0)
+    if batch_size is not None:
+        batch_size = require_whole("batch_size", batch_size, 1)
+    if record_every is not None:
+        record_every = require_whole("record_every", record_every, 1)
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(require_whole("seed", seed, 0))
     require_choice("engine", engine, ENGINES)
     require_choice("dtype", dtype, ("float64", "float32"))
     if engine == "auto":
@@ -119,10 +120,9 @@ def simulate(
         f"dtype={dtype!r} needs engine='dense'; engine {engine!r} computes in float64",
     )
     chosen = _replica_indices(replicas)
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     start = GaussianStart() if start is None else start
-    runner = _make_engine(game, opt, engine, dtype, _draw_start(game, start, engine, root, chosen))
-    batches = None if batch_size is None else _Batches(game, batch_size, root, chosen)
+    runner = _make_engine(game, opt, engine, dtype, _draw_start(game, start, engine, seed, chosen))
+    batches = None if batch_size is None else _Batches(game, batch_size, seed, chosen)
     if record_every is None:
         record_every = max(1, math.ceil(steps / (1000 if engine == "reduced" else 200)))
 
@@ -142,8 +142,8 @@ def simulate(
         state=State(**{name: to_host(x) for name, x in runner.state.arrays().items()}),
         diverged_at=recorder.diverged_at,
         provenance={
-            "seed": root.entropy,
-            "spawn_key": list(root.spawn_key),
+            "seed": seed.entropy,
+            "spawn_key": list(seed.spawn_key),
             "replicas": chosen,
             "batch_size": batch_size,
             "engine": engine,
@@ -201,15 +201,28 @@ class _Batches:
             [_stream(root, k, purpose) for k in replicas] for purpose in (_DATA, _LATENT)
         ]
         weights_a_step = len(replicas) * sum(map(len, self._laws))
-        self.at_once = max(1, _WEIGHTS_AT_ONCE // weights_a_step)
+        #: Steps that are drawn together, for speed and within memory.
+        self.at_once = max(1, min(1024, _WEIGHTS_AT_ONCE // weights_a_step))
+        self._drawn, self._given = self._draw(0), 0
 
     def draw(self, steps: int) -> tuple[FloatArray, FloatArray]:
         """Weights counts/size of the next iterations, shapes (R, steps, S) of data and latents."""
-        data, latents = (
+        left = self._drawn[0].shape[1] - self._given
+        if steps > left:
+            old = [x[:, self._given :] for x in self._drawn]
+            new = self._draw(max(self.at_once, steps - left))
+            self._drawn = [np.concatenate(pair, axis=1) for pair in zip(old, new, strict=True)]
+            self._given = 0
+        chosen = slice(self._given, self._given + steps)
+        self._given += steps
+        data, latents = (x[:, chosen] for x in self._drawn)
+        return data, latents
+
+    def _draw(self, steps: int) -> list[FloatArray]:
+        return [
             np.stack([s.multinomial(self.size, p, size=steps) for s in streams]) / self.size
             for streams, p in zip(self._streams, self._laws, strict=True)
-        )
-        return data, latents
+        ]
 
 
 def _stream(root: np.random.SeedSequence, replica: int, purpose: int) -> np.random.Generator:
@@ -276,18 +289,10 @@ def _require_memory(game: Game, engine: str, replicas: int) -> None:
 
 def _replica_indices(replicas: int | Iterable[int]) -> list[int]:
     if isinstance(replicas, Iterable):
-        chosen = [int(k) for k in replicas]
-        require(bool(chosen) and min(chosen) >= 0, f"replicas={chosen} must be indices from 0")
+        chosen = [require_whole("replica", k, 0) for k in replicas]
+        require(bool(chosen), "replicas=[] must name at least one")
         return chosen
-    _require_whole("replicas", replicas, 1)
-    return list(range(replicas))
-
-
-def _require_whole(name: str, value: Any, least: int) -> None:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    require(
-        whole and value >= least, f"{name}={value!r} must be a whole number of at least {least}"
-    )
+    return list(range(require_whole("replicas", replicas, 1)))
 
 
 def _versions() -> dict[str, str]:

@@ -69,26 +69,22 @@ class Recorder:
 
     def __init__(self, game: Game, engine: Any, steps: int, every: int) -> None:
         self.game, self.engine = game, engine
-        self._planned = np.unique(np.append(np.arange(0, steps, every), steps))
+        self.last_step, self._every = steps, every
         self._records: list[dict[str, np.ndarray]] = []
+        self._steps: list[int] = []
         self.diverged_at = np.full(engine.replicas, -1)
 
     @property
     def steps(self) -> np.ndarray:
         """The recorded iterations, shape (T,)."""
-        return self._planned[: len(self._records)]
-
-    @property
-    def last_step(self) -> int:
-        """The last planned iteration."""
-        return int(self._planned[-1])
+        return np.array(self._steps)
 
     @property
     def next_step(self) -> int | None:
         """The next iteration to record; None at the end, or when every replica has diverged."""
-        if len(self._records) == len(self._planned) or (self.diverged_at >= 0).all():
+        if self.engine.t == self.last_step or (self.diverged_at >= 0).all():
             return None
-        return int(self._planned[len(self._records)])
+        return min(self.engine.t + self._every, self.last_step)
 
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
@@ -101,6 +97,7 @@ class Recorder:
         for x in record.values():
             x[self.diverged_at >= 0] = np.nan
         self._records.append(record)
+        self._steps.append(self.engine.t)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything recorded so far, each with shape (R, T, ...)."""

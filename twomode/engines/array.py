@@ -68,6 +68,11 @@ class ArrayEngine:
 
     def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         """Take `steps` iterations; see `ReducedEngine.advance`."""
+        # A replica that diverges overflows in silence, as in the compiled engines.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._advance(steps, batches)
+
+    def _advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None) -> None:
         for n in range(steps):
             weights = () if batches is None else [batch[:, n] for batch in batches]
             self.t += 1

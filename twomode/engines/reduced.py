@@ -55,13 +55,13 @@ class ReducedEngine:
             " each coordinate of R^d, which a reduction to R^r does not keep; use engine='dense'",
         )
         self.game, self.opt, self.t = game, opt, 0
-        if start.dimension != game.reduced_dimension:
+        if start.dimension != game.reduced_dimension or np.any(start.U[:, :, 2:]):
             start, _ = start.reduce()
         self.replicas = len(start.W)
         self._D, self._G, self._bias = (
             self._neurons(X) for X in (start.W, start.V, np.asarray(start.b)[:, None, None])
         )
-        self._U = self._pack(start.U[:, :, :2])  # the modes lie in the first two coordinates
+        self._U = self._pack(start.U[:, :, :2])  # the other coordinates are zero
         blocks = len(self._U)
         self._work = k.make_work(game, blocks, np.float64)
         self._pace = lane_zeros((blocks, 2, 2))
