@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,10 +30,10 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         If `path` exists and is not to be overwritten, or its folder cannot be written.
     """
     path = Path(path)
-    require(
-        overwrite or not path.exists(), f"{path} exists already: choose another name, or overwrite"
-    )
     try:
+        taken, folder = path.exists(), path.is_dir()
+        require(not folder, f"{path} is a folder: choose another name")
+        require(overwrite or not taken, f"{path} exists already: choose another name, or overwrite")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -80,13 +79,13 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             members = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"{path} does not exist") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, AttributeError) as error:
+    except Exception as error:  # damaged bytes make the zip and array readers raise anything
         reason = str(error).split("\n")[0]
         raise InputError(f"{path} is truncated or not a twomode result: {reason}") from error
     require({_METADATA, _DIGEST} <= members.keys(), f"{path} is not a twomode result")

@@ -80,8 +80,11 @@ class Outputs:
 
     @cached_property
     def squared_norms(self) -> FloatArray:
-        """norm(G(z))^2."""
-        return np.maximum(((self.latents @ self.gram_V) * self.latents).sum(axis=-1), 0.0)
+        """norm(G(z))^2, a linear function of the Gram matrix."""
+        z, gram = self.latents, self.gram_V
+        pairs = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
+            return np.maximum(gram.reshape(*gram.shape[:-2], -1) @ pairs.T, 0.0)
 
     @cached_property
     def alpha(self) -> FloatArray:

@@ -81,7 +81,8 @@ def simulate(
         ``cupy`` work in R^d with whole arrays.
     record_every : int, optional
         Iterations between records; the first and the last iteration always are.  The default
-        makes 1000 records with the reduced engine and 200 with the others.
+        makes 1000 records with the reduced engine, fewer if the latent law has more than 150
+        points, and 200 with the others.
     start : GaussianStart or State, optional
         How to draw each replica's start (the canonical one by default), or an explicit one.  The
         reduced engine draws in R^r: the same law as in R^d, not the same numbers.
@@ -124,7 +125,9 @@ def simulate(
     runner = _make_engine(game, opt, engine, dtype, _draw_start(game, start, engine, seed, chosen))
     batches = None if batch_size is None else _Batches(game, batch_size, seed, chosen)
     if record_every is None:
-        record_every = max(1, math.ceil(steps / (1000 if engine == "reduced" else 200)))
+        points = max(150, len(game.latent_points[1]))
+        records = 150_000 / points if engine == "reduced" else 200
+        record_every = max(1, math.ceil(steps / records))
 
     began = time.perf_counter()
     runner.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed

@@ -60,8 +60,7 @@ class State:
 
     def __post_init__(self) -> None:
         if isinstance(self.b, (int, float)):
-            xp = self.xp
-            b = xp.full(tuple(self.W.shape[:-2]), float(self.b), dtype=self.W.dtype)
+            b = as_array(np.full(tuple(self.W.shape[:-2]), float(self.b)), like=self.W)
             object.__setattr__(self, "b", b)
 
     @property

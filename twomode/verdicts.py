@@ -110,8 +110,8 @@ def judge(result: Result, nu: float = NU) -> Judgement:
     collapsed = (T0 >= 0) & (collapse_cosine >= NEAR)
     at = np.where(collapsed, T0, last)
 
-    support = all_latents(game.m_G) if game.m_G <= LARGEST_CHECKED else None
-    outputs, everywhere = result.outputs(at=at), result.outputs(support, at=at)
+    outputs = result.outputs(at=at)
+    asymmetry, residual = _largest_over_latents(result, at)
     coverage = outputs.coverage(probabilities)
     covered = (coverage >= 1 / (2 * game.m_G)).sum(axis=-1)
     verdicts = [
@@ -130,8 +130,8 @@ def judge(result: Result, nu: float = NU) -> Judgement:
         T0=np.where(T0 >= 0, result.steps[T0], np.nan),
         judged_at=result.steps[at],
         collapse_cosine=outputs.collapse_cosine @ probabilities,
-        asymmetry=everywhere.asymmetry.max(axis=-1),
-        residual=everywhere.residual.max(axis=-1),
+        asymmetry=asymmetry,
+        residual=residual,
         coverage=coverage,
     )
 
@@ -145,6 +145,18 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
     high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
     return low, high
+
+
+def _largest_over_latents(result: Result, at: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Largest asymmetry and residual of each replica over all z, or the support if m_G > 20."""
+    few = result.game.m_G <= LARGEST_CHECKED
+    latents = all_latents(result.game.m_G) if few else result.game.latent_points[0]
+    asymmetry = residual = np.zeros(result.replicas)
+    for begin in range(0, len(latents), 4096):  # a block at a time: 2^20 latents are many
+        outputs = result.outputs(latents[begin : begin + 4096], at=at)
+        asymmetry = np.maximum(asymmetry, outputs.asymmetry.max(axis=-1))
+        residual = np.maximum(residual, outputs.residual.max(axis=-1))
+    return asymmetry, residual
 
 
 def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:

@@ -1,0 +1,793 @@
+"""The three engines agree with each other, with the rules' formulas, and with themselves."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import array_api_strict
+import mpmath
+import numba
+import numpy as np
+import pytest
+from helpers import explicit_start
+
+import twomode as tm
+from twomode.engines import _jit, _lanes_numpy
+from twomode.engines._lanes import (
+    LANES,
+    clamp,
+    divide_or_zero,
+    lane_sum,
+    lane_zeros,
+    larger,
+    load,
+    sigmoid,
+    square_root,
+    store,
+)
+from twomode.engines.array import ArrayEngine
+from twomode.engines.dense import DenseEngine
+from twomode.engines.reduced import ReducedEngine
+from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES, SCHEDULES
+from twomode.trace import TRACE, measure, to_host
+
+EQUIVARIANT = [name for name, rule in tm.RULES.items() if "adam" not in rule.fields.values()]
+STEP_OF_LENGTH_SQRT_D = ("adam", "adalr", "ada-nsgda")
+
+
+def make_rule(name, d, scale=1.0, **changes):
+    scale *= d**-0.5 if name in STEP_OF_LENGTH_SQRT_D else 1.0
+    return tm.optimizer(name, eta_D=0.01 * scale, eta_G=0.003 * scale, **changes)
+
+
+def make_start(game, replicas=2, seed=0):
+    """Neurons long enough that the game moves: <w_i, u_l> and <w_i, v_j> of order 1."""
+    return explicit_start(game, replicas, seed, std_W=1.0, std_V=game.d**-0.5, bias=0.1)
+
+
+def minibatches(game, replicas, steps, size=64, seed=1):
+    rng = np.random.default_rng(seed)
+    laws = (game.data_points[1], game.latent_points[1])
+    return tuple(rng.multinomial(size, p, size=(replicas, steps)) / size for p in laws)
+
+
+def invariants(state):
+    """What the game sees of a state: it is the same in R^d and in R^r."""
+    W, V, U = state.W, state.V, state.U
+    products = {"WU": (W, U), "VU": (V, U), "WW": (W, W), "VV": (V, V), "WV": (W, V)}
+    return {name: X @ Y.mT for name, (X, Y) in products.items()} | {"b": state.b}
+
+
+def assert_close(found, expected, tolerance):
+    """Within `tolerance` of the largest entry of each array."""
+    assert found.keys() == expected.keys()
+    for name, x in expected.items():
+        error = np.abs(found[name] - x).max() / np.abs(x).max()
+        assert error <= tolerance, f"{name} is off by {error:.2g}"
+
+
+def agreement(game, opt, steps, tolerance, *, minibatch=True, replicas=2):
+    """Run every engine that can from one start; return how far the least moved array moved."""
+    start = make_start(game, replicas)
+    batches = minibatches(game, replicas, steps) if minibatch else None
+    oracle = ArrayEngine(game, opt, start)
+    oracle.advance(steps, batches)
+    end = invariants(oracle.state)
+    for Engine in (DenseEngine, ReducedEngine) if opt.equivariant else (DenseEngine,):
+        engine = Engine(game, opt, start)
+        engine.advance(steps, batches)
+        assert engine.t == oracle.t == steps
+        assert_close(invariants(engine.state), end, tolerance)
+        np.testing.assert_allclose(engine.update_norms, oracle.update_norms, rtol=tolerance)
+        np.testing.assert_allclose(engine.peak_grad_norms, oracle.peak_grad_norms, rtol=tolerance)
+    begin = invariants(start)
+    return min(np.abs(x - begin[name]).max() / np.abs(x).max() for name, x in end.items())
+
+
+def long_runs():
+    """Every rule with every granularity that matters to it; fewer combinations at d = 4096."""
+    for d in (37, 256, 4096):
+        for name in tm.RULES:
+            opt = make_rule(name, d)
+            everything = GRANULARITIES if opt.uses_norms and d < 4096 else [opt.granularity]
+            for granularity in everything:
+                for schedule in SCHEDULES if d == 37 else SCHEDULES[:1]:
+                    yield pytest.param(
+                        d,
+                        make_rule(name, d, granularity=granularity, schedule=schedule),
+                        id=f"{d}-{name}-{granularity}-{schedule}",
+                    )
+
+
+@cache
+def clipping_game(d):
+    """The preset with a threshold that half of the products <w_i, Vz> exceed."""
+    return tm.Game.preset(d, clip=1.0)
+
+
+def test_long_runs_use_both_parts_of_the_activation():
+    for d in (37, 256, 4096):
+        game = clipping_game(d)
+        start = make_start(game)
+        products = np.abs(start.W @ (game.latent_points[0] @ start.V).mT)
+        assert 0.2 < (products > game.clip).mean() < 0.8
+
+
+@pytest.mark.parametrize("batch", ["population", "minibatch"])
+@pytest.mark.parametrize(("d", "opt"), list(long_runs()))
+def test_engines_agree_after_500_steps(d, opt, batch):
+    replicas = 1 if d == 4096 else 2
+    moved = agreement(
+        clipping_game(d), opt, 500, 1e-10, minibatch=batch == "minibatch", replicas=replicas
+    )
+    assert moved > 0.005
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("magnitude", MAGNITUDES)
+def test_engines_agree_for_every_pair_of_direction_and_magnitude(direction, magnitude):
+    game = clipping_game(37)
+    for granularity in GRANULARITIES:
+        opt = tm.Optimizer(
+            0.01,
+            0.02,
+            direction,
+            magnitude,
+            granularity,
+            beta1=-0.4,
+            beta2=0.9,
+            eps=1e-3,
+            norm_eps=0.01,
+            constant=0.3,
+            bias_correction=granularity == "layer",
+            heavy_ball=granularity == "neuron",
+        )
+        assert agreement(game, opt, 20, 1e-12) > 1e-4
+
+
+@pytest.mark.parametrize("name", tm.RULES)
+def test_engines_agree_on_one_step_to_rounding(name):
+    # from a state in the middle of a run, with the moments it has by then
+    game = clipping_game(256)
+    opt = make_rule(name, 256)
+    oracle = ArrayEngine(game, opt, make_start(game))
+    oracle.advance(100)
+    for Engine in (DenseEngine, ReducedEngine) if opt.equivariant else (DenseEngine,):
+        ends = [
+            Runner(game, replace(opt, beta1=0.0), oracle.state) for Runner in (ArrayEngine, Engine)
+        ]
+        for end in ends:
+            end.advance(1)
+        expected, found = (invariants(end.state) for end in ends)
+        assert_close(found, expected, 1e-12)
+
+
+GAMES = {
+    "d = r, where the modes fill more than two coordinates": tm.Game.preset(8),
+    "d < 2 + m_D + m_G": tm.Game.preset(5, m_D=4, m_G=3),
+    "latents with any number of ones": tm.Game.preset(37, m_G=5, latents=tm.Bernoulli(0.3)),
+    "explicit latents": tm.Game.preset(
+        37, m_G=3, latents=tm.ExplicitLatents([(1, 1, 1), (0, 1, 0)], [0.25, 0.75])
+    ),
+    "correlated coefficients": tm.Game.preset(37, data=tm.CorrelatedCoefficients(0.2)),
+    "one neuron each": tm.Game.preset(37, m_D=1, m_G=1, latents=tm.SparsePairs(0)),
+    "more discriminator neurons": tm.Game.preset(100, m_D=11, m_G=2, lam=2.0),
+    "more generator neurons": tm.Game.preset(100, m_D=2, m_G=10, lam=-2.0),
+    "no clipping": tm.Game.preset(37, clip=float("inf")),
+}
+
+
+@pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
+@pytest.mark.parametrize("name", ["sgda", "g-nsgda", "adam"])
+def test_engines_agree_on_every_kind_of_game(game, name):
+    opt = make_rule(name, game.d, schedule="alternating-D-first")
+    assert agreement(game, opt, 50, 1e-11) > 1e-3
+
+
+# The rules, written again from their formulas, on flat vectors
+
+
+def blocks(opt, rows, d, bias):
+    """Slices of the flat player (rows of length d, then perhaps the bias)."""
+    layers = {"neuron": d, "layer": rows * d, "global": rows * d + bias}
+    width = layers[opt.granularity]
+    cuts = [slice(i, i + width) for i in range(0, rows * d, width)]
+    return cuts + ([slice(rows * d, None)] if bias and opt.granularity != "global" else [])
+
+
+def adam_moments(g, past):
+    """Kingma and Ba 2015: both moments without their bias."""
+    past["t"] = t = past.get("t", 0) + 1
+    past["m"] = 0.9 * past.get("m", 0) + 0.1 * g
+    past["v"] = 0.999 * past.get("v", 0) + 0.001 * g**2
+    return past["m"] / (1 - 0.9**t), past["v"] / (1 - 0.999**t)
+
+
+def sgda(x, g, eta, past, cuts):
+    return x + eta * g
+
+
+def heavy_ball(x, g, eta, past, cuts):
+    before, past["x"] = past.get("x", x), x
+    return x + eta * g + 0.9 * (x - before)
+
+
+def normalized(x, g, eta, past, cuts):
+    return x + eta * np.concatenate([g[cut] / np.linalg.norm(g[cut]) for cut in cuts])
+
+
+def normalized_momentum(x, g, eta, past, cuts):
+    past["m"] = 0.9 * past.get("m", 0) + 0.1 * g
+    return normalized(x, past["m"], eta, past, cuts)
+
+
+def adam(x, g, eta, past, cuts):
+    m, v = adam_moments(g, past)
+    return x + eta * m / (np.sqrt(v) + 1e-8)
+
+
+def adalr(x, g, eta, past, cuts):
+    m, v = adam_moments(g, past)
+    A = m / (np.sqrt(v) + 1e-8)
+    steps = [np.linalg.norm(A[cut]) * m[cut] / np.linalg.norm(m[cut]) for cut in cuts]
+    return x + eta * np.concatenate(steps)
+
+
+def adadir(x, g, eta, past, cuts):
+    m, v = adam_moments(g, past)
+    A = m / (np.sqrt(v) + 1e-8)
+    steps = [np.linalg.norm(m[cut]) * A[cut] / np.linalg.norm(A[cut]) for cut in cuts]
+    return x + eta * np.concatenate(steps)
+
+
+def ada_normalized(x, g, eta, past, cuts):
+    steps = [np.sqrt(g[cut].size) * g[cut] / np.linalg.norm(g[cut]) for cut in cuts]
+    return x + eta * np.concatenate(steps)
+
+
+FORMULAS = {
+    "sgda": sgda,
+    "sgda-momentum": heavy_ball,
+    "nsgda": normalized,
+    "l-nsgda": normalized,
+    "g-nsgda": normalized,
+    "nsgda-momentum": normalized_momentum,
+    "adam": adam,
+    "adalr": adalr,
+    "adadir": adadir,
+    "ada-nsgda": ada_normalized,
+}
+
+
+def by_formula(game, opt, start, steps):
+    """The run of one replica, both players flat; the gradients are `Game.evaluate`'s."""
+    update, shape_W, shape_V = FORMULAS[opt.name], start.W.shape, start.V.shape
+    x, y = np.append(start.W, start.b), start.V.ravel()
+    past_x, past_y = {}, {}
+    cuts_x, cuts_y = blocks(opt, game.m_D, game.d, 1), blocks(opt, game.m_G, game.d, 0)
+
+    def state():
+        return tm.State(x[:-1].reshape(shape_W), y.reshape(shape_V), np.asarray(x[-1]), start.U)
+
+    def gradients():
+        gradient = game.evaluate(state())
+        return np.append(gradient.W, gradient.b), gradient.V.ravel()
+
+    for _ in range(steps):
+        g_x, g_y = gradients()
+        if opt.schedule == "alternating-G-first":
+            y = update(y, g_y, opt.eta_G, past_y, cuts_y)
+            g_x, _ = gradients()
+        x = update(x, g_x, opt.eta_D, past_x, cuts_x)
+        if opt.schedule == "alternating-D-first":
+            _, g_y = gradients()
+        if opt.schedule != "alternating-G-first":
+            y = update(y, g_y, opt.eta_G, past_y, cuts_y)
+    return state()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("name", tm.RULES)
+def test_rules_follow_their_formulas(name, granularity, schedule):
+    game = clipping_game(37)
+    start = make_start(game, replicas=1)
+    # steps so long that each gradient differs much from the one before
+    opt = make_rule(name, 37, scale=10, granularity=granularity, schedule=schedule)
+    expected = by_formula(game, opt, start.replica(0), 3)
+    for Engine in (ArrayEngine, DenseEngine):
+        engine = Engine(game, opt, start)
+        engine.advance(3)
+        found = engine.state.replica(0).arrays()
+        assert_close(found, expected.arrays(), 1e-12)
+
+
+def test_every_rule_has_its_formula_here():
+    assert FORMULAS.keys() == tm.RULES.keys()
+
+
+def lifted(engine, basis):
+    """An engine's W, b, V in R^d."""
+    state = engine.state
+    if state.dimension < engine.game.d:
+        state = replace(state, W=state.W @ basis.mT, V=state.V @ basis.mT)
+    return {"W": state.W, "b": state.b, "V": state.V}
+
+
+@pytest.mark.parametrize("Engine", [ArrayEngine, DenseEngine, ReducedEngine])
+def test_who_sees_whose_move(Engine):
+    game, eta = clipping_game(37), 0.5
+    start = make_start(game)
+    _, basis = start.reduce()
+    before = game.evaluate(start)
+    W, b = start.W + eta * before.W, start.b + eta * before.b
+    V = start.V + eta * before.V
+    V_after_D = start.V + eta * game.evaluate(replace(start, W=W, b=b)).V
+    answer = game.evaluate(replace(start, V=V))
+    W_after_G, b_after_G = start.W + eta * answer.W, start.b + eta * answer.b
+    expected = {
+        "simultaneous": {"W": W, "b": b, "V": V},
+        "alternating-D-first": {"W": W, "b": b, "V": V_after_D},
+        "alternating-G-first": {"W": W_after_G, "b": b_after_G, "V": V},
+    }
+    # far enough apart that mistaking one for another cannot pass
+    assert np.abs(V - V_after_D).max() > 0.01
+    assert np.abs(W - W_after_G).max() > 0.01
+    for schedule, end in expected.items():
+        engine = Engine(game, tm.Optimizer(eta, eta, schedule=schedule), start)
+        engine.advance(1)
+        assert_close(lifted(engine, basis), end, 1e-12)
+
+
+@pytest.mark.parametrize("Engine", [ArrayEngine, DenseEngine, ReducedEngine])
+def test_both_players_share_the_minibatch_of_an_iteration(Engine):
+    game = clipping_game(37)
+    start, batches = make_start(game), minibatches(game, 2, 2, size=3)
+    opt = tm.Optimizer(0.5, 0.5, schedule="alternating-D-first")
+    _, basis = start.reduce()
+    state = start
+    for n in range(2):
+        weights = [batch[:, n] for batch in batches]
+        g = game.evaluate(state, *weights)
+        state = replace(state, W=state.W + 0.5 * g.W, b=state.b + 0.5 * g.b)
+        state = replace(state, V=state.V + 0.5 * game.evaluate(state, *weights).V)
+    engine = Engine(game, opt, start)
+    engine.advance(2, batches)
+    assert_close(lifted(engine, basis), {"W": state.W, "b": state.b, "V": state.V}, 1e-12)
+
+
+@pytest.mark.parametrize("Engine", [ArrayEngine, DenseEngine, ReducedEngine])
+def test_a_block_without_gradient_stays(Engine):
+    # a neuron at right angles to everything has slope zero, and so has a block of zero norm
+    game = tm.Game.preset(37)
+    start = make_start(game)
+    W, V = start.W.copy(), start.V.copy()
+    W[:, 0] = 0
+    engine = Engine(game, tm.optimizer("nsgda", eta_D=0.1, eta_G=0.1), replace(start, W=W, V=V))
+    engine.advance(3)
+    assert np.isfinite(engine.state.W).all()
+    assert np.array_equal(engine.state.W[:, 0], np.zeros_like(engine.state.W[:, 0]))
+    moved = (
+        engine.state.W[:, 1] - (start if Engine is not ReducedEngine else start.reduce()[0]).W[:, 1]
+    )
+    assert np.abs(moved).max() > 0.01
+
+
+# Bit for bit
+
+
+def assert_identical(a, b):
+    """Every array of two states."""
+    for name, x in a.arrays().items():
+        assert np.array_equal(x, b.arrays()[name]), name
+
+
+def assert_same_record(a, rows_a, b, rows_b):
+    """The trace of some replicas of two results, at the iterations that both recorded."""
+    _, at_a, at_b = np.intersect1d(a.steps, b.steps, return_indices=True)
+    assert len(at_a) > 1
+    for name in TRACE:
+        x, y = getattr(a, name)[rows_a][:, at_a], getattr(b, name)[rows_b][:, at_b]
+        assert np.array_equal(x, y, equal_nan=name == "update_norms"), name
+    assert_identical(
+        tm.State(**{name: x[rows_a] for name, x in a.state.arrays().items()}),
+        tm.State(**{name: x[rows_b] for name, x in b.state.arrays().items()}),
+    )
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize(
+    ("engine", "name", "replicas", "chosen"),
+    [
+        ("reduced", "nsgda", 64, 17),
+        ("reduced", "sgda-momentum", 64, 63),
+        ("dense", "adam", 5, 3),
+        ("dense", "l-nsgda", 5, 4),
+    ],
+)
+def test_a_replica_is_the_same_alone_and_among_others(engine, name, replicas, chosen, batch_size):
+    game = tm.Game.preset(256)
+    opt = make_rule(name, game.d)
+    options = {"engine": engine, "batch_size": batch_size, "seed": 3, "record_every": 20}
+    together = tm.simulate(game, opt, 100, replicas=replicas, **options)
+    alone = tm.simulate(game, opt, 100, replicas=[chosen], **options)
+    assert_same_record(together, [chosen], alone, [0])
+    some = tm.simulate(game, opt, 100, replicas=[chosen, 0], **options)
+    assert_same_record(together, [chosen, 0], some, [0, 1])
+
+
+@pytest.mark.parametrize("batch", ["population", "minibatch"])
+@pytest.mark.parametrize("chunks", [[37, 63], [1] * 100, [0, 99, 1]])
+@pytest.mark.parametrize(
+    ("Engine", "name"),
+    [(ReducedEngine, "nsgda-momentum"), (DenseEngine, "adam"), (DenseEngine, "sgda-momentum")],
+)
+def test_chunks_do_not_matter(Engine, name, chunks, batch):
+    game = tm.Game.preset(256)
+    opt = make_rule(name, game.d, schedule="alternating-G-first")
+    start = make_start(game)
+    batches = minibatches(game, 2, 100)
+    whole, pieces = Engine(game, opt, start), Engine(game, opt, start)
+    whole.advance(100, batches if batch == "minibatch" else None)
+    done = 0
+    for n in chunks:
+        some = tuple(x[:, done : done + n] for x in batches)
+        pieces.advance(n, some if batch == "minibatch" else None)
+        done += n
+    assert_identical(whole.state, pieces.state)
+    assert np.array_equal(whole.update_norms, pieces.update_norms)
+    assert np.array_equal(whole.peak_grad_norms, pieces.peak_grad_norms)
+
+
+@pytest.mark.parametrize("batch_size", [None, 16])
+@pytest.mark.parametrize(("engine", "name"), [("reduced", "nsgda"), ("dense", "adam")])
+def test_recording_does_not_matter(engine, name, batch_size):
+    game = tm.Game.preset(256)
+    opt = make_rule(name, game.d)
+    runs = [
+        tm.simulate(
+            game, opt, 210, replicas=3, engine=engine, batch_size=batch_size, record_every=every
+        )
+        for every in (1, 30, 210)
+    ]
+    assert_same_record(runs[0], [0, 1, 2], runs[1], [0, 1, 2])
+    assert_same_record(runs[0], [0, 1, 2], runs[2], [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "replicas"),
+    [
+        ("reduced", "nsgda", 40),
+        ("dense", "adam", 2),
+        ("dense", "adalr", 2),
+        ("dense", "sgda", 2),
+    ],
+)
+def test_threads_do_not_matter(engine, name, replicas):
+    game = tm.Game.preset(4096)  # several slices of the dense engine
+    opt = make_rule(name, game.d)
+    before = numba.get_num_threads()
+    runs = []
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            runs.append(tm.simulate(game, opt, 300, replicas=replicas, engine=engine, batch_size=8))
+    finally:
+        numba.set_num_threads(before)
+    everyone = list(range(replicas))
+    assert_same_record(runs[0], everyone, runs[1], everyone)
+
+
+# What the engines refuse, and where they may start
+
+
+@pytest.mark.parametrize("name", ["adam", "adalr", "adadir"])
+def test_reduced_engine_refuses_coordinate_wise_rules(name):
+    game = tm.Game.preset(37)
+    with pytest.raises(tm.InputError, match=f"{name}.*use engine='dense'") as refusal:
+        ReducedEngine(game, make_rule(name, 37), make_start(game))
+    assert "\n" not in str(refusal.value)
+
+
+def test_dense_engine_refuses_a_reduced_start():
+    game = tm.Game.preset(37)
+    reduced, _ = make_start(game).reduce()
+    with pytest.raises(tm.InputError, match=r"needs a start in R\^d, d=37, not in R\^10"):
+        DenseEngine(game, make_rule("sgda", 37), reduced)
+
+
+@pytest.mark.parametrize("name", EQUIVARIANT)
+def test_equivariant_rules_run_in_any_coordinates(name):
+    game = clipping_game(256)
+    opt = make_rule(name, game.d)
+    start = make_start(game)
+    reduced, _ = start.reduce()
+    turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((reduced.dimension,) * 2))
+    turned = tm.State(reduced.W @ turn, reduced.V @ turn, reduced.b, reduced.U @ turn)
+    oracle = ArrayEngine(game, opt, start)
+    oracle.advance(50)
+    for Engine in (ArrayEngine, ReducedEngine):
+        for place in (reduced, turned):
+            engine = Engine(game, opt, place)
+            engine.advance(50)
+            assert_close(invariants(engine.state), invariants(oracle.state), 1e-11)
+
+
+def test_array_engine_refuses_adam_on_a_reduced_start():
+    game = tm.Game.preset(37)
+    reduced, _ = make_start(game).reduce()
+    with pytest.raises(tm.InputError, match=r"'adam'.*R\^d, d=37, not in R\^10"):
+        ArrayEngine(game, make_rule("adam", 37), reduced)
+
+
+@pytest.mark.parametrize("Engine", [ArrayEngine, DenseEngine, ReducedEngine])
+def test_engines_leave_the_start_alone(Engine):
+    game = tm.Game.preset(37)
+    start, untouched = make_start(game), make_start(game)
+    engine = Engine(game, make_rule("nsgda", 37), start)
+    first = engine.state
+    assert np.isnan(engine.update_norms).all()
+    assert (engine.peak_grad_norms == 0).all()
+    engine.advance(5)
+    assert_identical(start, untouched)
+    assert_close(invariants(first), invariants(start), 1e-14)  # a state handed out stays as it was
+
+
+# Other arrays, other precisions
+
+
+@pytest.mark.parametrize("batch", ["population", "minibatch"])
+@pytest.mark.parametrize("name", tm.RULES)
+def test_array_engine_runs_on_any_array_library(name, batch):
+    """On a device whose arrays refuse to become NumPy's, as a GPU's do."""
+    device = array_api_strict.Device("device1")
+    game = clipping_game(37)
+    start = make_start(game)
+    strict = {n: array_api_strict.asarray(x, device=device) for n, x in start.arrays().items()}
+    with pytest.raises(RuntimeError, match="Can't convert"):
+        np.asarray(strict["W"])
+    for granularity in GRANULARITIES:
+        opt = make_rule(name, 37, granularity=granularity, schedule="alternating-D-first")
+        engines = [ArrayEngine(game, opt, s) for s in (start, tm.State(**strict))]
+        for engine in engines:
+            engine.advance(10, minibatches(game, 2, 10) if batch == "minibatch" else None)
+        expected, found = (measure(game, engine) for engine in engines)
+        assert {x.device for x in found.values()} == {device}
+        assert_close({n: to_host(x) for n, x in found.items()}, expected, 1e-12)
+        state = {n: to_host(x) for n, x in engines[1].state.arrays().items()}
+        assert_close(state, engines[0].state.arrays(), 1e-12)
+
+
+def test_a_run_on_any_array_library():
+    """`simulate` itself, from an explicit start on that device to a result in NumPy."""
+    device = array_api_strict.Device("device1")
+    game = clipping_game(37)
+    start = make_start(game)
+    strict = {n: array_api_strict.asarray(x, device=device) for n, x in start.arrays().items()}
+    opt = make_rule("nsgda", 37)
+    expected, found = (
+        tm.simulate(game, opt, 10, replicas=2, engine="array", start=s, batch_size=4)
+        for s in (start, tm.State(**strict))
+    )
+    for name in TRACE:
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12)
+    assert_close(found.state.arrays(), expected.state.arrays(), 1e-12)
+
+
+def test_bias_as_a_number_joins_the_other_arrays_device():
+    device = array_api_strict.Device("device1")
+    W = array_api_strict.ones((2, 3, 5), device=device)
+    assert tm.State(W, W, 0.5, W[:, :2, :]).b.device == device
+
+
+@pytest.mark.parametrize("name", ["sgda", "nsgda", "adam", "adalr"])
+def test_float32(name):
+    game = clipping_game(256)
+    opt = make_rule(name, game.d)
+    start = make_start(game)
+    double, single = DenseEngine(game, opt, start), DenseEngine(game, opt, start, "float32")
+    for engine in (double, single):
+        engine.advance(5)
+    assert {x.dtype for x in single.state.arrays().values()} == {np.dtype("float32")}
+    assert_close(invariants(single.state), invariants(double.state), 1e-4)
+    # it computes in float32, rather than rounding a float64 run at the end
+    assert np.abs(single.state.W - double.state.W.astype("float32")).max() > 0
+
+
+def test_float32_results_are_recorded_as_such():
+    run = tm.simulate(tm.Game.preset(37), make_rule("adam", 37), 3, engine="dense", dtype="float32")
+    assert run.provenance["dtype"] == "float32"
+    assert run.bias.dtype == np.float64  # what is recorded can be computed with
+
+
+# Lanes
+
+
+@numba.njit
+def _sigmoids(x, out):
+    for i in range(x.shape[0]):
+        store(out, i, 0, sigmoid(load(x, i, 0)))
+
+
+@numba.njit
+def _operations(x, y, out):
+    a, b = load(x, 0, 0), load(y, 0, 0)
+    store(out, 0, 0, clamp(a, b))
+    store(out, 1, 0, larger(a, b))
+    store(out, 2, 0, divide_or_zero(a, b))
+    store(out, 3, 0, square_root(b))
+    store(out, 4, 0, lane_sum(b))
+
+
+def lanes(values, dtype=np.float64):
+    """Numbers as rows of lanes, shape (rows, 1, LANES)."""
+    x = lane_zeros((len(values) // LANES, 1), dtype)
+    x[:] = np.reshape(values, x.shape)
+    return x
+
+
+def sigmoids(values, dtype=np.float64):
+    x = lanes(values, dtype)
+    out = np.full_like(x, -1)
+    _sigmoids(x, out)
+    return out.ravel()
+
+
+def exact_sigmoids(values):
+    with mpmath.workdps(30):
+        return np.array([float(1 / (1 + mpmath.exp(-mpmath.mpf(float(x))))) for x in values])
+
+
+def test_sigmoid_is_accurate_in_both_tails():
+    rng = np.random.default_rng(0)
+    x = np.concatenate(
+        [np.linspace(-700, 700, 1401), rng.uniform(-40, 40, 2000), rng.normal(0, 1e-3, 695)]
+    )
+    exact = exact_sigmoids(x)
+    assert (np.abs(sigmoids(x) - exact) / np.spacing(exact)).max() <= 4
+
+
+def test_sigmoid_in_single_precision():
+    x = np.linspace(-80, 80, 1600).astype("float32")
+    exact = exact_sigmoids(x).astype("float32")
+    assert (np.abs(sigmoids(x, np.float32) - exact) / np.spacing(exact)).max() <= 1
+
+
+def test_sigmoid_saturates():
+    found = sigmoids([-1e300, 1e300, -np.inf, np.inf, 0.0, -0.0, -745.0, 745.0])
+    assert (found[[0, 2, 6]] >= 0).all()
+    assert (found[[0, 2, 6]] < 1e-300).all()
+    assert found[[1, 3, 7]].tolist() == [1, 1, 1]
+    assert found[[4, 5]].tolist() == [0.5, 0.5]
+
+
+def test_sigmoid_keeps_lanes_apart():
+    x = np.linspace(-3, 3, LANES)
+    clean = sigmoids(x)
+    for lane in range(LANES):
+        for bad in (np.nan, np.inf, -np.inf, 1e300):
+            spoiled = x.copy()
+            spoiled[lane] = bad
+            found = sigmoids(spoiled)
+            assert np.isnan(found[lane]) == np.isnan(bad)
+            others = np.arange(LANES) != lane
+            assert np.array_equal(found[others], clean[others])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_compiled_lanes_do_what_the_readable_ones_do(dtype):
+    x = np.array([-5, -1, 0.5, 3, 1e9, -np.inf, 0, 7], dtype)
+    y = np.array([2, 1, 0, 0, 1e-9, 4, 0, np.inf], dtype)
+    out = np.full((5, 1, LANES), -1, dtype)
+    _operations(lanes(x, dtype), lanes(y, dtype), out)
+    expected = [
+        _lanes_numpy.clamp(x, y),
+        _lanes_numpy.larger(x, y),
+        _lanes_numpy.divide_or_zero(x, y),
+        _lanes_numpy.square_root(y),
+        _lanes_numpy.lane_sum(y),
+    ]
+    assert np.array_equal(out[:, 0], expected)
+
+
+# Compilation
+
+
+def three_steps(folder):
+    """Short runs of the compiled engines, saved; also called by an uncompiled interpreter."""
+    game = clipping_game(37)
+    for engine, name in (("reduced", "nsgda"), ("dense", "l-nsgda"), ("dense", "adam")):
+        opt = make_rule(name, 37, schedule="alternating-D-first")
+        run = tm.simulate(
+            game, opt, 3, replicas=2, batch_size=8, engine=engine, start=make_start(game)
+        )
+        run.save(Path(folder) / f"{engine}-{name}.npz")
+
+
+def run_here(code, **environment):
+    """Run code in a new interpreter that can import this module."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=Path(__file__).parent,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_engines_run_uncompiled(tmp_path):
+    code = "import numba, test_engines; assert numba.config.DISABLE_JIT;"
+    code += f"test_engines.three_steps({str(tmp_path / 'uncompiled')!r})"
+    run_here(code, NUMBA_DISABLE_JIT="1")
+    three_steps(tmp_path / "compiled")
+    files = sorted((tmp_path / "compiled").iterdir())
+    assert len(files) == 3
+    for file in files:
+        compiled, uncompiled = tm.load(file), tm.load(tmp_path / "uncompiled" / file.name)
+        assert_close(uncompiled.state.arrays(), compiled.state.arrays(), 1e-12)
+        for name in TRACE:
+            x, y = getattr(uncompiled, name), getattr(compiled, name)
+            np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A copy of the engines' sources, in place of the real ones."""
+    copies = [Path(shutil.copy(path, tmp_path)) for path in _jit._SOURCES]
+    monkeypatch.setattr(_jit, "_SOURCES", copies)
+    monkeypatch.setattr(_jit, "_HERE", tmp_path)
+    monkeypatch.setattr(_jit.numba_config, "CACHE_DIR", "")
+    return copies
+
+
+def test_any_edit_of_the_sources_changes_their_hash(sources, monkeypatch):
+    copied = _jit._source_hash()
+    assert {"_kernels.py", "_lanes_llvm.py", "dense.py", "reduced.py", "optimizers.py"} <= {
+        path.name for path in sources
+    }
+    hashes = {copied}
+    for path in sources:
+        path.write_bytes(path.read_bytes() + b"#")
+        hashes.add(_jit._source_hash())
+    assert len(hashes) == 1 + len(sources)
+    monkeypatch.undo()
+    assert _jit._source_hash() == copied
+
+
+def test_an_edit_starts_a_new_folder_and_removes_the_old(sources):
+    old = Path(_jit._cache_folder())
+    assert old == _jit._HERE / "__pycache__" / f"kernels-{_jit._source_hash()}"
+    (old / "code.nbc").touch()
+    assert _jit._cache_folder() == str(old)
+    assert (old / "code.nbc").exists()
+    sources[0].write_text("# edited")
+    new = Path(_jit._cache_folder())
+    assert new.is_dir()
+    assert not old.exists()
+
+
+def test_numba_chooses_the_folder_where_the_package_cannot_be_written(sources):
+    (_jit._HERE / "__pycache__").write_text("in the way")
+    assert _jit._cache_folder() == ""
+
+
+@pytest.mark.slow
+def test_a_second_process_does_not_compile_again(tmp_path):
+    code = """if True:
+        import twomode as tm
+        from twomode.engines import dense, reduced
+        game = tm.Game.preset(37)
+        for kernels, engine in ((reduced, "reduced"), (dense, "dense")):
+            tm.simulate(game, tm.optimizer("nsgda", eta_D=1, eta_G=1), 3, engine=engine)
+            stats = kernels._advance.stats
+            print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
+    """
+    first, second = (run_here(code, NUMBA_CACHE_DIR=str(tmp_path)).split() for _ in range(2))
+    assert first == ["0", "1", "0", "1"]
+    assert second == ["1", "0", "1", "0"]
+    assert list(tmp_path.glob("kernels-*"))

@@ -1,0 +1,326 @@
+"""Results on disk: the same after a round trip, never half written, refused when damaged."""
+
+import json
+import os
+import pickle
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import twomode as tm
+from twomode.io import load_arrays, new_file, save_arrays, save_text
+from twomode.trace import TRACE
+
+
+@pytest.fixture(scope="module")
+def run():
+    """A small result that has everything awkward: NaN, infinity, nested laws, minibatches."""
+    game = tm.Game.preset(37, clip=float("inf"), latents=tm.ExplicitLatents(np.eye(4), [0.25] * 4))
+    opt = tm.optimizer("nsgda-momentum", eta_D=0.01, eta_G=0.003, beta1=-0.5)
+    return tm.simulate(game, opt, 10, replicas=[5, 2], seed=3, batch_size=4, record_every=4)
+
+
+@pytest.fixture
+def saved(run, tmp_path):
+    path = tmp_path / "run.npz"
+    run.save(path)
+    return path
+
+
+def assert_same(a, b):
+    for name in ("steps", "diverged_at", *TRACE):
+        x, y = getattr(a, name), getattr(b, name)
+        assert x.dtype == y.dtype, name
+        assert np.array_equal(x, y, equal_nan=True), name
+    for name, x in a.state.arrays().items():
+        assert np.array_equal(x, b.state.arrays()[name]), name
+    assert (a.game, a.opt, a.provenance) == (b.game, b.opt, b.provenance)
+
+
+def refused(path, reason):
+    with pytest.raises(tm.InputError, match=reason) as refusal:
+        tm.load(path)
+    message = str(refusal.value)
+    assert str(path) in message
+    assert "\n" not in message
+
+
+# Round trip
+
+
+def test_round_trip(run, saved):
+    assert_same(tm.load(saved), run)
+    assert_same(tm.load(str(saved)), run)
+
+
+def test_saved_result_goes_on(run, saved):
+    again = tm.load(saved)
+    ends = [tm.simulate(r.game, r.opt, 5, replicas=2, start=r.state) for r in (run, again)]
+    assert np.array_equal(ends[0].gram_V, ends[1].gram_V)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_round_trip_of_a_dense_result(tmp_path, dtype):
+    opt = tm.optimizer("adam", eta_D=0.01, eta_G=0.01)
+    run = tm.simulate(tm.Game.preset(37), opt, 3, engine="dense", dtype=dtype)
+    run.save(tmp_path / "new" / "folders" / "run.npz")
+    assert_same(tm.load(tmp_path / "new" / "folders" / "run.npz"), run)
+
+
+@pytest.mark.parametrize("name", ["run", "run.npz", "run.v2"])
+def test_the_file_has_the_name_that_was_asked_for(run, tmp_path, name):
+    run.save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_the_file_is_as_readable_as_any_other(run, saved, tmp_path):
+    (tmp_path / "other").touch()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (saved, tmp_path / "other")}
+    assert len(modes) == 1
+
+
+# Writing
+
+
+def test_nothing_is_overwritten_unless_asked(run, saved):
+    saved.write_text("mine")
+    with pytest.raises(tm.InputError, match="exists already"):
+        run.save(saved)
+    assert saved.read_text() == "mine"
+    run.save(saved, overwrite=True)
+    assert_same(tm.load(saved), run)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, ValueError])
+@pytest.mark.parametrize("before", [None, "mine"])
+def test_interrupted_writing_leaves_no_trace(tmp_path, error, before):
+    path = tmp_path / "file"
+    if before:
+        path.write_text(before)
+
+    def write_half():
+        with new_file(path, overwrite=True) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_the_file_appears_when_complete(tmp_path):
+    path = tmp_path / "file"
+    with new_file(path) as file:
+        file.write(b"all")
+        file.flush()
+        assert not path.exists()
+    assert path.read_bytes() == b"all"
+
+
+def test_failed_replacement_leaves_no_trace(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("disk on fire")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="disk on fire"):
+        save_text(tmp_path / "file", "text")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_is_utf8(tmp_path):
+    save_text(tmp_path / "file", "⟨u₁, u₂⟩ ≥ 0\n")
+    assert (tmp_path / "file").read_bytes() == "⟨u₁, u₂⟩ ≥ 0\n".encode()
+
+
+def test_unwritable_folder(run, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(tm.InputError, match=r"cannot write to .*Permission denied") as refusal:
+        run.save(tmp_path / "run.npz")
+    assert str(tmp_path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("below", ["run.npz", "folder/run.npz"])
+def test_a_path_below_a_file(run, tmp_path, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(tm.InputError, match=r"cannot write to .*file"):
+        run.save(tmp_path / "file" / below)
+
+
+@pytest.mark.parametrize("length", [250, 300])  # fits without what a temporary name adds; does not
+def test_a_name_that_is_too_long(run, tmp_path, length):
+    with pytest.raises(tm.InputError, match="name too long"):
+        run.save(tmp_path / ("x" * length))
+
+
+def test_a_folder_is_not_overwritten(run, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for overwrite in (False, True):
+        with pytest.raises(tm.InputError, match="folder"):
+            run.save(tmp_path / "folder", overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+# Damaged files
+
+
+def test_truncated_files_are_refused(saved):
+    content = saved.read_bytes()
+    for length in (*range(0, len(content), len(content) // 50), len(content) - 1):
+        saved.write_bytes(content[:length])
+        refused(saved, "truncated|altered|not a twomode result")
+
+
+@pytest.mark.parametrize("mask", [0x01, 0xFF])
+def test_changed_bytes_are_noticed(run, saved, mask):
+    content = saved.read_bytes()
+    directory = content.index(b"PK\x01\x02")  # from here on, what the archive says of its members
+    places = [*range(0, directory, directory // 100), *range(directory, len(content))]
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= mask
+        saved.write_bytes(damaged)
+        try:
+            found = tm.load(saved)
+        except tm.InputError:
+            continue
+        assert_same(found, run)  # it was a date, or other decoration of the archive
+
+
+@pytest.mark.parametrize("name", ["steps", "gram_V", "bias", "state_W", "metadata"])
+def test_altered_content_is_refused(saved, name):
+    """In an archive that is sound in itself."""
+    with np.load(saved) as archive:
+        members = dict(archive)
+    if name == "metadata":
+        members[name] = np.array(str(members[name]).replace('"beta1": -0.5', '"beta1": -0.4'))
+    else:
+        members[name].flat[-1] += 1
+    with saved.open("wb") as file:
+        np.savez(file, **members)
+    refused(saved, "altered")
+
+
+@pytest.mark.parametrize("name", ["objective", "metadata", "sha256"])
+def test_missing_content_is_refused(saved, name):
+    with np.load(saved) as archive:
+        members = dict(archive)
+    del members[name]
+    with saved.open("wb") as file:
+        np.savez(file, **members)
+    refused(saved, "altered|not a twomode result")
+
+
+def test_a_missing_file(tmp_path):
+    refused(tmp_path / "nothing.npz", "does not exist")
+
+
+class Bomb:
+    """Makes a folder when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_nothing_is_unpickled(tmp_path, saved):
+    bomb, path = Bomb(tmp_path / "boom"), tmp_path / "file"
+    path.write_bytes(pickle.dumps(bomb))
+    refused(path, "not a twomode result")
+    with path.open("wb") as file:
+        np.save(file, np.array([bomb]))
+    refused(path, "not a twomode result")
+    with np.load(saved) as archive:
+        members = dict(archive) | {"bias": np.array([bomb])}
+    with path.open("wb") as file:
+        np.savez(file, **members)
+    refused(path, "not a twomode result")
+    assert not bomb.path.exists()
+    with np.load(path, allow_pickle=True) as archive:
+        archive["bias"]
+    assert bomb.path.exists()  # it would have gone off
+
+
+def write_zip(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("metadata", "sha256", "readme.txt"):
+            archive.writestr(name, "text")
+
+
+def write_npy(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("hello"),
+        write_npy,
+        lambda path: np.savez(path, x=np.zeros(3)),
+        lambda path: path.mkdir(),
+        write_zip,
+        lambda path: save_arrays(path, {"x": np.zeros(3)}, {"format": "something else"}),
+    ],
+    ids=["empty", "text", "npy", "npz", "folder", "zip", "another format"],
+)
+def test_other_files_are_refused(tmp_path, write):
+    write(tmp_path / "file.npz")
+    refused(tmp_path / "file.npz", "not a twomode result|cannot be read|altered")
+
+
+def test_arrays_and_metadata_come_back(tmp_path):
+    arrays = {"empty": np.zeros((0, 3)), "whole": np.arange(3), "bits": np.array([True, False])}
+    metadata = {"text": "∇", "list": [1, 2.5, None], "infinity": float("inf")}
+    save_arrays(tmp_path / "file", arrays, metadata)
+    found, again = load_arrays(tmp_path / "file")
+    assert again == metadata == json.loads(json.dumps(metadata))
+    assert found.keys() == arrays.keys()
+    for name, x in arrays.items():
+        assert (found[name].dtype, found[name].shape) == (x.dtype, x.shape)
+        assert np.array_equal(found[name], x)
+
+
+# As a table
+
+
+def test_to_frame_is_tidy(run):
+    frame = run.to_frame()
+    R, T = run.bias.shape
+    assert len(frame) == R * T == 2 * 4
+    assert list(frame.columns) == [
+        "replica",
+        "step",
+        "collapse_cosine",
+        "asymmetry",
+        "residual",
+        "coverage_1",
+        "coverage_2",
+        "grad_norm_D",
+        "grad_norm_G",
+        "update_norm_D",
+        "update_norm_G",
+        "objective",
+        "bias",
+    ]
+    assert not frame.duplicated(["replica", "step"]).any()
+    assert frame["replica"].unique().tolist() == [5, 2]
+    assert frame["step"].tolist() == [0, 4, 8, 10] * 2
+    row = frame.set_index(["replica", "step"]).loc[(2, 8)]
+    assert row["bias"] == run.bias[1, 2]
+    assert row["grad_norm_D"] == run.grad_norms[1, 2, 0]
+    assert row["update_norm_G"] == run.update_norms[1, 2, 1]
+    assert row["coverage_2"] == run.coverage()[1, 2, 1]
+    assert row["collapse_cosine"] == pytest.approx(run.collapse_cosine()[1, 2], rel=1e-14)
+    assert row["asymmetry"] == run.outputs().asymmetry[1, 2].max()
+    only = frame.drop(columns=["update_norm_D", "update_norm_G"])
+    assert np.isfinite(only.to_numpy()).all()
