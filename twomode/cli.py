@@ -154,6 +154,9 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     rule.add_argument("--beta2", type=float, help="decay of the second moment [0.999]")
     rule.add_argument("--eps", type=float, help="Adam's epsilon [1e-8]")
     rule.add_argument("--norm-eps", type=float, help="added to norms before dividing [0]")
+    rule.add_argument(
+        "--constant", type=float, help="ada-nsgda: root mean square of a step's coordinates [1]"
+    )
 
 
 def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
@@ -167,6 +170,7 @@ def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
         "beta2",
         "eps",
         "norm_eps",
+        "constant",
     )
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 _HERE = Path(__file__).parent
 #: What a kernel's machine code depends on: the kernels, and the order of a rule's axes.
 _SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "optimizers.py")
+#: Seconds after which the kernels of other versions of the sources are deleted.
+_STALE = 7 * 24 * 3600
 
 
 def _source_hash() -> str:
@@ -47,8 +50,9 @@ def _cache_folder() -> str:
     folder = parent / name
     try:
         if not folder.is_dir():
-            for stale in parent.glob("kernels-*"):
-                shutil.rmtree(stale, ignore_errors=True)
+            for other in parent.glob("kernels-*"):
+                if time.time() - other.stat().st_mtime > _STALE:  # no process uses it any more
+                    shutil.rmtree(other, ignore_errors=True)
             folder.mkdir(parents=True, exist_ok=True)
         return str(folder) if os.access(folder, os.W_OK) else ""
     except OSError:
