@@ -27,19 +27,16 @@ from twomode.engines._lanes import (
 )
 from twomode.game import Game
 from twomode.laws import FloatArray
-from twomode.optimizers import (
-    DIRECTIONS,
-    GRANULARITIES,
-    MAGNITUDES,
-    Optimizer,
-)
+from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES, Optimizer
 
 #: Rows and columns of the block of a matrix product that is held in registers.
 TILE = 3
 
-GRADIENT, MOMENTUM, ADAM = (DIRECTIONS.index(name) for name in ("gradient", "momentum", "adam"))
-OWN, UNIT, CONSTANT, GRADIENT_NORM, MOMENTUM_NORM, ADAM_NORM = range(len(MAGNITUDES))
-NEURON, LAYER, GLOBAL = range(len(GRANULARITIES))
+MOMENTUM, ADAM = DIRECTIONS.index("momentum"), DIRECTIONS.index("adam")
+OWN, UNIT, CONSTANT, MOMENTUM_NORM, ADAM_NORM = (
+    MAGNITUDES.index(name) for name in ("own", "unit", "constant", "momentum", "adam")
+)
+NEURON, LAYER = GRANULARITIES.index("neuron"), GRANULARITIES.index("layer")
 
 
 class Model(NamedTuple):
