@@ -22,6 +22,7 @@ ORDER = [
     "engines._jit",
     "engines._lanes_llvm",
     "engines._lanes",
+    "engines._encoding",
     "engines._kernels",
     "engines.array",
     "engines.reduced",

@@ -9,177 +9,27 @@ coordinates, and sums over coordinates are completed by the caller.  The formula
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
+from twomode.engines._encoding import Model, Neurons, RuleCode, Work
 from twomode.engines._jit import part
 from twomode.engines._lanes import (
     clamp,
     divide_or_zero,
     fill,
-    lane_zeros,
     larger,
     load,
     sigmoid,
     square_root,
     store,
 )
-from twomode.game import Game
-from twomode.laws import FloatArray
-from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES, Optimizer
+from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES
 
-#: Rows and columns of the block of a matrix product that is held in registers.
-TILE = 3
-
-MOMENTUM, ADAM = DIRECTIONS.index("momentum"), DIRECTIONS.index("adam")
+GRADIENT, MOMENTUM, ADAM = (DIRECTIONS.index(name) for name in ("gradient", "momentum", "adam"))
 OWN, UNIT, CONSTANT, MOMENTUM_NORM, ADAM_NORM = (
     MAGNITUDES.index(name) for name in ("own", "unit", "constant", "momentum", "adam")
 )
 NEURON, LAYER = GRANULARITIES.index("neuron"), GRANULARITIES.index("layer")
-
-
-class Model(NamedTuple):
-    """The game's numbers and the supports of its laws (see `encode_points`)."""
-
-    m_D: int
-    m_G: int
-    a: float
-    lam: float
-    clip: float
-    data: np.ndarray
-    latents: np.ndarray
-
-
-class Neurons(NamedTuple):
-    """A player's neurons, or the bias as a layer of its own, with the optimizer's memory."""
-
-    X: np.ndarray  #: w_i, v_j or b, shape (..., rows, columns, LANES)
-    G: np.ndarray  #: improving gradient, turned into the rule's direction
-    M: np.ndarray  #: first moment; empty if the rule has none
-    S: np.ndarray  #: second moment; empty if the rule has none
-
-
-class Work(NamedTuple):
-    """Scratch of one step; all of it follows from the state.
-
-    The bias is the last row of D's norms (see `direct`).
-    """
-
-    y: np.ndarray  #: <u_l, w_i>, rows l
-    h: np.ndarray  #: <v_j, w_i>, rows j and one of zeros
-    A: np.ndarray  #: coefficients of u_l in the gradient for w_i, rows l
-    C: np.ndarray  #: coefficients of v_j (negative) there, and of w_i in that for v_j, rows j
-    slopes: np.ndarray
-    right: np.ndarray
-    wrong: np.ndarray
-    norms_D: np.ndarray
-    norms_G: np.ndarray
-
-
-class RuleCode(NamedTuple):
-    """An `Optimizer` as numbers: none of them is a compile-time constant."""
-
-    direction: int
-    magnitude: int
-    granularity: int
-    first_moment: bool
-    second_moment: bool
-    eta_D: float
-    eta_G: float
-    beta1: float
-    beta2: float
-    eps: float
-    norm_eps: float
-    bias_correction: bool
-    heavy_ball: bool
-    constant_W: float
-    constant_b: float
-    constant_V: float
-
-
-def padded(size: int) -> int:
-    """The least multiple of TILE that is at least `size`."""
-    return -(-size // TILE) * TILE
-
-
-def encode_points(support: FloatArray, absent: int) -> np.ndarray:
-    """The ones of each point, shape (S, width >= 2), short rows filled up with `absent`.
-
-    `absent` is a row of `h` that is always zero and a row of `out` that nobody reads (see
-    `coefficients`), so that singles, pairs and larger points take the same branch-free path.
-    """
-    width = max(2, int(support.sum(axis=1).max()))
-    members = np.full((len(support), width), absent)
-    for row, point in zip(members, support, strict=True):
-        ones = np.flatnonzero(point)
-        row[: len(ones)] = ones
-    return members
-
-
-def encode_game(game: Game) -> Model:
-    """The game for kernels; the absent rows are spare ones of `Work.y` and `Work.h`."""
-    return Model(
-        game.m_D,
-        game.m_G,
-        float(game.a),
-        float(game.lam),
-        float(game.clip),
-        encode_points(game.data_points[0], absent=2),
-        encode_points(game.latent_points[0], absent=padded(game.m_G)),
-    )
-
-
-def encode_rule(game: Game, opt: Optimizer) -> RuleCode:
-    """The rule's numbers for kernels."""
-    sizes = opt.block_sizes(game.d, game.m_D, game.m_G)
-    return RuleCode(
-        DIRECTIONS.index(opt.direction),
-        MAGNITUDES.index(opt.magnitude),
-        GRANULARITIES.index(opt.granularity),
-        opt.uses_first_moment,
-        opt.uses_second_moment,
-        float(opt.eta_D),
-        float(opt.eta_G),
-        float(opt.beta1),
-        float(opt.beta2),
-        float(opt.eps),
-        float(opt.norm_eps),
-        opt.bias_correction,
-        opt.heavy_ball,
-        *(opt.block_length(sizes[layer]) for layer in ("W", "b", "V")),
-    )
-
-
-def spread_probabilities(game: Game, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the population gradient, shapes (1, 1, 1, S, LANES): any run, any step."""
-    data, latents = (
-        lane_zeros((1, 1, 1, len(points[1])), dtype)
-        for points in (game.data_points, game.latent_points)
-    )
-    data[:] = game.data_points[1][:, None]
-    latents[:] = game.latent_points[1][:, None]
-    return data, latents
-
-
-def make_work(game: Game, places: int, dtype: Any) -> Work:
-    """Scratch for `places` independent runs, the leading axis of every array."""
-
-    def zeros(*shape: int) -> np.ndarray:
-        return lane_zeros((places, *shape), dtype)
-
-    rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
-    return Work(
-        y=zeros(rows_U, rows_D),
-        h=zeros(rows_G, rows_D),
-        A=zeros(rows_U, rows_D),
-        C=zeros(rows_G, rows_D),
-        slopes=zeros(1, rows_D),
-        right=zeros(1, 1),
-        wrong=zeros(1, 1),
-        norms_D=zeros(game.m_D + 1, 3),
-        norms_G=zeros(game.m_G, 3),
-    )
 
 
 @part
@@ -296,6 +146,15 @@ def spread(m_D: int, wrong: Any, slopes: Any, member: int, out: Any) -> None:
 
 
 @part
+def spread_over_pair(m_D: int, wrong: Any, slopes: Any, first: int, second: int, out: Any) -> None:
+    """`spread` over a point's two ones at once."""
+    for i in range(m_D):
+        share = wrong * load(slopes, 0, i)
+        store(out, first, i, load(out, first, i) + share)
+        store(out, second, i, load(out, second, i) + share)
+
+
+@part
 def coefficients(
     model: Model,
     points: Any,
@@ -326,8 +185,11 @@ def coefficients(
         wrong = load(weights, 0, s) * sigmoid(minus_sign * (a * cubes + offset))
         total += wrong
         wrong *= three * a
-        for member in points[s]:
-            spread(model.m_D, wrong, slopes, member, out)
+        if at_most_pairs:
+            spread_over_pair(model.m_D, wrong, slopes, points[s, 0], points[s, 1], out)
+        else:
+            for member in points[s]:
+                spread(model.m_D, wrong, slopes, member, out)
     store(wrong_sum, 0, 0, total)
 
 
@@ -409,7 +271,8 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: Any) -> N
                         direction = adam
                     if rule.magnitude == ADAM_NORM:
                         magnitude = adam
-            store(G, i, k, direction)
+            if rule.direction != GRADIENT:
+                store(G, i, k, direction)
             direction_norm += direction * direction
             magnitude_norm += magnitude * magnitude
             gradient_norm += g * g

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
+from twomode.engines import _encoding as enc
 from twomode.engines import _kernels as k
 from twomode.engines._jit import kernel, part
 from twomode.engines._lanes import LANES, fill, lane_sum, lane_zeros, load, store
@@ -68,12 +69,12 @@ class DenseEngine:
         self._D, self._G = self._neurons(start.W), self._neurons(start.V)
         self._bias = self._neurons(np.asarray(start.b)[:, None, None], spread=True)
         self._U = self._pack(start.U)
-        self._work = k.make_work(game, self.replicas, self.dtype)
+        self._work = enc.make_work(game, self.replicas, self.dtype)
         self._shares = self._make_shares()
         self._pace = self._zeros(self.replicas, 2, 2)
         self._pace[:, :, 0] = np.nan
-        self._model, self._rule = k.encode_game(game), k.encode_rule(game, opt)
-        self._probabilities = k.spread_probabilities(game, self.dtype)
+        self._model, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
+        self._probabilities = enc.spread_probabilities(game, self.dtype)
         _project(self._D.X, self._G.X, self._U, self._work, self._shares)
 
     def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
@@ -125,7 +126,7 @@ class DenseEngine:
     def _zeros(self, *shape: int) -> np.ndarray:
         return lane_zeros(shape, self.dtype)
 
-    def _neurons(self, start: np.ndarray, spread: bool = False) -> k.Neurons:
+    def _neurons(self, start: np.ndarray, spread: bool = False) -> enc.Neurons:
         X = self._pack(start)
         if spread:  # a scalar has no coordinates: the same in every lane
             X[:] = X[..., :1].copy()
@@ -138,7 +139,7 @@ class DenseEngine:
             self._zeros(replicas, rows, columns) if used else self._zeros(replicas, 0, 0)
             for used in (self.opt.uses_first_moment, self.opt.uses_second_moment)
         )
-        return k.Neurons(X, G, M, S)
+        return enc.Neurons(X, G, M, S)
 
     def _make_shares(self) -> Shares:
         slices = -(-self._U.shape[2] // SLICE)
@@ -157,8 +158,8 @@ class DenseEngine:
     def _pack(self, array: np.ndarray) -> np.ndarray:
         """(R, rows, d) to (R, rows, columns, LANES), padded."""
         replicas, rows, d = array.shape
-        packed = self._zeros(replicas, k.padded(rows), k.padded(-(-d // LANES)))
-        packed.reshape(replicas, k.padded(rows), -1)[:, :rows, :d] = array
+        packed = self._zeros(replicas, enc.padded(rows), enc.padded(-(-d // LANES)))
+        packed.reshape(replicas, enc.padded(rows), -1)[:, :rows, :d] = array
         return packed
 
     def _unpack(self, packed: np.ndarray, rows: int) -> np.ndarray:
@@ -180,14 +181,14 @@ def sliced(array: Any, first: int) -> Any:
 
 
 @part
-def neurons_slice(neurons: k.Neurons, replica: int, first: int, whole: bool) -> k.Neurons:
+def neurons_slice(neurons: enc.Neurons, replica: int, first: int, whole: bool) -> enc.Neurons:
     """A slice of a player; its directions lie there if kept `whole`, else with the thread."""
     X = sliced(neurons.X[replica], first)
     if whole:
         G = sliced(neurons.G[replica], first)
     else:
         G = neurons.G[numba.get_thread_id()][:, : X.shape[1]]
-    return k.Neurons(X, G, sliced(neurons.M[replica], first), sliced(neurons.S[replica], first))
+    return enc.Neurons(X, G, sliced(neurons.M[replica], first), sliced(neurons.S[replica], first))
 
 
 @part
@@ -202,7 +203,7 @@ def add_shares(shares: Any, total: Any) -> None:
 
 
 @kernel(parallel=True)
-def _project(W: Any, V: Any, U: Any, work: k.Work, shares: Shares) -> None:
+def _project(W: Any, V: Any, U: Any, work: enc.Work, shares: Shares) -> None:
     """Inner products from scratch, added in the same order as during a run."""
     slices = shares.y.shape[1]
     for task in numba.prange(len(W) * slices):
@@ -224,15 +225,15 @@ def _advance(
     steps: int,
     t: int,
     turns: Any,
-    model: k.Model,
-    rule: k.RuleCode,
+    model: enc.Model,
+    rule: enc.RuleCode,
     data_weights: Any,
     latent_weights: Any,
-    D: k.Neurons,
-    G: k.Neurons,
-    bias: k.Neurons,
+    D: enc.Neurons,
+    G: enc.Neurons,
+    bias: enc.Neurons,
     U: Any,
-    work: k.Work,
+    work: enc.Work,
     shares: Shares,
     pace: Any,
 ) -> None:

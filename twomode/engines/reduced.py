@@ -15,6 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from twomode.engines import _encoding as enc
 from twomode.engines import _kernels as k
 from twomode.engines._jit import kernel
 from twomode.engines._lanes import LANES, lane_zeros
@@ -63,16 +64,16 @@ class ReducedEngine:
         )
         self._U = self._pack(start.U[:, :, :2])  # the other coordinates are zero
         blocks = len(self._U)
-        self._work = k.make_work(game, blocks, np.float64)
+        self._work = enc.make_work(game, blocks, np.float64)
         self._pace = lane_zeros((blocks, 2, 2))
         self._pace[:, :, 0] = np.nan
-        self._model, self._rule = k.encode_game(game), k.encode_rule(game, opt)
-        self._probabilities = k.spread_probabilities(game, np.float64)
+        self._model, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
+        self._probabilities = enc.spread_probabilities(game, np.float64)
         self._blocks = [
             (
-                *(k.Neurons(*(x[block] for x in n)) for n in (self._D, self._G, self._bias)),
+                *(enc.Neurons(*(x[block] for x in n)) for n in (self._D, self._G, self._bias)),
                 self._U[block],
-                k.Work(*(x[block] for x in self._work)),
+                enc.Work(*(x[block] for x in self._work)),
                 self._pace[block],
             )
             for block in range(blocks)
@@ -132,15 +133,15 @@ class ReducedEngine:
         """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2)."""
         return self._unpack(self._pace)[:, :, 1]
 
-    def _neurons(self, start: np.ndarray) -> k.Neurons:
+    def _neurons(self, start: np.ndarray) -> enc.Neurons:
         X = self._pack(start)
         empty = lane_zeros((len(X), 0, 0))
         M = np.zeros_like(X) if self.opt.uses_first_moment else empty
-        return k.Neurons(X, G=lane_zeros(X.shape[:3]), M=M, S=empty)
+        return enc.Neurons(X, G=lane_zeros(X.shape[:3]), M=M, S=empty)
 
     def _pack(self, array: np.ndarray) -> np.ndarray:
         """(R, rows, columns) to (blocks, rows, columns, LANES), rows and columns padded."""
-        spare = [(0, 0)] + [(0, k.padded(size) - size) for size in array.shape[1:]]
+        spare = [(0, 0)] + [(0, enc.padded(size) - size) for size in array.shape[1:]]
         return self._lanes(np.pad(array, spare))
 
     def _lanes(self, array: np.ndarray) -> np.ndarray:
@@ -162,15 +163,15 @@ def _advance(
     steps: int,
     t: int,
     turns: Any,
-    model: k.Model,
-    rule: k.RuleCode,
+    model: enc.Model,
+    rule: enc.RuleCode,
     data_weights: Any,
     latent_weights: Any,
-    D: k.Neurons,
-    G: k.Neurons,
-    bias: k.Neurons,
+    D: enc.Neurons,
+    G: enc.Neurons,
+    bias: enc.Neurons,
     U: Any,
-    work: k.Work,
+    work: enc.Work,
     pace: Any,
 ) -> None:
     """All steps of LANES replicas."""
