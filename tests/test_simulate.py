@@ -49,6 +49,8 @@ def assert_same_trace(a, b):
         ({"replicas": [3, -1]}, "replica=-1 must be a whole number of at least 0"),
         ({"replicas": [1.5]}, r"replica=1\.5 must be a whole number"),
         ({"replicas": "two"}, "replica='t' must be a whole number"),
+        ({"batch_size": 2**63}, "batch_size=9223372036854775808 must be less than"),
+        ({"start": "gauss"}, "start='gauss' must be a GaussianStart or a State"),
         ({"engine": "densee"}, "unknown engine 'densee': did you mean dense"),
         ({"dtype": "float16"}, "unknown dtype 'float16': did you mean float"),
         ({"dtype": "float32"}, "dtype='float32' needs engine='dense'; engine 'reduced'"),

@@ -108,6 +108,7 @@ def simulate(
     steps = require_whole("steps", steps, 0)
     if batch_size is not None:
         batch_size = require_whole("batch_size", batch_size, 1)
+        require(batch_size < 2**63, f"batch_size={batch_size} must be less than 2^63")
     if record_every is not None:
         record_every = require_whole("record_every", record_every, 1)
     if not isinstance(seed, np.random.SeedSequence):
@@ -122,6 +123,10 @@ def simulate(
     )
     chosen = _replica_indices(replicas)
     start = GaussianStart() if start is None else start
+    require(
+        isinstance(start, (GaussianStart, State)),
+        f"start={start!r} must be a GaussianStart or a State",
+    )
     runner = _make_engine(game, opt, engine, dtype, _draw_start(game, start, engine, seed, chosen))
     batches = None if batch_size is None else _Batches(game, batch_size, seed, chosen)
     if record_every is None:
@@ -145,7 +150,7 @@ def simulate(
         state=State(**{name: to_host(x) for name, x in runner.state.arrays().items()}),
         diverged_at=recorder.diverged_at,
         provenance={
-            "seed": seed.entropy,
+            "seed": np.asarray(seed.entropy, dtype=object).tolist(),
             "spawn_key": list(seed.spawn_key),
             "replicas": chosen,
             "batch_size": batch_size,
@@ -291,6 +296,8 @@ def _require_memory(game: Game, engine: str, replicas: int) -> None:
 
 
 def _replica_indices(replicas: int | Iterable[int]) -> list[int]:
+    if isinstance(replicas, np.ndarray):
+        replicas = replicas.tolist()
     if isinstance(replicas, Iterable):
         chosen = [require_whole("replica", k, 0) for k in replicas]
         require(bool(chosen), "replicas=[] must name at least one")
