@@ -57,6 +57,15 @@ def test_round_trip(run, saved):
     assert_same(tm.load(str(saved)), run)
 
 
+def test_numbers_of_numpy_are_saved(tmp_path):
+    game = tm.Game.preset(np.int64(37), gamma=np.float32(0.25))
+    opt = tm.optimizer("sgda", eta_D=np.float32(0.5), eta_G=np.float64(0.25))
+    seed = np.random.SeedSequence(np.array([1, 2]))
+    run = tm.simulate(game, opt, np.int64(3), seed=seed, batch_size=np.int64(4))
+    run.save(tmp_path / "run.npz")
+    assert_same(tm.load(tmp_path / "run.npz"), run)
+
+
 def test_saved_result_goes_on(run, saved):
     again = tm.load(saved)
     ends = [tm.simulate(r.game, r.opt, 5, replicas=2, start=r.state) for r in (run, again)]

@@ -53,7 +53,7 @@ def assert_same_trace(a, b):
         ({"start": "gauss"}, "start='gauss' must be a GaussianStart or a State"),
         ({"engine": "densee"}, "unknown engine 'densee': did you mean dense"),
         ({"dtype": "float16"}, "unknown dtype 'float16': did you mean float"),
-        ({"dtype": "float32"}, "dtype='float32' needs engine='dense'; engine 'reduced'"),
+        ({"dtype": "float32"}, "dtype='float32' needs engine='dense', not 'reduced'"),
         ({"dtype": "float32", "engine": "array"}, "dtype='float32' needs engine='dense'"),
         ({"opt": ADAM, "engine": "reduced"}, "cannot run 'adam'.*use engine='dense'"),
         (

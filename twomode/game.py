@@ -88,6 +88,8 @@ class Game:
             self.gamma == 0 or not isinstance(self.data, CorrelatedCoefficients),
             f"gamma={self.gamma!r} must be 0 for data with correlated coefficients",
         )
+        for name in ("gamma", "a", "lam", "clip"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
         for name, n in (("latents", self.m_G), ("data", 2)):
             law = getattr(self, name)
             require(isinstance(law, Law), f"{name}={law!r} must be a law, like SparsePairs(0.01)")

@@ -100,6 +100,8 @@ class Optimizer:
         require_choice("schedule", self.schedule, SCHEDULES)
         require(-1 < self.beta1 < 1, f"beta1={self.beta1!r} must lie in (-1, 1)")
         require(0 <= self.beta2 < 1, f"beta2={self.beta2!r} must lie in [0, 1)")
+        for name in ("eta_D", "eta_G", "beta1", "beta2", "eps", "norm_eps", "constant"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
 
     @property
     def uses_first_moment(self) -> bool:

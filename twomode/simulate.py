@@ -87,7 +87,8 @@ def simulate(
         How to draw each replica's start (the canonical one by default), or an explicit one.  The
         reduced engine draws in R^r: the same law as in R^d, not the same numbers.
     dtype : {"float64", "float32"}
-        Precision of the dense engine; the others use float64.
+        Precision of the dense engine.  The reduced one uses float64, ``array`` and ``cupy`` that of
+        the start.
     progress : callable, optional
         Called with a `Progress` about ten times a second.
 
@@ -119,7 +120,7 @@ def simulate(
         engine = "reduced" if opt.equivariant else "dense"
     require(
         dtype == "float64" or engine == "dense",
-        f"dtype={dtype!r} needs engine='dense'; engine {engine!r} computes in float64",
+        f"dtype={dtype!r} needs engine='dense', not {engine!r}",
     )
     chosen = _replica_indices(replicas)
     start = GaussianStart() if start is None else start
@@ -155,7 +156,7 @@ def simulate(
             "replicas": chosen,
             "batch_size": batch_size,
             "engine": engine,
-            "dtype": dtype,
+            "dtype": str(runner.state.b.dtype),
             "start": start.to_dict() if isinstance(start, GaussianStart) else "explicit",
             "wall_seconds": ended - began,
             "compile_seconds": compiled - began,
