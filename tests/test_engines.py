@@ -473,7 +473,7 @@ def test_threads_do_not_matter(engine, name, replicas):
     before = numba.get_num_threads()
     runs = []
     try:
-        for threads in (1, 2):
+        for threads in (1, numba.config.NUMBA_NUM_THREADS):
             numba.set_num_threads(threads)
             runs.append(tm.simulate(game, opt, 300, replicas=replicas, engine=engine, batch_size=8))
     finally:
