@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -105,25 +106,28 @@ def add_game_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def game_from(args: argparse.Namespace) -> Game:
-    """The game that the flags describe."""
+    """The game that the flags describe; what they leave open is the preset's."""
+    require_whole("d", args.d, 3)
     names = ("m_D", "m_G", "gamma", "a", "lam", "clip")
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    log = float(np.log(require_whole("d", args.d, 3)))
     if args.data == CorrelatedCoefficients.kind:
-        changes["data"] = CorrelatedCoefficients(1 / log if args.p_12 is None else args.p_12)
+        p_12 = 1 / math.log(args.d) if args.p_12 is None else args.p_12
+        changes["data"] = CorrelatedCoefficients(p_12)
     else:
         require(args.p_12 is None, f"p_12={args.p_12} needs --data {CorrelatedCoefficients.kind}")
-    changes["latents"] = _latents_from(args, changes.get("m_G", int(np.ceil(log))), log)
-    return Game.preset(args.d, **changes)
+    latents = _latents_from(args)
+    return Game.preset(args.d, **changes | ({} if latents is None else {"latents": latents}))
 
 
-def _latents_from(args: argparse.Namespace, m_G: int, log: float) -> Law:
+def _latents_from(args: argparse.Namespace) -> Law | None:
+    """The law of z that the flags describe; None for the preset's."""
     for law, flag in ((SparsePairs.kind, "q"), (Bernoulli.kind, "p")):
         value = getattr(args, flag)
         require(value is None or args.latents == law, f"{flag}={value} needs --latents {law}")
     if args.latents == SparsePairs.kind:
-        return SparsePairs(1 / log**2 if args.q is None else args.q)
+        return None if args.q is None else SparsePairs(args.q)
     if args.latents == Bernoulli.kind:
+        m_G = Game.preset(args.d).m_G if args.m_G is None else args.m_G
         return Bernoulli(1 / max(m_G, 1) if args.p is None else args.p)
     try:
         with np.load(args.latents, allow_pickle=False) as file:

@@ -65,8 +65,9 @@ def save_arrays(
 ) -> None:
     """Write arrays and plain-JSON metadata as one ``.npz`` with a checksum; see `new_file`."""
     members = dict(arrays) | {_METADATA: np.array(json.dumps(metadata, sort_keys=True))}
+    sealed: dict[str, Any] = members | {_DIGEST: np.array(_digest(members))}
     with new_file(path, overwrite=overwrite) as file:
-        np.savez(file, **members, **{_DIGEST: np.array(_digest(members))})  # type: ignore[arg-type]
+        np.savez(file, **sealed)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

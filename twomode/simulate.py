@@ -142,13 +142,13 @@ def simulate(
     _run(runner, recorder, batches, progress)
     ended = time.perf_counter()
 
-    done = int(recorder.steps[-1])
+    done, last = int(recorder.steps[-1]), runner.state
     return Result(
         game=game,
         opt=opt,
         steps=recorder.steps,
         **recorder.arrays(),
-        state=State(**{name: to_host(x) for name, x in runner.state.arrays().items()}),
+        state=State(**{name: to_host(x) for name, x in last.arrays().items()}),
         diverged_at=recorder.diverged_at,
         provenance={
             "seed": np.asarray(seed.entropy, dtype=object).tolist(),
@@ -156,7 +156,7 @@ def simulate(
             "replicas": chosen,
             "batch_size": batch_size,
             "engine": engine,
-            "dtype": str(runner.state.b.dtype),
+            "dtype": str(last.b.dtype),
             "start": start.to_dict() if isinstance(start, GaussianStart) else "explicit",
             "wall_seconds": ended - began,
             "compile_seconds": compiled - began,
