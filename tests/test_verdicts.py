@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binomtest
 
 import twomode as tm
+from twomode.statistics import clopper_pearson
 from twomode.summary import summarize, tell
-from twomode.verdicts import clopper_pearson
 
 GAME = tm.Game.preset(64, m_D=2, m_G=2, gamma=0.2)
 ALONG = {  # V in the plane of the modes, by the projections it should end with

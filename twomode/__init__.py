@@ -12,6 +12,7 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any as _Any
 
+from twomode import mechanism, statistics, sweeps, theory
 from twomode.errors import InputError
 from twomode.game import Game
 from twomode.laws import (
@@ -28,6 +29,7 @@ from twomode.result import Result, load
 from twomode.simulate import ENGINES, Progress, simulate
 from twomode.starts import GaussianStart
 from twomode.state import State
+from twomode.sweeps import sweep
 from twomode.verdicts import Judgement, first_stationary, judge
 
 __version__ = _version("twomode")
@@ -54,9 +56,14 @@ __all__ = [
     "first_stationary",
     "judge",
     "load",
+    "mechanism",
     "optimizer",
     "recipe",
     "simulate",
+    "statistics",
+    "sweep",
+    "sweeps",
+    "theory",
 ]
 
 

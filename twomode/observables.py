@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from twomode.errors import require
 from twomode.laws import FloatArray, binary_vectors
 
-__all__ = ["COVERAGE_DELTA", "Outputs", "all_latents", "mode_cosines"]
+__all__ = ["COVERAGE_DELTA", "EveryOutput", "Outputs", "all_latents", "mode_cosines"]
 
 #: delta of the coverage, sqrt(0.2): the distance between directions of cosine 0.9.
 COVERAGE_DELTA = math.sqrt(0.2)
@@ -97,9 +97,10 @@ class Outputs:
 
         A difference of squares, and 0 below 1e-7 norm(G(z)), where nothing of it is left.
         """
-        collapsed = self.alpha**2 * self._squared_norm_of_sum
-        difference = self.squared_norms - collapsed
-        return np.sqrt(np.where(difference > 1e-14 * self.squared_norms, difference, 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
+            collapsed = self.alpha**2 * self._squared_norm_of_sum
+            difference = self.squared_norms - collapsed
+            return np.sqrt(np.where(difference <= 1e-14 * self.squared_norms, 0.0, difference))
 
     @property
     def asymmetry(self) -> FloatArray:
@@ -137,6 +138,52 @@ class Outputs:
     @property
     def _squared_norm_of_sum(self) -> float:
         return 2 + 2 * self.gamma
+
+
+class EveryOutput(Outputs):
+    """The generator's outputs at every nonzero z in {0,1}^m_G, in the order of `all_latents`.
+
+    The same quantities as `Outputs`, by doubling: the latents below 2^(k+1) are those below 2^k,
+    without and with v_k, so each costs a few additions instead of m_G^2 products.
+
+    Parameters
+    ----------
+    projections_V, gram_V, gamma
+        As for `Outputs`.
+
+    Raises
+    ------
+    InputError
+        If m_G > 20.
+    """
+
+    def __init__(self, projections_V: FloatArray, gram_V: FloatArray, gamma: float) -> None:
+        super().__init__(projections_V, gram_V, gamma, all_latents(projections_V.shape[-2]))
+
+    @cached_property
+    def projections(self) -> FloatArray:
+        """<G(z), u_l>, shape (..., S, 2)."""
+        p = self.projections_V
+        return np.stack([_subset_sums(p[..., mode])[..., 1:] for mode in (0, 1)], axis=-1)
+
+    @cached_property
+    def squared_norms(self) -> FloatArray:
+        """norm(G(z))^2."""
+        gram = self.gram_V
+        squares = np.zeros((*gram.shape[:-2], 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
+            for k in range(gram.shape[-1]):
+                added = 2 * _subset_sums(gram[..., k, :k]) + gram[..., k, k, None]
+                squares = np.concatenate([squares, squares + added], axis=-1)
+        return np.maximum(squares[..., 1:], 0.0)
+
+
+def _subset_sums(values: FloatArray) -> FloatArray:
+    """Sums over every subset of the last axis, shape (..., 2^n); subset s has the digits of s."""
+    sums = np.zeros((*values.shape[:-1], 1))
+    for k in range(values.shape[-1]):
+        sums = np.concatenate([sums, sums + values[..., k, None]], axis=-1)
+    return sums
 
 
 def _ratio(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from twomode.errors import require
 from twomode.game import Game
 from twomode.io import load_arrays, save_arrays
 from twomode.laws import FloatArray
-from twomode.observables import Outputs
+from twomode.observables import LARGEST_CHECKED, EveryOutput, Outputs
 from twomode.optimizers import Optimizer
 from twomode.state import State
 from twomode.trace import TRACE
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Result", "load"]
 
 _FORMAT = "twomode result, version 1"
+
+#: Outputs G(z) that are measured together, for speed and within memory.
+_OUTPUTS_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,25 @@ class Result:
         """
         if latents is None:
             latents = self.game.latent_points[0]
-        one_each = isinstance(at, np.ndarray)
-        rows: Any = (np.arange(self.replicas) if one_each else slice(None), at)
+        rows = self._rows(at)
         return Outputs(self.projections_V[rows], self.gram_V[rows], self.game.gamma, latents)
+
+    @cached_property
+    def largest_over_latents(self) -> tuple[FloatArray, FloatArray]:
+        """Largest asymmetry and residual over every nonzero z in {0,1}^m_G, shapes (R, T).
+
+        Where m_G > 20, the support of the latent law stands for all z.
+        """
+        return _largest_over_latents(self.game, self.projections_V, self.gram_V)
+
+    def largest_at(self, records: np.ndarray) -> tuple[FloatArray, FloatArray]:
+        """`largest_over_latents` at one recorded iteration a replica; indices and shapes (R,)."""
+        rows = self._rows(records)
+        return _largest_over_latents(self.game, self.projections_V[rows], self.gram_V[rows])
+
+    def _rows(self, at: Any) -> Any:
+        """Index of the trace's first two axes."""
+        return (np.arange(self.replicas) if isinstance(at, np.ndarray) else slice(None), at)
 
     def collapse_cosine(self) -> FloatArray:
         """E_z of the cosine between G(z) and u_1 + u_2, shape (R, T)."""
@@ -159,6 +179,29 @@ class Result:
             "provenance": self.provenance,
         }
         save_arrays(Path(path), arrays, metadata, overwrite=overwrite)
+
+
+def _largest_over_latents(
+    game: Game, projections_V: FloatArray, gram_V: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Largest asymmetry and residual over the latents, with the leading axes of the arguments."""
+    shape = gram_V.shape[:-2]
+    projections = projections_V.reshape(-1, *projections_V.shape[-2:])
+    gram = gram_V.reshape(-1, *gram_V.shape[-2:])
+    every = game.m_G <= LARGEST_CHECKED
+    support = game.latent_points[0]
+    at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
+    largest = np.empty((2, len(gram)))
+    for begin in range(0, len(gram), at_once):
+        piece = slice(begin, begin + at_once)
+        outputs = (
+            EveryOutput(projections[piece], gram[piece], game.gamma)
+            if every
+            else Outputs(projections[piece], gram[piece], game.gamma, support)
+        )
+        largest[:, piece] = outputs.asymmetry.max(axis=-1), outputs.residual.max(axis=-1)
+    asymmetry, residual = largest.reshape(2, *shape)
+    return asymmetry, residual
 
 
 def load(path: str | Path) -> Result:

@@ -10,8 +10,9 @@ import numpy as np
 
 from twomode.errors import require
 from twomode.laws import FloatArray
-from twomode.observables import COVERAGE_DELTA, LARGEST_CHECKED, all_latents
+from twomode.observables import COVERAGE_DELTA
 from twomode.result import Result
+from twomode.statistics import clopper_pearson
 
 __all__ = ["NU", "VERDICTS", "Judgement", "first_stationary", "judge"]
 
@@ -111,7 +112,7 @@ def judge(result: Result, nu: float = NU) -> Judgement:
     at = np.where(collapsed, T0, last)
 
     outputs = result.outputs(at=at)
-    asymmetry, residual = _largest_over_latents(result, at)
+    asymmetry, residual = result.largest_at(at)
     coverage = outputs.coverage(probabilities)
     covered = (coverage >= 1 / (2 * game.m_G)).sum(axis=-1)
     verdicts = [
@@ -134,29 +135,6 @@ def judge(result: Result, nu: float = NU) -> Judgement:
         residual=residual,
         coverage=coverage,
     )
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
-
-    tail = (1 - confidence) / 2
-    k, n = successes, trials
-    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
-    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
-    return low, high
-
-
-def _largest_over_latents(result: Result, at: np.ndarray) -> tuple[FloatArray, FloatArray]:
-    """Largest asymmetry and residual of each replica over all z, or the support if m_G > 20."""
-    few = result.game.m_G <= LARGEST_CHECKED
-    latents = all_latents(result.game.m_G) if few else result.game.latent_points[0]
-    asymmetry = residual = np.zeros(result.replicas)
-    for begin in range(0, len(latents), 4096):  # a block at a time: 2^20 latents are many
-        outputs = result.outputs(latents[begin : begin + 4096], at=at)
-        asymmetry = np.maximum(asymmetry, outputs.asymmetry.max(axis=-1))
-        residual = np.maximum(residual, outputs.residual.max(axis=-1))
-    return asymmetry, residual
 
 
 def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:

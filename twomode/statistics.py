@@ -1,0 +1,277 @@
+"""Intervals, tests and trends for what is measured over independent seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from twomode.errors import require
+from twomode.laws import FloatArray
+
+__all__ = [
+    "LogisticTrend",
+    "PowerTrend",
+    "Proportion",
+    "clopper_pearson",
+    "compare",
+    "fit_logistic",
+    "fit_power",
+]
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    require(
+        0 <= successes <= trials and trials > 0,
+        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
+    )
+    require(0 < confidence < 1, f"confidence={confidence!r} must lie in (0, 1)")
+    tail = (1 - confidence) / 2
+    k, n = successes, trials
+    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return low, high
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """How often something happened over independent seeds.
+
+    Parameters
+    ----------
+    successes, trials : int
+    confidence : float
+        Of the interval.
+    """
+
+    successes: int
+    trials: int
+    confidence: float = 0.95
+
+    @property
+    def share(self) -> float:
+        """successes / trials."""
+        return self.successes / self.trials
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper-Pearson."""
+        return clopper_pearson(self.successes, self.trials, self.confidence)
+
+    def against(self, threshold: float) -> str:
+        """``holds`` if the interval lies above `threshold`, ``fails`` if below, else ``undecided``.
+
+        If the true proportion is at most the threshold, ``holds`` comes with probability at most
+        (1 - confidence)/2; likewise ``fails`` if it is at least the threshold.
+        """
+        low, high = self.interval
+        return "holds" if low > threshold else "fails" if high < threshold else "undecided"
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.successes}/{self.trials} ({100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
+    """Interval of the difference of two independent proportions, first - second.
+
+    Exact and somewhat wide: each proportion's Clopper-Pearson interval at half the error, so that
+    both hold together with at least the smaller confidence of the two.
+    """
+    error = (1 - min(first.confidence, second.confidence)) / 2
+    a, b = (clopper_pearson(p.successes, p.trials, 1 - error) for p in (first, second))
+    return a[0] - b[1], a[1] - b[0]
+
+
+@dataclass(frozen=True)
+class PowerTrend:
+    """median(y) = coefficient * x^exponent, fitted on logarithms, with a bootstrap over seeds.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n,)
+    medians : ndarray, shape (n,)
+        Of y at each x.
+    exponent, coefficient : float
+    exponent_interval : tuple of float
+    draws : ndarray, shape (B, 2)
+        Intercept and slope of the line in (ln x, ln y) for each bootstrap draw.
+    confidence : float
+    """
+
+    x: FloatArray
+    medians: FloatArray
+    exponent: float
+    coefficient: float
+    exponent_interval: tuple[float, float]
+    draws: FloatArray
+    confidence: float
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        """The fitted curve."""
+        return self.coefficient * np.asarray(x, dtype=float) ** self.exponent
+
+    def band(self, x: ArrayLike) -> FloatArray:
+        """Pointwise confidence band of the curve, shape (2, len(x))."""
+        log = np.log(np.asarray(x, dtype=float))
+        curves = self.draws[:, :1] + self.draws[:, 1:] * log
+        return np.exp(np.quantile(curves, _tails(self.confidence), axis=0))
+
+
+def fit_power(
+    x: ArrayLike,
+    samples: Sequence[ArrayLike],
+    *,
+    confidence: float = 0.95,
+    draws: int = 4000,
+    seed: int = 0,
+) -> PowerTrend:
+    """Fit a power law to the medians of samples, with bands from a bootstrap over seeds.
+
+    Medians, because a few replicas that do something else entirely must not decide the trend; the
+    bootstrap (percentile, Efron 1979) resamples the seeds at each x.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Positive, at least two different values.
+    samples : sequence of n array_like
+        Positive values of y, one a seed.  They may differ in length.
+
+    Raises
+    ------
+    InputError
+        If a median is not positive and finite, or there are fewer than two points.
+    """
+    x = np.asarray(x, dtype=float)
+    values = [np.asarray(sample, dtype=float) for sample in samples]
+    require(
+        len(x) == len(values) and len(np.unique(x)) > 1,
+        f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
+    )
+    medians = np.array([np.median(v) for v in values])
+    for at, median in zip(x, medians, strict=True):
+        require(
+            0 < median < math.inf,
+            f"the median at x={at:g} is {median:g}: a power law needs positive finite medians",
+        )
+    rng = np.random.default_rng(seed)
+    resampled = np.stack(
+        [np.median(rng.choice(v, size=(draws, len(v))), axis=1) for v in values], axis=1
+    )
+    log = np.log(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(resampled)
+    lines = _lines(log, logs[np.isfinite(logs).all(axis=1)])
+    intercept, slope = _lines(log, np.log(medians)[None])[0]
+    low, high = np.quantile(lines[:, 1], _tails(confidence))
+    return PowerTrend(
+        x=x,
+        medians=medians,
+        exponent=float(slope),
+        coefficient=math.exp(intercept),
+        exponent_interval=(float(low), float(high)),
+        draws=lines,
+        confidence=confidence,
+    )
+
+
+@dataclass(frozen=True)
+class LogisticTrend:
+    """logit(p) = intercept + slope * x, by maximum likelihood.
+
+    Attributes
+    ----------
+    intercept, slope : float
+    covariance : ndarray, shape (2, 2)
+        Inverse Fisher information.
+    slope_interval : tuple of float
+    confidence : float
+    """
+
+    intercept: float
+    slope: float
+    covariance: FloatArray
+    slope_interval: tuple[float, float]
+    confidence: float
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        """The fitted probability."""
+        return _expit(self.intercept + self.slope * np.asarray(x, dtype=float))
+
+    def band(self, x: ArrayLike) -> FloatArray:
+        """Pointwise confidence band, shape (2, len(x)), symmetric on the logit scale."""
+        x = np.asarray(x, dtype=float)
+        design = np.stack([np.ones_like(x), x], axis=1)
+        spread = np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
+        center = self.intercept + self.slope * x
+        width = _normal_quantile(self.confidence) * spread
+        return np.stack([_expit(center - width), _expit(center + width)])
+
+
+def fit_logistic(
+    x: ArrayLike, successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95
+) -> LogisticTrend:
+    """Fit the trend of a proportion in x, with half a success and half a failure added at each x.
+
+    The added halves (Haldane 1956) keep the fit finite where every seed succeeds; they pull the
+    slope towards zero.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two different x.
+    """
+    from scipy.optimize import minimize
+
+    x = np.asarray(x, dtype=float)
+    k = np.asarray(successes, dtype=float) + 0.5
+    n = np.asarray(trials, dtype=float) + 1.0
+    require(len(np.unique(x)) > 1, f"a trend needs at least two different x, not {np.unique(x)}")
+    design = np.stack([np.ones_like(x), x], axis=1)
+
+    def surprise(beta: FloatArray) -> tuple[float, FloatArray]:
+        logit = design @ beta
+        value = float(np.sum(n * np.logaddexp(0, logit) - k * logit))
+        return value, design.T @ (n * _expit(logit) - k)
+
+    beta = minimize(surprise, np.zeros(2), jac=True, method="BFGS").x
+    p = _expit(design @ beta)
+    information = design.T @ (design * (n * p * (1 - p))[:, None])
+    covariance: FloatArray = np.linalg.inv(information)
+    width = _normal_quantile(confidence) * math.sqrt(covariance[1, 1])
+    return LogisticTrend(
+        intercept=float(beta[0]),
+        slope=float(beta[1]),
+        covariance=covariance,
+        slope_interval=(float(beta[1]) - width, float(beta[1]) + width),
+        confidence=confidence,
+    )
+
+
+def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Least-squares intercept and slope of each row of y, shape (rows, 2)."""
+    lines: FloatArray = np.polynomial.polynomial.polyfit(x, y.T, 1)
+    return lines.T
+
+
+def _tails(confidence: float) -> list[float]:
+    return [(1 - confidence) / 2, (1 + confidence) / 2]
+
+
+def _normal_quantile(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + confidence) / 2))
+
+
+def _expit(x: FloatArray) -> FloatArray:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))

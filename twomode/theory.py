@@ -1,0 +1,652 @@
+"""Theorem cards: what a theorem says, whether a run is one that it speaks of, and whether it holds.
+
+A card takes a `Result` and runs nothing.  It states the hypotheses and whether the run meets them,
+the inequality with both its sides and its margin at every recorded iteration, and a verdict: the
+share of independent replicas in which the inequality held wherever the theorem asks for it, with
+its exact interval.
+
+    tm.theory.theorem_4_1(result).assert_holds()
+
+The theorems leave their rates open (o(1), polylog(d)), and finite d has no o(1).  The functions of
+d below fix a choice; each is an argument too.
+
+Source: G. Gidel, "Beyond minimax optimization" (Simons Institute, 2022), Theorems 4.1 and 4.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twomode.errors import require
+from twomode.game import Game
+from twomode.laws import CorrelatedCoefficients, CorrelatedModes, FloatArray
+from twomode.observables import COVERAGE_DELTA, LARGEST_CHECKED
+from twomode.result import Result
+from twomode.starts import GaussianStart
+from twomode.statistics import Proportion
+from twomode.verdicts import NU, first_stationary
+
+__all__ = [
+    "Card",
+    "Hypothesis",
+    "asymmetry_bound",
+    "coverage_bound",
+    "residual_bound",
+    "theorem_4_1",
+    "theorem_4_1_collapse",
+    "theorem_4_2",
+]
+
+#: Default c of T_1 = c/eta_D in `theorem_4_2`: each neuron may travel a length of 25.
+HORIZON = 25.0
+
+
+def asymmetry_bound(game: Game) -> float:
+    """ln(d)/sqrt(d), the o(1) of Theorem 4.1: polylog(d) times what a random direction has.
+
+    The asymmetry of a generator that never moved is about 1/sqrt(d) for one z.
+    """
+    return math.log(game.d) / math.sqrt(game.d)
+
+
+def residual_bound(game: Game) -> float:
+    """5/ln(d), the o(1) of Theorem 4.1's special case."""
+    return 5 / math.log(game.d)
+
+
+def coverage_bound(game: Game) -> float:
+    """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents."""
+    return 1 / (2 * game.m_G)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One condition of a theorem, and what the run has instead."""
+
+    name: str
+    requires: str
+    found: str
+    met: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    """One theorem held against one result of R replicas and T records.
+
+    Attributes
+    ----------
+    theorem, statement : str
+    inequality : str
+        In words, left side first.
+    at_most : bool
+        Whether it reads left <= right; left >= right otherwise.
+    hypotheses : tuple of Hypothesis
+    steps : ndarray, shape (T,)
+        Recorded iterations.
+    left : ndarray, shape (R, T)
+    right : float
+    asked : ndarray of bool, shape (R, T)
+        Where the theorem asks for the inequality; nowhere in a replica that never came so far.
+    probability : float
+        The theorem's 1 - o(1), or certainty, read at finite d: the share of replicas to exceed.
+    confidence : float
+        Of the interval.
+    sensitivity : tuple of (str, Proportion)
+        The same share under other choices of the constants.
+    apart : tuple of (str, str)
+        What the theorem does not speak of, and is worth knowing.
+    """
+
+    theorem: str
+    statement: str
+    inequality: str
+    at_most: bool
+    hypotheses: tuple[Hypothesis, ...]
+    steps: np.ndarray
+    left: FloatArray
+    right: float
+    asked: np.ndarray
+    probability: float
+    confidence: float
+    sensitivity: tuple[tuple[str, Proportion], ...]
+    apart: tuple[tuple[str, str], ...]
+
+    @property
+    def margins(self) -> FloatArray:
+        """By what part of the right side the inequality holds, shape (R, T); negative if not."""
+        return _margins(self.left, self.right, self.at_most)
+
+    @property
+    def worst(self) -> FloatArray:
+        """Smallest margin of each replica where the theorem asks, shape (R,); -inf if nowhere."""
+        return _worst(self.margins, self.asked)
+
+    @property
+    def held(self) -> np.ndarray:
+        """In which replicas the inequality held wherever the theorem asks for it, shape (R,)."""
+        return self.worst >= 0
+
+    @property
+    def margin(self) -> float:
+        """The worst margin that a share `probability` of the replicas attain or exceed."""
+        return float(np.quantile(self.worst, 1 - self.probability, method="lower"))
+
+    @property
+    def proportion(self) -> Proportion:
+        """Share of the replicas in which the inequality held, with its interval."""
+        return Proportion(int(self.held.sum()), len(self.held), self.confidence)
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``fails`` or ``undecided``: the interval above, below or across.
+
+        Of the inequality alone: see `applies` for the hypotheses.
+        """
+        return self.proportion.against(self.probability)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the verdict is ``holds``."""
+        return self.verdict == "holds"
+
+    @property
+    def applies(self) -> bool:
+        """Whether the run meets every hypothesis."""
+        return all(h.met for h in self.hypotheses)
+
+    def assert_holds(self, *, conclusion_only: bool = False) -> None:
+        """Raise `AssertionError` with the whole card unless it holds.
+
+        Parameters
+        ----------
+        conclusion_only : bool
+            Ask for the inequality alone, of a run that need not meet the hypotheses: whether
+            Adam, say, does what the theorem promises of another rule.
+        """
+        if not (self.holds and (self.applies or conclusion_only)):
+            raise AssertionError(f"\n{self}")
+
+    def __str__(self) -> str:
+        proportion, R = self.proportion, len(self.held)
+        words = self.verdict if self.applies else f"{self.verdict}, outside its hypotheses"
+        lines = [
+            f"{self.theorem}: {words}",
+            f"  {self.statement}",
+            "  hypotheses:",
+            *(
+                f"    [{'x' if h.met else ' '}] {h.name}: {h.requires}; here {h.found}"
+                for h in self.hypotheses
+            ),
+            f"  inequality: {self.inequality}",
+            *self._sides(),
+            f"  held in {proportion} of replicas, {100 * self.confidence:.4g} % interval;"
+            f" to exceed {100 * self.probability:g} %",
+            f"  margin {self.margin:+.3g} of the right side"
+            f" (attained in {100 * self.probability:g} % of replicas;"
+            f" worst {self.worst.min():+.3g})",
+        ]
+        if self.verdict == "undecided":
+            enough = math.ceil(math.log((1 - self.confidence) / 2) / math.log(self.probability))
+            lines.append(
+                f"    {R} replicas do not decide: at least {enough} are needed, all holding"
+                if enough > R
+                else f"    the interval contains {self.probability:g}: more replicas would decide"
+            )
+        lines += [
+            "  other choices of the constants:",
+            *(f"    {name}: {p}, {p.against(self.probability)}" for name, p in self.sensitivity),
+            "  apart from the theorem:",
+            *(f"    {name}: {value}" for name, value in self.apart),
+        ]
+        return "\n".join(lines)
+
+    def _sides(self) -> list[str]:
+        """Both sides, at a few of the recorded iterations at which the inequality is asked for."""
+        lines = [f"    right side {self.right:.4g}; left side"]
+        if not self.asked.any():
+            return [lines[0] + ": asked for nowhere, no replica came so far"]
+        if (self.asked.sum(axis=1) <= 1).all():  # at one moment, each replica's own
+            low, middle, high = np.quantile(self.left[self.asked], [0.25, 0.5, 0.75])
+            times = self.steps[self.asked.any(axis=0)]
+            when = f"{times[0]:,}" + (f" to {times[-1]:,}" if len(times) > 1 else "")
+            return [f"{lines[0]}, quartiles at t = {when}: {low:.4g}, {middle:.4g}, {high:.4g}"]
+        columns = np.flatnonzero(self.asked.any(axis=0))
+        few = np.unique(columns[np.linspace(0, len(columns) - 1, 6).round().astype(int)])
+        lines[0] += ", medians over the replicas asked:"
+        for t in few:
+            left = self.left[self.asked[:, t], t]
+            margin = np.median(_margins(left, self.right, self.at_most))
+            lines.append(
+                f"      t = {self.steps[t]:>10,}: {np.median(left):<9.4g} margin {margin:+.2f}"
+                f"  ({len(left)} replicas)"
+            )
+        return lines
+
+
+def theorem_4_1(
+    result: Result,
+    *,
+    bound: Callable[[Game], float] = asymmetry_bound,
+    nu: float = NU,
+    probability: float = 0.5,
+    confidence: float = 0.95,
+) -> Card:
+    """Theorem 4.1: under SGDA the generator sees both modes alike up to T_0, for any step sizes.
+
+    For all t <= T_0 and all z in {0,1}^m_G, max_l abs(<xi, u_l>) <= o(1) norm(xi).
+
+    Parameters
+    ----------
+    result : Result
+    bound : callable
+        The o(1), as a function of the game.
+    nu : float
+        Of `first_stationary`, which finds T_0.  A replica without T_0 is held to the inequality
+        at all its records (until it diverges), since t <= T_0 for all of them.
+    probability, confidence : float
+        See `Card`.
+
+    Notes
+    -----
+    The inequality alone does not say that anything was learned: the random start satisfies it.
+    The card therefore says how many generators moved before T_0, and `theorem_4_1_collapse`
+    asks for the collapse itself.
+    """
+    game, right = result.game, _positive(bound(result.game))
+    asymmetry, _ = result.largest_over_latents
+    margins = _margins(asymmetry, right, at_most=True)
+
+    def share(value: float) -> Proportion:
+        held = _worst(margins, _until(result, first_stationary(result, value))) >= 0
+        return Proportion(int(held.sum()), len(held), confidence)
+
+    at = first_stationary(result, nu)
+    return Card(
+        theorem="Theorem 4.1 (SGDA learns no single mode)",
+        statement=(
+            "For any step sizes, with probability 1 - o(1), for all t <= T_0 and all z:"
+            " G(z) = alpha(z) (u_1 + u_2) + xi(z) with |<xi, u_l>| = o(1) |xi|."
+        ),
+        inequality=f"asymmetry, largest over {_which_latents(game)}, <= {_name(bound)}",
+        at_most=True,
+        hypotheses=(
+            _plain_sgda(result),
+            Hypothesis(
+                "step sizes",
+                "any",
+                f"eta_D = {result.opt.eta_D:g}, eta_G = {result.opt.eta_G:g}",
+                result.opt.eta_D > 0 and result.opt.eta_G > 0,
+            ),
+            *_setting(result),
+            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
+        ),
+        steps=result.steps,
+        left=asymmetry,
+        right=right,
+        asked=_until(result, at),
+        probability=probability,
+        confidence=confidence,
+        sensitivity=tuple(
+            (f"nu = {value:.2g}{_found(first_stationary(result, value))}", share(value))
+            for value in _two_decades(nu)
+        ),
+        apart=(
+            ("largest asymmetry that there can be", f"{math.sqrt((1 - game.gamma) / 2):.3f}"),
+            ("the start's own asymmetry, median", f"{np.median(asymmetry[:, 0]):.4g}"),
+            ("generators that moved before T_0", _moved(result, at)),
+            *_after(result, at, right),
+        ),
+    )
+
+
+def theorem_4_1_collapse(
+    result: Result,
+    *,
+    bound: Callable[[Game], float] = residual_bound,
+    nu: float = NU,
+    probability: float = 0.5,
+    confidence: float = 0.95,
+) -> Card:
+    """Theorem 4.1, special case: with eta_G = sqrt(d) eta_D / polylog(d), SGDA collapses.
+
+    norm(xi(T_0)) = o(alpha(T_0)) for every z.
+
+    Parameters
+    ----------
+    result, bound, nu, probability, confidence
+        As for `theorem_4_1`.  A replica without T_0 does not collapse at T_0.
+    """
+    game, right = result.game, _positive(bound(result.game))
+    _, residual = result.largest_over_latents
+    margins = _margins(residual, right, at_most=True)
+
+    def share(value: float) -> Proportion:
+        held = _worst(margins, _only(result, first_stationary(result, value))) >= 0
+        return Proportion(int(held.sum()), len(held), confidence)
+
+    at = first_stationary(result, nu)
+    exponent = _polylog_exponent(result)
+    return Card(
+        theorem="Theorem 4.1, special case (SGDA collapses)",
+        statement=(
+            "If eta_G = sqrt(d) eta_D / polylog(d), then with probability 1 - o(1) and for all z,"
+            " |xi(T_0)| = o(alpha(T_0)): the generator points along u_1 + u_2."
+        ),
+        inequality=f"residual at T_0, largest over {_which_latents(game)}, <= {_name(bound)}",
+        at_most=True,
+        hypotheses=(
+            _plain_sgda(result),
+            Hypothesis(
+                "step sizes",
+                "eta_G = sqrt(d) eta_D / (ln d)^k with k in (0, 3]",
+                f"k = {exponent:.2f}",
+                0 < exponent <= 3,
+            ),
+            *_setting(result),
+            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
+        ),
+        steps=result.steps,
+        left=residual,
+        right=right,
+        asked=_only(result, at),
+        probability=probability,
+        confidence=confidence,
+        sensitivity=tuple(
+            (f"nu = {value:.2g}{_found(first_stationary(result, value))}", share(value))
+            for value in _two_decades(nu)
+        ),
+        apart=(
+            ("the start's own residual, median", f"{np.median(residual[:, 0]):.4g}"),
+            ("residual at the end, median of the finite", _median_at_end(result, residual)),
+        ),
+    )
+
+
+def theorem_4_2(
+    result: Result,
+    *,
+    bound: Callable[[Game], float] = coverage_bound,
+    delta: float = COVERAGE_DELTA,
+    c: float = HORIZON,
+    probability: float = 0.5,
+    confidence: float = 0.95,
+) -> Card:
+    """Theorem 4.2: after T_1 = c/eta_D iterations normalized SGDA has learned both directions.
+
+    Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta) >= bound for l = 1 and 2.
+
+    Parameters
+    ----------
+    result : Result
+    bound : callable
+        The Omega~(1), as a function of the game.
+    delta : float
+        The o(1) distance between directions, in (0, 2); sqrt(0.2) is a cosine of 0.9.
+    c : float
+        T_1 = c/eta_D; judged at the last record up to it.
+    probability, confidence : float
+        See `Card`.
+
+    Notes
+    -----
+    About directions only: neither norms nor the weights of the modes.  The theorem as stated in
+    the talk does not say over which blocks the gradients are normalized; the card names the ones
+    of the run.
+    """
+    require(0 < delta < 2, f"delta={delta!r} must lie in (0, 2), a distance of unit vectors")
+    require(0 < c < math.inf, f"c={c!r} must be a positive finite number")
+    game, opt, right = result.game, result.opt, _positive(bound(result.game))
+    probabilities, outputs = game.latent_points[1], result.outputs()
+    nearest = np.sort(outputs.cosines, axis=-2)  # of each mode, over z
+
+    def smaller_coverage(value: float) -> FloatArray:
+        return outputs.coverage(probabilities, value).min(axis=-1)
+
+    def share(value: float, horizon: float) -> Proportion:
+        margins = _margins(smaller_coverage(value), right, at_most=False)
+        held = _worst(margins, _only(result, _record_at(result, horizon))) >= 0
+        return Proportion(int(held.sum()), len(held), confidence)
+
+    at = _record_at(result, c)
+    best = nearest[np.arange(result.replicas), at, -1].min(axis=-1)
+    closest = np.sqrt(np.maximum(2 - 2 * np.where(np.isnan(best), -1, best), 0))
+    coverage = outputs.coverage(probabilities, delta)
+    covered = (coverage[np.arange(result.replicas), at] >= right).sum(axis=-1)
+    return Card(
+        theorem="Theorem 4.2 (normalized SGDA recovers both modes)",
+        statement=(
+            "For suitable step sizes, after T_1 = Theta~(1/eta_D) iterations,"
+            " Pr_z(|G(z)/|G(z)| - u_l| = o(1)) = Omega~(1) for l = 1 and 2."
+        ),
+        inequality=(
+            f"at T_1 = {c:g}/eta_D, the smaller of P_1, P_2 within delta = {delta:.3g},"
+            f" >= {_name(bound)}"
+        ),
+        at_most=False,
+        hypotheses=(
+            Hypothesis(
+                "rule",
+                "simultaneous SGDA with normalized gradients, per neuron, layer or player",
+                f"{opt.name}: {_describe(opt)}",
+                opt.direction == "gradient"
+                and opt.magnitude == "unit"
+                and opt.schedule == "simultaneous",
+            ),
+            Hypothesis(
+                "step sizes",
+                "0 < eta_G <= eta_D",
+                f"eta_D = {opt.eta_D:g}, eta_G = {opt.eta_G:g}",
+                0 < opt.eta_G <= opt.eta_D,
+            ),
+            *_setting(result),
+            Hypothesis(
+                "horizon",
+                f"the run lasts T_1 = {c:g}/eta_D iterations",
+                f"{result.steps[-1]:,} = {result.steps[-1] * opt.eta_D:.4g}/eta_D",
+                bool(result.steps[-1] * opt.eta_D >= c * (1 - 1e-9)),
+            ),
+        ),
+        steps=result.steps,
+        left=smaller_coverage(delta),
+        right=right,
+        asked=_only(result, at),
+        probability=probability,
+        confidence=confidence,
+        sensitivity=(
+            *((f"delta = {x:.2g}", share(x, c)) for x in (delta / 4, delta / 2, 1.5 * delta)),
+            *((f"T_1 = {x:g}/eta_D", share(delta, x)) for x in (c / 4, c / 2)),
+        ),
+        apart=(
+            (
+                "replicas by modes covered at T_1",
+                ", ".join(f"{(covered == n).sum()} cover {n}" for n in (2, 1, 0)),
+            ),
+            (
+                "distance from the farther mode to the nearest output, median",
+                f"{np.median(closest):.3g}",
+            ),
+        ),
+    )
+
+
+def _margins(left: FloatArray, right: float, at_most: bool) -> FloatArray:
+    return 1 - left / right if at_most else left / right - 1
+
+
+def _worst(margins: FloatArray, asked: np.ndarray) -> FloatArray:
+    """Smallest margin of each replica where it is asked for; -inf if nowhere, or not a number."""
+    margins = np.where(np.isnan(margins), -np.inf, margins)
+    worst = np.where(asked, margins, np.inf).min(axis=1)
+    return np.where(asked.any(axis=1), worst, -np.inf)
+
+
+def _until(result: Result, at: np.ndarray) -> np.ndarray:
+    """Records up to the given one of each replica; all the finite ones where it is -1."""
+    records = np.arange(len(result.steps))
+    last = np.where(result.diverged, result.diverged_at, result.steps[-1] + 1)
+    finite = result.steps < last[:, None]
+    return np.where(at[:, None] >= 0, records <= at[:, None], finite)
+
+
+def _only(result: Result, at: np.ndarray) -> np.ndarray:
+    """The given record of each replica, none where it is -1."""
+    return np.arange(len(result.steps)) == np.where(at >= 0, at, -1)[:, None]
+
+
+def _record_at(result: Result, c: float) -> np.ndarray:
+    """The last record up to iteration c/eta_D, the same for each replica."""
+    T1 = c / result.opt.eta_D if result.opt.eta_D > 0 else math.inf
+    record = int(np.searchsorted(result.steps, T1 * (1 + 1e-9), side="right")) - 1
+    return np.full(result.replicas, record)
+
+
+def _two_decades(nu: float) -> FloatArray:
+    """Two decades of nu around the given one, below 1."""
+    highest = min(5 * nu, 0.9)
+    return np.geomspace(highest / 100, highest, 5)
+
+
+def _found(at: np.ndarray) -> str:
+    return f" (T_0 found in {(at >= 0).sum()})"
+
+
+def _positive(right: float) -> float:
+    require(
+        0 < right < math.inf, f"bound(game)={right!r} must be positive and finite: choose another"
+    )
+    return float(right)
+
+
+def _name(bound: Callable[[Game], float]) -> str:
+    """How a card writes a bound: its formula if it is one of ours, else the function's name."""
+    formulas: dict[Any, str] = {
+        asymmetry_bound: "ln(d)/sqrt(d)",
+        residual_bound: "5/ln(d)",
+        coverage_bound: "1/(2 m_G)",
+    }
+    return formulas.get(bound, getattr(bound, "__name__", repr(bound)))
+
+
+def _which_latents(game: Game) -> str:
+    if game.m_G <= LARGEST_CHECKED:
+        return f"all {2**game.m_G - 1:,} nonzero z"
+    return f"the {len(game.latent_points[0]):,} z of the support"
+
+
+def _describe(opt: Any) -> str:
+    blocks = {"neuron": "w_i, v_j and b", "layer": "W, V and b", "global": "player"}
+    words = [f"{opt.direction} with magnitude {opt.magnitude}"]
+    if opt.uses_norms:
+        words.append(f"one norm for each {blocks[opt.granularity]}")
+    return ", ".join([*words, opt.schedule])
+
+
+def _plain_sgda(result: Result) -> Hypothesis:
+    opt = result.opt
+    return Hypothesis(
+        "rule",
+        "simultaneous SGDA",
+        f"{opt.name}: {_describe(opt)}",
+        opt.direction == "gradient" and opt.magnitude == "own" and opt.schedule == "simultaneous",
+    )
+
+
+def _setting(result: Result) -> tuple[Hypothesis, ...]:
+    """Hypotheses on data, latents, width and start that both theorems share."""
+    game = result.game
+    correlated = isinstance(game.data, CorrelatedModes) and game.gamma > 0
+    together = isinstance(game.data, CorrelatedCoefficients) and game.data.p_12 > 0
+    support, probabilities = game.latent_points
+    moments = (support * probabilities[:, None]).T @ support
+    singles = np.diag(moments) * game.m_G
+    pairs = (moments - np.diag(np.diag(moments))).max() * game.m_G**2
+    log = math.log(game.d)
+    return (
+        Hypothesis(
+            "data",
+            "u_1 or u_2 with <u_1, u_2> > 0, or sometimes u_1 + u_2",
+            f"{game.data.kind}, gamma = {game.gamma:.3g}",
+            correlated or together,
+        ),
+        Hypothesis(
+            "latents",
+            "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; Pr[z_i = z_j = 1] below 1/m_G^2",
+            f"{singles.min():.3g} to {singles.max():.3g}, and at most {pairs:.3g}/m_G^2",
+            bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1),
+        ),
+        Hypothesis(
+            "width",
+            "m_D, m_G = polylog(d), read as 2 to (ln d)^2",
+            f"m_D = {game.m_D}, m_G = {game.m_G}",
+            all(2 <= m <= log**2 for m in (game.m_D, game.m_G)),
+        ),
+        _canonical_start(result),
+    )
+
+
+def _canonical_start(result: Result) -> Hypothesis:
+    start, game = result.provenance["start"], result.game
+    found, met = "an explicit start", False
+    if isinstance(start, dict):
+        drawn = GaussianStart(**start)
+        std_W, std_V = drawn.scales(game)
+        found = f"standard deviations {std_W:.3g}, {std_V:.3g}, b(0) = {drawn.bias:g}"
+        met = drawn.bias == 0 and np.allclose(
+            (std_W, std_V), GaussianStart().scales(game), rtol=1e-9, atol=0
+        )
+    return Hypothesis("start", "w_i ~ N(0, I/d), v_j ~ N(0, I/d^2), b = 0", found, bool(met))
+
+
+def _reached(name: str, rule: str, at: np.ndarray, probability: float) -> Hypothesis:
+    found = int((at >= 0).sum())
+    return Hypothesis(
+        "horizon",
+        f"the run comes to {name} ({rule})",
+        f"in {found} of {len(at)} replicas",
+        found > probability * len(at),
+    )
+
+
+def _polylog_exponent(result: Result) -> float:
+    """The k of eta_G = sqrt(d) eta_D / (ln d)^k."""
+    opt, d = result.opt, result.game.d
+    if not (opt.eta_D > 0 and opt.eta_G > 0):
+        return math.nan
+    return math.log(math.sqrt(d) * opt.eta_D / opt.eta_G) / math.log(math.log(d))
+
+
+def _moved(result: Result, at: np.ndarray) -> str:
+    """How many generators changed their norm by more than a factor of 2 before T_0."""
+    squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.abs(np.log2(squared[np.arange(len(at)), at] / squared[:, 0])) > 2
+    return f"{(change & (at >= 0)).sum()} of {(at >= 0).sum()}"
+
+
+def _after(result: Result, at: np.ndarray, right: float) -> tuple[tuple[str, str], ...]:
+    """What happened after T_0, of which the theorem says nothing."""
+    later = ~_until(result, at) & (at[:, None] >= 0)
+    reached = at >= 0
+    if not later.any():
+        return (("after T_0", "nothing was recorded"),)
+    asymmetry, _ = result.largest_over_latents
+    largest = np.nanmax(np.where(later, asymmetry, np.nan)[later.any(axis=1)], axis=1, initial=0)
+    above = int((largest > right).sum())
+    cosine = result.collapse_cosine()
+    collapsed = int((cosine[reached, -1] >= 0.9).sum())
+    return (
+        ("after T_0, replicas whose asymmetry exceeds the bound", f"{above} of {len(largest)}"),
+        ("after T_0, largest asymmetry, median over replicas", f"{np.median(largest):.3g}"),
+        ("at the end, collapse cosine at least 0.9", f"{collapsed} of {reached.sum()}"),
+        ("at the end, diverged", f"{(result.diverged & reached).sum()} of {reached.sum()}"),
+    )
+
+
+def _median_at_end(result: Result, values: FloatArray) -> str:
+    finite = values[~result.diverged, -1]
+    return f"{np.median(finite):.3g}" if len(finite) else "none is finite"
