@@ -244,7 +244,7 @@ def fit_logistic(
     beta = minimize(surprise, np.zeros(2), jac=True, method="BFGS").x
     p = _expit(design @ beta)
     information = design.T @ (design * (n * p * (1 - p))[:, None])
-    covariance: FloatArray = np.linalg.inv(information)
+    covariance = np.asarray(np.linalg.inv(information), dtype=float)
     width = _normal_quantile(confidence) * math.sqrt(covariance[1, 1])
     return LogisticTrend(
         intercept=float(beta[0]),
@@ -257,8 +257,7 @@ def fit_logistic(
 
 def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
     """Least-squares intercept and slope of each row of y, shape (rows, 2)."""
-    lines: FloatArray = np.polynomial.polynomial.polyfit(x, y.T, 1)
-    return lines.T
+    return np.asarray(np.polynomial.polynomial.polyfit(x, y.T, 1).T, dtype=float)
 
 
 def _tails(confidence: float) -> list[float]:
