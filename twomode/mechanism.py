@@ -97,8 +97,10 @@ def explain(result: Result) -> Mechanism:
     return Mechanism(first_D, first_G, step_ratio)
 
 
-def spread(norms: FloatArray, skip: float = 0.1) -> FloatArray:
-    """How far a norm is from constant in time: its 95th over its 5th percentile.
+def spread(
+    norms: FloatArray, skip: float = 0.01, quantiles: tuple[float, float] = (0.01, 0.99)
+) -> FloatArray:
+    """How far a norm is from constant in time: its 99th over its 1st percentile.
 
     Parameters
     ----------
@@ -106,6 +108,8 @@ def spread(norms: FloatArray, skip: float = 0.1) -> FloatArray:
         `Result.update_norms` or `Result.grad_norms`.
     skip : float
         Part of the records at the start to leave out, while moving averages fill.
+    quantiles : tuple of float
+        The two quantiles in time.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def spread(norms: FloatArray, skip: float = 0.1) -> FloatArray:
         1 for a norm that is constant; infinite for one that vanishes.
     """
     kept = norms[:, max(1, math.ceil(skip * norms.shape[1])) :]
-    low, high = np.nanquantile(kept, [0.05, 0.95], axis=1)
+    low, high = np.nanquantile(kept, quantiles, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(high > 0, high / low, np.nan)
 

@@ -23,13 +23,34 @@ from numpy.typing import ArrayLike
 from twomode.errors import require
 from twomode.laws import FloatArray, binary_vectors
 
-__all__ = ["COVERAGE_DELTA", "EveryOutput", "Outputs", "all_latents", "mode_cosines"]
+__all__ = [
+    "COVERAGE_DELTA",
+    "NU",
+    "EveryOutput",
+    "Outputs",
+    "all_latents",
+    "mode_cosines",
+    "stationary",
+]
 
 #: delta of the coverage, sqrt(0.2): the distance between directions of cosine 0.9.
 COVERAGE_DELTA = math.sqrt(0.2)
 
 #: Largest m_G for which "every z in {0,1}^m_G" is checked point by point.
 LARGEST_CHECKED = 20
+
+#: Default nu of `stationary`.
+NU = 0.1
+
+
+def stationary(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> FloatArray:
+    """Whether both players' gradients are at most nu times their largest so far, shape (...).
+
+    Both arguments have shape (..., 2), the peaks those of the iterations before.
+    """
+    with np.errstate(invalid="ignore"):
+        at_rest = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
+    return np.all(at_rest, axis=-1)
 
 
 def all_latents(m_G: int) -> FloatArray:

@@ -57,6 +57,7 @@ def simulate(
     batch_size: int | None = None,
     engine: str = "auto",
     record_every: int | None = None,
+    resolve: float | None = None,
     start: State | GaussianStart | None = None,
     dtype: str = "float64",
     progress: Callable[[Progress], None] | None = None,
@@ -83,6 +84,11 @@ def simulate(
         Iterations between records; the first and the last iteration always are.  The default
         makes 1000 records with the reduced engine, fewer if the latent law has more than 150
         points, and 200 with the others.
+    resolve : float, optional
+        Record more often, up to 64 times, where a gradient norm changes by more than this factor
+        between records, until its replica has come to rest for the first time (at T_0, see
+        `twomode.first_stationary`).  What happens around T_0 may take some thirty iterations in
+        a million.
     start : GaussianStart or State, optional
         How to draw each replica's start (the canonical one by default), or an explicit one.  The
         reduced engine draws in R^r: the same law as in R^d, not the same numbers.
@@ -112,6 +118,8 @@ def simulate(
         require(batch_size < 2**63, f"batch_size={batch_size} must be less than 2^63")
     if record_every is not None:
         record_every = require_whole("record_every", record_every, 1)
+    if resolve is not None:
+        require(1 < resolve < math.inf, f"resolve={resolve!r} must be a factor greater than 1")
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(require_whole("seed", seed, 0))
     require_choice("engine", engine, ENGINES)
@@ -138,7 +146,7 @@ def simulate(
     began = time.perf_counter()
     runner.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
     compiled = time.perf_counter()
-    recorder = Recorder(game, runner, steps, record_every)
+    recorder = Recorder(game, runner, steps, record_every, resolve)
     _run(runner, recorder, batches, progress)
     ended = time.perf_counter()
 

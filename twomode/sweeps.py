@@ -44,7 +44,7 @@ Measure = Callable[[Result], Mapping[str, Any]]
 _GAME = {f.name for f in fields(Game)}
 _RULE = {f.name for f in fields(Optimizer)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
-_RUN = {"batch_size", "engine", "dtype", "record_every"}
+_RUN = {"batch_size", "engine", "dtype", "record_every", "resolve"}
 _OWN = {"opt", "q", "ratio", "steps", "horizon"}
 
 
@@ -74,7 +74,7 @@ def plan(cell: Cell) -> Run:
         ``opt`` (a named rule) and ``d`` are required.  Others: any field of `Game`, `Optimizer`
         and `GaussianStart`; ``q`` for ``latents=SparsePairs(q)``; ``ratio`` for eta_G/eta_D;
         ``steps``, or ``horizon``, a multiple of the recipe's; ``batch_size``, ``engine``,
-        ``dtype``, ``record_every``.
+        ``dtype``, ``record_every``, ``resolve``.
 
     Raises
     ------

@@ -25,11 +25,11 @@ import numpy as np
 from twomode.errors import require
 from twomode.game import Game
 from twomode.laws import CorrelatedCoefficients, CorrelatedModes, FloatArray
-from twomode.observables import COVERAGE_DELTA, LARGEST_CHECKED
+from twomode.observables import COVERAGE_DELTA, LARGEST_CHECKED, NU
 from twomode.result import Result
 from twomode.starts import GaussianStart
 from twomode.statistics import Proportion
-from twomode.verdicts import NU, first_stationary
+from twomode.verdicts import first_stationary
 
 __all__ = [
     "Card",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from twomode.game import Game
-from twomode.observables import Outputs
+from twomode.observables import NU, Outputs, stationary
 from twomode.state import Array
 
 __all__ = ["TRACE", "Recorder", "measure", "to_host"]
@@ -24,6 +25,9 @@ TRACE = (
     "update_norms",
     "objective",
 )
+#: With `resolve`, the interval between records may be this much shorter than asked for.
+FINEST = 64
+
 #: Those that are finite as long as the state is.
 _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
 
@@ -65,11 +69,18 @@ class Recorder:
         The last iteration.
     every : int
         Iterations between records; the first and the last iteration always are recorded.
+    resolve : float, optional
+        Record sooner where a gradient norm would change by more than this factor from one record
+        to the next, until its replica has come to rest for the first time.
     """
 
-    def __init__(self, game: Game, engine: Any, steps: int, every: int) -> None:
+    def __init__(
+        self, game: Game, engine: Any, steps: int, every: int, resolve: float | None = None
+    ) -> None:
         self.game, self.engine = game, engine
         self.last_step, self._every = steps, every
+        self._resolve, self._interval = resolve, every
+        self._watched = np.full(engine.replicas, resolve is not None)
         self._records: list[dict[str, np.ndarray]] = []
         self._steps: list[int] = []
         self.diverged_at = np.full(engine.replicas, -1)
@@ -84,7 +95,7 @@ class Recorder:
         """The next iteration to record; None at the end, or when every replica has diverged."""
         if self.engine.t == self.last_step or (self.diverged_at >= 0).all():
             return None
-        return min(self.engine.t + self._every, self.last_step)
+        return min(self.engine.t + self._interval, self.last_step)
 
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
@@ -96,8 +107,23 @@ class Recorder:
         self.diverged_at[~finite & (self.diverged_at < 0)] = self.engine.t
         for x in record.values():
             x[self.diverged_at >= 0] = np.nan
+        if self._resolve is not None:
+            self._interval = self._next_interval(record, self._resolve)
         self._records.append(record)
         self._steps.append(self.engine.t)
+
+    def _next_interval(self, record: dict[str, np.ndarray], resolve: float) -> int:
+        """Shorter after a change that was too large, at most twice as long after a small one."""
+        norms = record["grad_norms"]
+        self._watched &= ~stationary(norms, record["peak_grad_norms"], NU) & (self.diverged_at < 0)
+        if not self._records or not self._watched.any():
+            return self._every
+        with np.errstate(divide="ignore", invalid="ignore"):
+            changes = np.abs(np.log(norms / self._records[-1]["grad_norms"]))[self._watched]
+        change = float(np.max(changes, initial=0.0, where=np.isfinite(changes)))
+        factor = min(2.0, max(0.25, math.log(resolve) / max(change, 1e-9)))
+        least = max(1, self._every // FINEST)
+        return max(least, min(self._every, math.floor(self._interval * factor)))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything recorded so far, each with shape (R, T, ...)."""

@@ -10,14 +10,11 @@ import numpy as np
 
 from twomode.errors import require
 from twomode.laws import FloatArray
-from twomode.observables import COVERAGE_DELTA
+from twomode.observables import COVERAGE_DELTA, NU, stationary
 from twomode.result import Result
 from twomode.statistics import clopper_pearson
 
-__all__ = ["NU", "VERDICTS", "Judgement", "first_stationary", "judge"]
-
-#: Default nu of `first_stationary`.
-NU = 0.1
+__all__ = ["VERDICTS", "Judgement", "first_stationary", "judge"]
 
 #: Cosine of two directions at distance sqrt(0.2), the delta of the coverage.
 NEAR = 1 - COVERAGE_DELTA**2 / 2
@@ -53,9 +50,7 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
     ndarray of int, shape (R,)
     """
     require(0 < nu < 1, f"nu={nu!r} must lie in (0, 1)")
-    peaks = np.fmax(result.peak_grad_norms, result.grad_norms)
-    with np.errstate(invalid="ignore"):
-        still = np.all(result.grad_norms <= nu * peaks, axis=-1)
+    still = stationary(result.grad_norms, result.peak_grad_norms, nu)
     return np.where(np.any(still, axis=1), np.argmax(still, axis=1), -1)
 
 

@@ -1,0 +1,301 @@
+"""What the paper checks share: findings, claims, settings, and running one check alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+import twomode as tm
+from twomode import cli
+from twomode.io import check_writable, new_file, save_text
+from twomode.statistics import Proportion
+from twomode.theory import Card
+
+__all__ = ["Check", "Claim", "Finding", "Settings", "main", "table_lines"]
+
+#: Error of a whole family of findings: all its intervals hold together with probability 0.95.
+FAMILY_ERROR = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured number with an interval, held against a threshold.
+
+    Parameters
+    ----------
+    statement : str
+        What is asserted, so that ``holds`` means that it is so.
+    estimate : float
+    interval : tuple of float
+        At the family's confidence.
+    threshold : float
+    above : bool
+        Whether the number is asserted to be above the threshold; else below.
+    seeds : int
+        Independent seeds behind it.
+    control : bool
+        Whether this is a negative control: something that a check able to fail must tell apart.
+    """
+
+    statement: str
+    estimate: float
+    interval: tuple[float, float]
+    threshold: float
+    above: bool
+    seeds: int
+    control: bool = False
+
+    @classmethod
+    def share(
+        cls, statement: str, p: Proportion, threshold: float, *, above: bool, control: bool = False
+    ) -> Finding:
+        """A proportion over seeds is above, or below, a threshold."""
+        return cls(statement, p.share, p.interval, threshold, above, p.trials, control)
+
+    @classmethod
+    def card(cls, card: Card, run: str) -> Finding:
+        """A theorem's inequality holds in more than the card's share of seeds."""
+        statement = f"{run}: {card.inequality}"
+        return cls.share(statement, card.proportion, card.probability, above=True)
+
+    @classmethod
+    def control_card(cls, card: Card, run: str) -> Finding:
+        """The same inequality must fail for a run that the theorem is not about."""
+        statement = f"{run} violates: {card.inequality}"
+        return cls.share(statement, card.proportion, card.probability, above=False, control=True)
+
+    @property
+    def margin(self) -> float:
+        """Distance of the interval's near end from the threshold; positive if it holds."""
+        low, high = self.interval
+        return low - self.threshold if self.above else self.threshold - high
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``fails`` or ``undecided``: the interval beyond, short of or across."""
+        low, high = self.interval
+        beyond, short = low > self.threshold, high < self.threshold
+        if not self.above:
+            beyond, short = short, beyond
+        return "holds" if beyond else "fails" if short else "undecided"
+
+
+@dataclass
+class Claim:
+    """One claim of the paper or the talk, and what was found about it.
+
+    Parameters
+    ----------
+    title : str
+    source : str
+        Where it is claimed.
+    said : str
+        What is claimed, in its words.
+    findings : list of Finding
+    answer : str
+        In plain words, for a reader of the paper.
+    notes : list of str
+        Full text of cards and other evidence.
+    tables : dict of str to DataFrame
+        By caption.
+    figures : dict of str to Figure
+        By caption.
+    seconds : float
+    """
+
+    title: str
+    source: str
+    said: str
+    findings: list[Finding] = field(default_factory=list)
+    answer: str = ""
+    notes: list[str] = field(default_factory=list)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """``supported`` if every finding holds, ``contradicted`` if one fails, else ``undecided``.
+
+        A negative control that does not hold makes it ``broken check``.
+        """
+        verdicts = {f.verdict for f in self.findings if not f.control}
+        if any(f.verdict != "holds" for f in self.findings if f.control):
+            return "broken check"
+        if "fails" in verdicts:
+            return "contradicted"
+        return "supported" if verdicts == {"holds"} else "undecided"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a check is run.
+
+    Parameters
+    ----------
+    full : bool
+        The long form: more seeds, larger d.
+    seed : int
+        Root of all randomness.
+    confidence : float
+        Of each interval, so that the family's error is kept.
+    executor : Executor, optional
+        Where sweeps run.
+    progress : callable
+        Called with a name, and cells done and in all.
+    """
+
+    full: bool
+    seed: int
+    confidence: float
+    executor: Executor | None
+    progress: Callable[[str, int, int], None]
+
+    def pick(self, quick: Any, full: Any) -> Any:
+        """The quick or the full value."""
+        return full if self.full else quick
+
+    def proportion(self, successes: Any) -> Proportion:
+        """The share of true entries, with an interval at the family's confidence."""
+        return Proportion(int(successes.sum()), len(successes), self.confidence)
+
+    def simulate(self, name: str, game: tm.Game, replicas: int, **changes: Any) -> tm.Result:
+        """A named rule with its recipe (or the given step sizes), with progress."""
+        run = {"eta_D", "eta_G", "steps"} | {f for f in tm.Optimizer.__dataclass_fields__}
+        opt, steps = tm.recipe(game, name, **{k: v for k, v in changes.items() if k in run})
+        options = {k: v for k, v in changes.items() if k not in run}
+        label = f"{name} d=2^{game.d.bit_length() - 1}"
+        return tm.simulate(
+            game,
+            opt,
+            steps,
+            replicas=replicas,
+            seed=self.seed,
+            progress=lambda p: self.progress(label, p.step, p.steps),
+            **options,
+        )
+
+    def sweep(self, label: str, grid: Any, replicas: int, **options: Any) -> pd.DataFrame:
+        """`tm.sweep` on this check's executor, with progress."""
+        return tm.sweep(
+            grid,
+            replicas,
+            self.executor,
+            seed=self.seed,
+            progress=lambda done, total: self.progress(label, done, total),
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class Check:
+    """A claim's check: how many findings it makes, and the function that makes them.
+
+    The number is declared before anything is run, because it sets the confidence of the intervals.
+    """
+
+    name: str
+    findings: Callable[[bool], int]
+    run: Callable[[Settings], Claim]
+
+    def __call__(self, settings: Settings) -> Claim:
+        """Run it, timed; the findings must be as many as declared."""
+        began = time.perf_counter()
+        claim = self.run(settings)
+        claim.seconds = time.perf_counter() - began
+        declared = self.findings(settings.full)
+        if len(claim.findings) != declared:
+            raise AssertionError(
+                f"{self.name} made {len(claim.findings)} findings and declared {declared}:"
+                " the family's error would not be kept"
+            )
+        return claim
+
+
+def family_confidence(count: int) -> float:
+    """Confidence of each of `count` intervals that together err with at most FAMILY_ERROR."""
+    return 1 - FAMILY_ERROR / count
+
+
+def table_lines(claims: Mapping[str, Claim]) -> list[str]:
+    """The table that is printed: a line for each claim and one for each of its findings."""
+    head = f"{'':<12}{'interval':>20}{'asked':>9}{'margin':>9}{'seeds':>7}{'time':>8}  claim"
+    lines = [head]
+    for name, claim in claims.items():
+        lines.append(f"{claim.verdict:<57}{claim.seconds:>6.1f} s  {claim.title} ({name}.py)")
+        for f in claim.findings:
+            low, high = f.interval
+            asked = f"{'>' if f.above else '<'} {f.threshold:.3g}"
+            words = f"control: {f.statement}" if f.control else f.statement
+            lines.append(
+                f"  {f.verdict:<10}{f'{low:.3g} to {high:.3g}':>20}{asked:>9}{f.margin:>+9.3f}"
+                f"{f.seeds:>7}{'':>8}    {words}"
+            )
+    return lines
+
+
+class Ticker(AbstractContextManager["Ticker"]):
+    """One line of progress on stderr while it is a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=1, leave=False, dynamic_ncols=True)
+
+    def __call__(self, name: str, done: int, total: int) -> None:
+        """Show how far a part of a check is."""
+        if self._bar is not None:
+            self._bar.set_description(name, refresh=False)
+            self._bar.total = total
+            self._bar.n = done
+            self._bar.refresh()
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def parser(description: str | None) -> cli.Parser:
+    """Flags of every check, alone or together."""
+    p = cli.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--full", action="store_true", help="more seeds and larger d: minutes, not s")
+    p.add_argument("--seed", type=int, default=2026, help="root of all randomness [2026]")
+    p.add_argument("--out", type=Path, help="folder for figures and tables")
+    return p
+
+
+def main(check: Check, description: str | None) -> None:
+    """Run one check alone: print its findings and evidence, save what it made."""
+    args = parser(description).parse_args()
+    if args.out is not None:
+        check_writable(args.out)
+    confidence = family_confidence(check.findings(args.full))
+    with tm.sweeps.processes() as executor, Ticker() as ticker:
+        claim = check(Settings(args.full, args.seed, confidence, executor, ticker))
+    print("\n".join(table_lines({check.name: claim})))
+    print(f"\n{claim.source}: {claim.said}\n\n{claim.answer}\n")
+    print("\n\n".join(claim.notes))
+    if args.out is not None:
+        save(claim, check.name, args.out)
+        print(f"saved in {args.out}")
+
+
+def save(claim: Claim, name: str, folder: Path) -> None:
+    """Figures as PNG and tables as CSV, numbered."""
+    for n, figure in enumerate(claim.figures.values(), start=1):
+        with new_file(folder / f"{name}-{n}.png", overwrite=True) as file:
+            figure.savefig(file, dpi=150)
+    for n, table in enumerate(claim.tables.values(), start=1):
+        save_text(folder / f"{name}-{n}.csv", table.to_csv(index=False), overwrite=True)
