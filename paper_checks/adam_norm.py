@@ -70,14 +70,16 @@ def run(settings: Settings) -> Claim:
                 "rms of a coordinate": rms,
             }
         )
+    shown = settings.simulate("adam", game, 8, record_every=10)
+    claim.figures["Norms over time under Adam, 8 seeds"] = tm.plotting.update_norms(shown)[0].figure
     caption = (
         f"99th over 1st percentile in time of the update's norm, d = {game.d:,}, {replicas} seeds"
     )
     claim.tables[caption] = pd.DataFrame(rows)
     claim.answer = f"At d = {game.d:,}, from the 1st to the 99th percentile in time: " + "; ".join(
-        f"the {row['player']}'s update varies by a factor of {row['Adam, median']:.2f} under Adam and"
-        f" {row['SGDA, median']:,.0f} under SGDA; a coordinate of Adam's has a root mean square of"
-        f" {row['rms of a coordinate']:.2f}"
+        f"the {row['player']}'s update varies by a factor of {row['Adam, median']:.2f} under Adam"
+        f" and {row['SGDA, median']:,.0f} under SGDA; a coordinate of Adam's has a root mean square"
+        f" of {row['rms of a coordinate']:.2f}"
         for row in rows
     )
     return claim

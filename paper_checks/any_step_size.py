@@ -148,7 +148,7 @@ def cell(d: int, ratio: float, length: float = 1.0, **changes: Any) -> dict[str,
 def hunt(settings: Settings) -> pd.DataFrame:
     """Map six decades of the ratio for each preset, then zoom in on the worst ratio twice."""
     d, replicas = settings.pick((2**8, 8), (2**8, 16))
-    ratios = np.geomspace(1e-3, 1e3, settings.pick(7, 13))
+    ratios = np.geomspace(1e-2, 1e4, settings.pick(7, 19))
     lengths = settings.pick((1.0,), (0.3, 1.0, 3.0))
     names = QUICK_VARIANTS if not settings.full else tuple(VARIANTS)
     found = []
@@ -188,7 +188,7 @@ def worst_ratio(settings: Settings, d: int) -> tuple[dict[str, Any], pd.DataFram
 def confirm(settings: Settings, chosen: dict[str, Any]) -> pd.DataFrame:
     """The chosen ratio on fresh seeds: what was selected for being bad is measured anew."""
     fresh = replace(settings, seed=settings.seed + 1)
-    return fresh.sweep("fresh seeds", [chosen], settings.pick(64, 128), measure=observe)
+    return fresh.sweep("fresh seeds", [chosen], settings.pick(96, 128), measure=observe)
 
 
 def modest_ratios(settings: Settings) -> Finding:
@@ -251,7 +251,8 @@ def picture(table: pd.DataFrame, trend: Any) -> Figure:
     right.plot(trend.x, trend.medians, "o", color="black", label="worst ratio, fresh seeds")
     right.plot(trend.x, np.log(trend.x) / np.sqrt(trend.x), color="0.5", label=r"$\ln d/\sqrt{d}$")
     right.fill_between(trend.x, *trend.band(trend.x), color="black", alpha=0.15, linewidth=0)
-    right.set(xscale="log", yscale="log", xlabel="d", title="at the worst ratio of each d")
+    right.set_xscale("log", base=2)
+    right.set(ylim=(0, None), xlabel="d", title="at the worst ratio of each d")
     right.legend(fontsize=7, frameon=False)
     return figure
 

@@ -171,7 +171,7 @@ class Settings:
 
     def simulate(self, name: str, game: tm.Game, replicas: int, **changes: Any) -> tm.Result:
         """A named rule with its recipe (or the given step sizes), with progress."""
-        run = {"eta_D", "eta_G", "steps"} | {f for f in tm.Optimizer.__dataclass_fields__}
+        run = {"eta_D", "eta_G", "steps"} | set(tm.Optimizer.__dataclass_fields__)
         opt, steps = tm.recipe(game, name, **{k: v for k, v in changes.items() if k in run})
         options = {k: v for k, v in changes.items() if k not in run}
         label = f"{name} d=2^{game.d.bit_length() - 1}"

@@ -35,9 +35,10 @@ def run(settings: Settings) -> Claim:
         "under SGDA one player moves long before the other; normalized gradients move both at once",
     )
     game, replicas = tm.Game.preset(D), settings.pick(48, 256)
-    rows = []
+    rows, results = [], []
     for name, apart in (("sgda", True), ("nsgda", False)):
         result = settings.simulate(name, game, replicas, resolve=2.0)
+        results.append(result)
         when = tm.mechanism.explain(result)
         before = result.steps <= np.where(np.isnan(when.followed), np.inf, when.followed)[:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -86,6 +87,11 @@ def run(settings: Settings) -> Claim:
             }
         )
     claim.tables["When what happens (iterations, medians)"] = pd.DataFrame(rows)
+    for caption, draw in (
+        ("The pace of both players", tm.plotting.pace),
+        ("Alignment of a discriminator and a generator neuron", tm.plotting.neuron_alignment),
+    ):
+        claim.figures[caption] = draw(results).flat[0].figure
     sgda, nsgda = rows
     claim.answer = (
         f"At d = {D:,} SGDA's players take steps that differ by a factor of"

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 from claims import Check, Claim, Finding, Settings, main
+from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
-from twomode.statistics import fit_power
+from twomode.statistics import PowerTrend, fit_power
 
 CONTROL_AT = 2**12
 
@@ -39,10 +40,10 @@ def run(settings: Settings) -> Claim:
     largest = []
     for d in (d_all := dimensions(settings.full)):
         game = tm.Game.preset(d)
-        opt, steps = tm.recipe(game, "sgda")
+        steps = tm.recipe(game, "sgda").steps
         # T_0 comes at about a third of the recipe's iterations.
         steps = round(0.75 * steps) if d < 2**18 else round(0.6 * steps)
-        replicas = settings.pick(48, 64 if d < 2**20 else 24)
+        replicas = settings.pick(96, 128 if d < 2**18 else 32)
         result = settings.simulate(
             "sgda", game, replicas, steps=steps, record_every=max(1, steps // 200), resolve=2.0
         )
@@ -61,6 +62,7 @@ def run(settings: Settings) -> Claim:
             seeds=sum(map(len, largest)),
         )
     )
+    claim.figures["Largest asymmetry up to T_0, against d"] = picture(trend, largest)
     control = tm.theory.theorem_4_1(
         settings.simulate("nsgda", tm.Game.preset(CONTROL_AT), 48), confidence=settings.confidence
     )
@@ -79,6 +81,18 @@ def run(settings: Settings) -> Claim:
 def largest_up_to_T0(card: tm.theory.Card) -> np.ndarray:
     """Largest left side of each replica where the theorem asks for the inequality."""
     return np.nanmax(np.where(card.asked, card.left, np.nan), axis=1)
+
+
+def picture(trend: PowerTrend, largest: list[np.ndarray]) -> Figure:
+    """The largest asymmetries, their power law and the card's bound."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    tm.plotting.scaling(axes, trend, largest, "asymmetry", symbol="d")
+    axes.plot(trend.x, np.log(trend.x) / np.sqrt(trend.x), "--", color="0.5")
+    axes.annotate(r"$\ln d/\sqrt{d}$", (trend.x[-1], np.log(trend.x[-1]) / np.sqrt(trend.x[-1])))
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="d", ylabel="largest asymmetry up to $T_0$")
+    return figure
 
 
 def shares(claim: Claim) -> str:

@@ -3,7 +3,7 @@
     python paper_checks/theorem_4_1_collapse.py [--full]
 
 The polylog is (ln d)^k; the card is held against k = 1 from d = 2^10 on, and the trend of the
-residual in ln d is fitted for k = 1, 1.5 and 2.  Per-neuron normalized SGDA is the negative control.
+residual in ln d is fitted for k = 1, 1.5 and 2.  Per-neuron nSGDA is the negative control.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import numpy as np
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
+from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
@@ -40,7 +41,9 @@ def run(settings: Settings) -> Claim:
         "if eta_G = sqrt(d) eta_D / polylog(d), then |xi(T_0)| = o(alpha(T_0)) for all z",
     )
     rows = []
-    for power in POWERS:
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for power, colour, marker in zip(POWERS, ("black", "#0072B2", "#E69F00"), "os^", strict=True):
         residuals = []
         for d in dimensions(settings.full):
             card, opt = collapse(settings, d, power)
@@ -62,6 +65,8 @@ def run(settings: Settings) -> Claim:
         trend = fit_power(
             np.log(dimensions(settings.full)), residuals, confidence=settings.confidence
         )
+        look = {"colour": colour, "marker": marker, "symbol": r"(\ln d)"}
+        tm.plotting.scaling(axes, trend, residuals, f"k = {power:g}", **look)
         claim.findings.append(
             Finding(
                 f"SGDA, k = {power}: exponent of ln d in the median residual is negative",
@@ -72,6 +77,11 @@ def run(settings: Settings) -> Claim:
                 seeds=sum(map(len, residuals)),
             )
         )
+    ticks = np.log(dimensions(settings.full))
+    axes.set_xticks(ticks, [f"{x:.1f}" for x in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel="ln d", ylabel="residual at $T_0$, largest over all z")
+    claim.figures["Residual at T_0 against ln d, eta_G = sqrt(d) eta_D / (ln d)^k"] = figure
     control = settings.simulate("nsgda", tm.Game.preset(2**12), 48)
     card = tm.theory.theorem_4_1_collapse(control, confidence=settings.confidence)
     claim.findings.append(Finding.control_card(card, "per-neuron nSGDA, d = 4,096"))
@@ -100,7 +110,7 @@ def collapse(settings: Settings, d: int, power: float) -> tuple[tm.theory.Card, 
     result = settings.simulate(
         "sgda",
         game,
-        settings.pick(32, 64 if d < 2**18 else 24),
+        settings.pick(48, 64 if d < 2**18 else 24),
         eta_D=eta_D,
         eta_G=ratio * eta_D,
         steps=steps,

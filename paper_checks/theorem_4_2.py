@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
+from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
-from twomode.statistics import fit_logistic
+from twomode.statistics import LogisticTrend, fit_logistic
 
 
 def dimensions(full: bool) -> list[int]:
@@ -37,7 +38,7 @@ def run(settings: Settings) -> Claim:
     rows = []
     for d in (d_all := dimensions(settings.full)):
         game = tm.Game.preset(d)
-        replicas = settings.pick(64, 256 if d < 2**32 else 64)
+        replicas = settings.pick(128, 512 if d < 2**32 else 128)
         result = settings.simulate("nsgda", game, replicas, record_every=250)
         card = tm.theory.theorem_4_2(result, confidence=settings.confidence)
         claim.findings.append(Finding.card(card, f"nSGDA per neuron, d = {d:,}"))
@@ -58,6 +59,7 @@ def run(settings: Settings) -> Claim:
             seeds=int(table["replicas"].sum()),
         )
     )
+    claim.figures["Recovery of both modes against d"] = picture(table, trend, settings)
     control = settings.simulate("sgda", tm.Game.preset(2**12), 48)
     card = tm.theory.theorem_4_2(control, confidence=settings.confidence)
     claim.findings.append(Finding.control_card(card, "SGDA, d = 4,096"))
@@ -69,6 +71,34 @@ def run(settings: Settings) -> Claim:
         " would do so with probability 2^(1 - m_G)."
     )
     return claim
+
+
+def picture(table: pd.DataFrame, trend: LogisticTrend, settings: Settings) -> Figure:
+    """Recovery with intervals, its logistic trend, and the independent choice for comparison."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    d = table["d"].astype(float)
+    each = pd.DataFrame(
+        {
+            "d": np.repeat(d, table["replicas"]),
+            "both": np.concatenate(
+                [
+                    np.arange(n) < k
+                    for n, k in zip(table["replicas"], table["recovered"], strict=True)
+                ]
+            ),
+        }
+    )
+    tm.plotting.proportions(
+        axes, each, "d", "both", confidence=settings.confidence, joined=False, label="nSGDA"
+    )
+    x = np.geomspace(d.min(), d.max(), 200)
+    tm.plotting.fitted(axes, x, trend(np.log(x)), trend.band(np.log(x)), label="logistic in ln d")
+    axes.plot(d, table["1 - 2^(1 - m_G)"], ":", color="0.5", label="$1 - 2^{1 - m_G}$")
+    axes.legend(frameon=False, fontsize=8)
+    axes.set_xscale("log", base=2)
+    axes.set(xlabel="d", ylabel="both modes recovered")
+    return figure
 
 
 CHECK = Check("theorem_4_2", findings, run)

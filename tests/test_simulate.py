@@ -362,3 +362,42 @@ def test_a_run_that_cannot_fit_is_refused():
     with pytest.raises(tm.InputError, match=r"d=1099511627776.*GiB.*reduced engine") as refusal:
         tm.simulate(tm.Game.preset(2**40), ADAM, 10)
     assert "\n" not in str(refusal.value)
+
+
+def test_resolve_finds_what_happens_between_two_records():
+    """A generator ten times slower than the discriminator: its escape and the rest after it take
+    some hundred of the iterations, and a record each 1000 misses them."""
+    game = tm.Game.preset(2**12)
+    opt = tm.optimizer("sgda", eta_D=0.2, eta_G=0.02)
+    run = {"steps": 60_000, "replicas": 8, "seed": 9, "record_every": 1000}
+    coarse, fine, every = (
+        tm.simulate(game, opt, **run),
+        tm.simulate(game, opt, **run, resolve=1.5),
+        tm.simulate(game, opt, **(run | {"record_every": 20})),
+    )
+    assert len(coarse.steps) < len(fine.steps) < len(every.steps)
+    assert np.diff(fine.steps).max() <= 1000
+    assert np.diff(fine.steps).min() >= 1000 // 64
+    T0 = [r.steps[tm.first_stationary(r)] for r in (coarse, fine, every)]
+    both = (tm.first_stationary(fine) >= 0) & (tm.first_stationary(every) >= 0)
+    assert both.sum() >= 5
+    late = [np.median(np.abs(t - T0[2])[both]) for t in T0[:2]]
+    assert late[1] <= 60 < 200 < late[0]
+
+
+def test_resolve_changes_records_only():
+    game = tm.Game.preset(256)
+    opt, steps = tm.recipe(game, "sgda", steps=1000)
+    plain = tm.simulate(game, opt, steps, replicas=3, record_every=100)
+    resolved = tm.simulate(game, opt, steps, replicas=3, record_every=100, resolve=1.2)
+    assert resolved.steps[0] == 0
+    assert resolved.steps[-1] == steps
+    np.testing.assert_array_equal(plain.state.V, resolved.state.V)
+    assert len(resolved.steps) > len(plain.steps)
+
+
+@pytest.mark.parametrize("resolve", [1.0, 0.5, -2, float("inf"), float("nan")])
+def test_resolve_must_be_a_factor(resolve):
+    game = tm.Game.preset(64)
+    with pytest.raises(tm.InputError, match=r"resolve=.* must be a factor greater than 1"):
+        tm.simulate(game, *tm.recipe(game, "sgda", steps=1), resolve=resolve)

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import binom
 
 import twomode as tm
+from twomode.statistics import Proportion
 
 FLOOR, ALARM, REPLICAS = 0.75, 1e-4, 48
 LEAST = int(binom.ppf(ALARM, REPLICAS, FLOOR))
@@ -51,3 +52,66 @@ def test_asymmetry_shrinks_with_d():
 
 def test_nsgda_in_a_dimension_that_no_memory_holds():
     assert verdicts("nsgda", 2**40, seed=14).count("both-modes") >= LEAST
+
+
+#: Measured by `paper_checks/run_all.py`, and what a card of 64 replicas needs to hold (or to fail)
+#: at 95 %: the false-alarm rate of each test below is `alarm` at the measured proportion.
+CARDS_OF = 64
+
+
+def alarm(measured, *, holds):
+    """Probability that 64 seeds of this true proportion do not decide as expected."""
+    counts = np.arange(CARDS_OF + 1)
+    word = "holds" if holds else "fails"
+    decides = [Proportion(int(k), CARDS_OF).against(0.5) == word for k in counts]
+    return binom.pmf(counts, CARDS_OF, measured)[~np.array(decides)].sum()
+
+
+def cards(name, d, seed, **changes):
+    game = tm.Game.preset(d)
+    opt, steps = tm.recipe(game, name, **changes)
+    result = tm.simulate(game, opt, steps, replicas=CARDS_OF, seed=seed, resolve=2.0)
+    return (
+        tm.theory.theorem_4_1(result),
+        tm.theory.theorem_4_1_collapse(result),
+        tm.theory.theorem_4_2(result),
+    )
+
+
+def test_the_cards_tell_sgda_from_nsgda():
+    """Measured: SGDA within the bound of 4.1 in 0.83, collapsed in 0.97; nSGDA in 0.97."""
+    assert max(alarm(0.83, holds=True), alarm(0.97, holds=True)) < 1e-4
+    sgda, nsgda = cards("sgda", 2**12, seed=21), cards("nsgda", 2**12, seed=22)
+    sgda[0].assert_holds()
+    sgda[1].assert_holds()
+    nsgda[2].assert_holds()
+    assert [nsgda[0].verdict, nsgda[1].verdict, sgda[2].verdict] == ["fails"] * 3
+
+
+@pytest.mark.parametrize("name", ["l-nsgda", "g-nsgda"])
+def test_coarser_normalizations_do_not_recover_both_modes(name):
+    """Measured: below 0.1.  The reading of Theorem 4.2 that the canonical preset supports."""
+    assert alarm(0.1, holds=False) < 1e-6
+    assert cards(name, 2**12, seed=23)[2].verdict == "fails"
+
+
+def test_there_are_step_sizes_at_which_sgda_learns_single_modes():
+    """The window near eta_G/eta_D = 2 sqrt(d).  Measured: within the bound in 0.16 (0.04-0.35)."""
+    assert alarm(0.25, holds=False) < 0.02
+    game = tm.Game.preset(2**12)
+    ratio = 2 * 2**6
+    steps = round(1.3 * 2**6 / (game.a * 3 / ratio))
+    opt = tm.optimizer("sgda", eta_D=3 / ratio, eta_G=3.0)
+    result = tm.simulate(game, opt, steps, replicas=CARDS_OF, seed=24, resolve=1.5)
+    card = tm.theory.theorem_4_1(result, nu=0.5)
+    assert card.verdict == "fails"
+    assert np.mean(np.nanmax(np.where(card.asked, card.left, 0), axis=1) > 0.3) > 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("d", [2**8, 2**16])
+def test_the_cards_at_other_dimensions(d):
+    sgda, nsgda = cards("sgda", d, seed=25), cards("nsgda", d, seed=26)
+    for card in (sgda[0], sgda[1], nsgda[2]):
+        card.assert_holds()
+    assert [nsgda[0].verdict, nsgda[1].verdict, sgda[2].verdict] == ["fails"] * 3

@@ -43,14 +43,14 @@ LARGEST_CHECKED = 20
 NU = 0.1
 
 
-def stationary(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> FloatArray:
+def stationary(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
     """Whether both players' gradients are at most nu times their largest so far, shape (...).
 
     Both arguments have shape (..., 2), the peaks those of the iterations before.
     """
     with np.errstate(invalid="ignore"):
         at_rest = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
-    return np.all(at_rest, axis=-1)
+    return np.asarray(np.all(at_rest, axis=-1))
 
 
 def all_latents(m_G: int) -> FloatArray:

@@ -622,8 +622,8 @@ def _polylog_exponent(result: Result) -> float:
 
 def _moved(result: Result, at: np.ndarray) -> str:
     """How many generators changed their norm by more than a factor of 2 before T_0."""
-    squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
         change = np.abs(np.log2(squared[np.arange(len(at)), at] / squared[:, 0])) > 2
     return f"{(change & (at >= 0)).sum()} of {(at >= 0).sum()}"
 
