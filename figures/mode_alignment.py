@@ -2,32 +2,25 @@
 
     python figures/mode_alignment.py
 
-Writes figures/mode_alignment_sgda.png and figures/mode_alignment_nsgda.png.
+Writes mode_alignment_sgda and mode_alignment_nsgda, PNG and PDF.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import common
 
 import twomode as tm
 from twomode import cli
-from twomode.io import new_file
 
-D, REPLICAS, SEED = 4096, 16, 0
+D, REPLICAS = 4096, 16
 
 
 def main() -> None:
-    """Simulate with both rules, draw, save."""
-    game = tm.Game.preset(D)
-    for name in ("sgda", "nsgda"):
-        opt, steps = tm.recipe(game, name)
-        with cli.Bar(f"{name} d={D}", steps) as bar:
-            result = tm.simulate(game, opt, steps, replicas=REPLICAS, seed=SEED, progress=bar)
+    """Simulate with both rules (or load), draw, save."""
+    args = common.parse(__doc__, "results to draw instead of fresh runs, .npz")
+    for result in common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS):
         above, _ = tm.plotting.mode_alignment(result)
-        path = Path(__file__).parent / f"mode_alignment_{name}.png"
-        with new_file(path, overwrite=True) as file:
-            above.figure.savefig(file, dpi=150)
-        print(path)
+        common.save(above.figure, args, f"mode_alignment_{result.opt.name}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,53 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.animation import PillowWriter
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+from PIL import Image
 
 import twomode as tm
+from twomode.mechanism import alignments, explain
+from twomode.plotting._style import MODE_COLOURS, PLAYER_COLOURS
+from twomode.plotting.plane import _frames
+from twomode.statistics import clopper_pearson
+
+FIGURES = Path(__file__).parents[1] / "figures"
+SCRIPTS = sorted(path.stem for path in FIGURES.glob("*.py") if path.stem != "common")
 
 
 @pytest.fixture(scope="module")
 def result():
     game = tm.Game.preset(256)
     opt, steps = tm.recipe(game, "sgda")
-    return tm.simulate(game, opt, steps, replicas=3, seed=0)
+    return tm.simulate(game, opt, steps, replicas=[1, 3, 4], seed=0)
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    game = tm.Game.preset(64)
+    opt, steps = tm.recipe(game, "nsgda")
+    return tm.simulate(game, opt, steps, replicas=3, seed=0, record_every=100)
+
+
+@pytest.fixture(scope="module")
+def diverged():
+    game = tm.Game.preset(256)
+    result = tm.simulate(game, tm.optimizer("sgda", eta_D=0.1, eta_G=30.0), 3000, seed=0)
+    assert result.diverged.all()
+    return result
+
+
+def y(line):
+    return np.asarray(line.get_ydata(), dtype=float)
+
+
+# --- Runs over time -------------------------------------------------------------------------------
 
 
 def test_draws_what_was_recorded(result):
@@ -32,9 +71,297 @@ def test_modes_differ_without_colour(result):
     assert styles == {"-", "--"}
 
 
-def test_draws_a_diverged_and_a_single_replica():
-    game = tm.Game.preset(256)
-    result = tm.simulate(game, tm.optimizer("sgda", eta_D=0.1, eta_G=30.0), 3000, seed=0)
-    assert result.diverged.all()
-    above, _ = tm.plotting.mode_alignment(result)
-    above.figure.canvas.draw()
+def test_every_figure_draws_a_diverged_and_a_single_replica(diverged):
+    plotting = tm.plotting
+    axes = [
+        plotting.mode_alignment(diverged)[0],
+        plotting.neuron_alignment(diverged)[0, 0],
+        plotting.latent_extremes(diverged)[0],
+        plotting.pace(diverged)[0, 0],
+        plotting.update_norms(diverged)[0],
+        plotting.modes_plane(Figure().subplots(), diverged),
+    ]
+    for ax in axes:
+        ax.figure.canvas.draw()
+
+
+def test_neuron_alignment_follows_the_neuron_that_comes_nearest(result, normalized):
+    axes = tm.plotting.neuron_alignment([result, normalized], replica=1)
+    assert axes.shape == (2, 2)
+    for column, run in enumerate((result, normalized)):
+        until = run.steps <= tm.judge(run).judged_at[1]
+        for row, cosines in enumerate(alignments(run)):
+            nearest = cosines[1, until].max(axis=(0, 2)).argmax()
+            for target in range(3):
+                line = axes[row, column].lines[target]
+                np.testing.assert_array_equal(y(line), cosines[1, :, nearest, target])
+    T0 = tm.judge(result).T0[1]
+    assert np.isfinite(T0)
+    assert [ax.lines[-1].get_xdata()[0] for ax in axes[:, 0]] == [T0, T0]
+    assert "sgda, d = 256" in axes[0, 0].get_title()
+    assert "replica 3: collapsed" in axes[0, 0].get_title()
+
+
+def test_latent_extremes_are_over_every_z(result):
+    (ax,) = tm.plotting.latent_extremes(result, replica=2)
+    every = result.outputs(tm.all_latents(result.game.m_G))
+    cosines = np.abs(every.cosines[2])
+    drawn = [y(line) for line in ax.lines[:4]]
+    wanted = [f(cosines[..., mode], axis=1) for mode in (0, 1) for f in (np.max, np.min)]
+    np.testing.assert_allclose(drawn, wanted, rtol=0, atol=1e-12)
+    support = np.abs(result.outputs().cosines[2]).max(axis=1)[:, 0]
+    assert not np.allclose(drawn[0], support)  # the law's support is not every z
+    assert same_color(ax.lines[0].get_color(), MODE_COLOURS[0])
+
+
+def test_pace_is_the_median_over_replicas(normalized):
+    axes = tm.plotting.pace(normalized)
+    medians = np.median(normalized.grad_norms, axis=0)
+    for player in range(2):
+        np.testing.assert_allclose(y(axes[0, 0].lines[player]), medians[:, player])
+    ratio = np.median(explain(normalized).step_ratio, axis=0)
+    np.testing.assert_allclose(y(axes[1, 0].lines[0]), ratio)
+    game, opt = normalized.game, normalized.opt
+    constant = opt.eta_D * np.sqrt(game.m_D + 1) / (opt.eta_G * np.sqrt(game.m_G))
+    np.testing.assert_allclose(ratio[1:], constant, rtol=1e-6)  # b is a block of its own
+
+
+def test_pace_of_a_collapse_is_in_units_of_each_replicas_T0(result):
+    judgement = tm.judge(result)
+    assert judgement.verdict == "collapsed"
+    axes = tm.plotting.pace(result)
+    line = axes[0, 0].lines[1]
+    at_T0 = [
+        result.grad_norms[k, np.searchsorted(result.steps, T0 * 0.5, side="right") - 1, 0]
+        for k, T0 in enumerate(judgement.T0)
+        if np.isfinite(T0)
+    ]
+    half = np.abs(np.asarray(line.get_xdata()) - 0.5).argmin()
+    assert y(line)[half] == pytest.approx(np.median(at_T0), rel=0.02)
+    assert "T_0" in axes[1, 0].get_xlabel()
+
+
+def test_update_norms_are_relative_to_their_medians(normalized):
+    axes = tm.plotting.update_norms(normalized)
+    R = normalized.replicas
+    for player in range(2):
+        for first, norms in ((0, normalized.grad_norms), (R, normalized.update_norms)):
+            norms = norms[..., player]
+            wanted = norms / np.nanmedian(norms, axis=1, keepdims=True)
+            drawn = [y(line) for line in axes[player].lines[first : first + R]]
+            np.testing.assert_array_equal(drawn, wanted[:, 1:])
+        np.testing.assert_allclose(drawn, 1, rtol=1e-6)  # normalized steps are of one length
+
+
+# --- Tables ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def axes():
+    return Figure().subplots()
+
+
+def test_proportions_have_clopper_pearson_bars(axes):
+    table = pd.DataFrame(
+        {
+            "opt": ["b"] * 9 + ["a"] * 6,
+            "d": [64] * 4 + [256] * 5 + [64] * 3 + [256] * 3,
+            "good": [True, True, False, True] + [False] * 5 + [True] * 3 + [False, True, False],
+        }
+    )
+    tm.plotting.proportions(axes, table, "d", "good", by="opt", confidence=0.9)
+    for container, counts in zip(
+        axes.containers, ([(3, 4), (0, 5)], [(3, 3), (1, 3)]), strict=True
+    ):
+        points, _, (bars,) = container.lines
+        np.testing.assert_array_equal(points.get_xdata(), [64, 256])
+        np.testing.assert_allclose(y(points), [k / n for k, n in counts])
+        drawn = [segment[:, 1] for segment in bars.get_segments()]
+        np.testing.assert_allclose(drawn, [clopper_pearson(k, n, 0.9) for k, n in counts])
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["b, 4-5 seeds a point", "a, 3 seeds a point"]
+
+
+def test_scaling_shows_medians_quartiles_and_the_fit(axes):
+    rng = np.random.default_rng(0)
+    x = np.array([10.0, 100.0, 1000.0])
+    samples = [at**-0.5 * rng.lognormal(0, 0.3, 41) for at in x]
+    trend = tm.statistics.fit_power(x, samples)
+    tm.plotting.scaling(axes, trend, samples, "thing", symbol="d")
+    points, _, (bars,) = axes.containers[0].lines
+    np.testing.assert_allclose(y(points), [np.median(s) for s in samples])
+    quartiles = [np.quantile(s, [0.25, 0.75]) for s in samples]
+    np.testing.assert_allclose([s[:, 1] for s in bars.get_segments()], quartiles)
+    line = next(line for line in axes.lines if len(line.get_xdata()) == 100)
+    np.testing.assert_allclose(y(line), trend.coefficient * line.get_xdata() ** trend.exponent)
+    band = axes.collections[-1].get_paths()[0].get_extents()
+    np.testing.assert_allclose(
+        [band.ymin, band.ymax], [trend.band(x)[0].min(), trend.band(x)[1].max()], rtol=1e-6
+    )
+    text = " ".join(text.get_text() for text in axes.get_legend().get_texts())
+    assert f"d^{{{trend.exponent:.2f}}}" in text
+    assert f"{trend.exponent_interval[0]:.2f} to" in text
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_phase_diagram_has_means_in_their_cells(axes):
+    table = pd.DataFrame(
+        {
+            "x": [1, 1, 4, 4, 1, 1],
+            "y": [0.1, 0.1, 0.1, 0.1, 0.2, 0.2],
+            "good": [True, False, True, True, False, False],
+        }
+    )
+    tm.plotting.phase_diagram(axes, table, "x", "y", "good")
+    (mesh,) = axes.collections
+    cells = mesh.get_array()
+    np.testing.assert_array_equal(cells.filled(-1), [[0.5, 1], [0, -1]])
+    corners = mesh.get_coordinates()
+    np.testing.assert_allclose(corners[0, :, 0], [0.5, 2, 8])
+    np.testing.assert_allclose(corners[:, 0, 1], 0.1 * np.sqrt([1 / 2, 2, 8]))
+    assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {
+        (1, 0.1, ".50"),
+        (4, 0.1, "1"),
+        (1, 0.2, ".00"),
+    }
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.figure.axes[1].get_ylabel() == "good"
+
+
+def test_tables_name_the_missing_column(axes):
+    table = pd.DataFrame({"x": [1]})
+    with pytest.raises(tm.InputError, match="no column good"):
+        tm.plotting.proportions(axes, table, "x", "good")
+    with pytest.raises(tm.InputError, match="no column y, good"):
+        tm.plotting.phase_diagram(axes, table, "x", "y", "good")
+
+
+# --- The plane of the modes -----------------------------------------------------------------------
+
+
+def test_plane_coordinates_keep_products():
+    gamma, d = 0.3, 5
+    rng = np.random.default_rng(0)
+    u_1 = np.eye(d)[0]
+    u_2 = gamma * u_1 + np.sqrt(1 - gamma**2) * np.eye(d)[1]
+    in_plane = rng.normal(size=(4, 2)) @ [u_1, u_2]
+    points = tm.plotting.plane_coordinates(in_plane @ np.transpose([u_1, u_2]), gamma)
+    np.testing.assert_allclose(points @ points.T, in_plane @ in_plane.T, atol=1e-12)
+    first, second = tm.plotting.plane_coordinates([[1, gamma], [gamma, 1]], gamma)
+    np.testing.assert_allclose(first, second[::-1])
+    assert first[0] > first[1] > 0
+
+
+@pytest.mark.parametrize("directions", [False, True])
+def test_modes_plane_shows_the_support(axes, normalized, directions):
+    tm.plotting.modes_plane(axes, normalized, record=3, replica=1, directions=directions)
+    latents, probabilities = normalized.game.latent_points
+    outputs = normalized.outputs(latents)
+    products = (outputs.cosines if directions else outputs.projections)[1, 3]
+    (dots,) = axes.collections
+    np.testing.assert_allclose(
+        dots.get_offsets(), tm.plotting.plane_coordinates(products, normalized.game.gamma)
+    )
+    areas = dots.get_sizes()
+    np.testing.assert_allclose(areas / areas.sum(), probabilities)
+    assert f"iteration {normalized.steps[3]:,}" in axes.get_xlabel()
+    names = {text.get_text() for text in axes.texts if text.get_text()}
+    assert {"$u_1$", "$u_2$"} < names
+    assert len(names) == 3
+
+
+def test_animation_shows_unit_vectors_and_ends_at_T0(result, normalized, tmp_path):
+    animation = tm.plotting.animate([result, normalized], replica=1, frames=16)
+    path = tmp_path / "a.gif"
+    animation.save(path, PillowWriter(10), dpi=40)
+    with Image.open(path) as image:
+        assert image.n_frames > 3
+    left, right = animation._fig.axes  # the last frame is drawn
+    clocks = [axes.texts[-1].get_text() for axes in (left, right)]
+    ends = [int(tm.judge(run).judged_at[1]) for run in (result, normalized)]
+    assert ends[0] == tm.judge(result).T0[1] < result.steps[-1]
+    assert clocks == [f"iteration {end:,}" for end in ends]
+    dots = next(line for line in right.lines if same_color(line.get_color(), PLAYER_COLOURS[1]))
+    shown = next(line for line in right.lines if line.get_marker() == "o")
+    products = tm.observables.mode_cosines(normalized.projections_V[1], normalized.gram_V[1])
+    wanted = tm.plotting.plane_coordinates(products, normalized.game.gamma)
+    np.testing.assert_allclose(shown.get_xydata(), wanted[-1])
+    np.testing.assert_allclose(dots.get_xydata(), wanted[:, 0])
+    assert np.all(np.linalg.norm(shown.get_xydata(), axis=1) <= 1 + 1e-9)
+
+
+def test_frames_follow_the_movement():
+    still, moving = np.zeros((91, 3, 2)), np.linspace(0, 1, 10)[:, None, None]
+    positions = np.concatenate([still, moving + np.zeros((10, 3, 2))])
+    shown = _frames(positions, np.arange(101), 10)
+    assert shown[-1] == 100
+    assert np.all(np.diff(shown) > 0)
+    assert np.mean(shown >= 90) >= 0.7  # 10 % of the time
+
+
+# --- The scripts ----------------------------------------------------------------------------------
+
+
+def call(script, *arguments, cwd):
+    environment = os.environ | {"MPLBACKEND": "agg"}
+    return subprocess.run(
+        [sys.executable, str(FIGURES / f"{script}.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script_has_help(script, tmp_path):
+    done = call(script, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--from" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_script_draws_saved_results(result, normalized, tmp_path):
+    result.save(tmp_path / "a.npz")
+    normalized.save(tmp_path / "b.npz")
+    out = tmp_path / "new"
+    done = call("neuron_alignment", "--from", "a.npz", "b.npz", "--out", out, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [str(out / f"neuron_alignment.{x}") for x in ("png", "pdf")]
+    assert (out / "neuron_alignment.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "neuron_alignment.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("adam_norm", ["adam_norm"]),
+        ("mode_alignment", ["mode_alignment_sgda", "mode_alignment_nsgda"]),
+    ],
+)
+def test_script_runs_afresh(script, names, tmp_path):
+    done = call(script, "--out", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    wanted = {f"{name}.{suffix}" for name in names for suffix in ("png", "pdf")}
+    assert {path.name for path in tmp_path.iterdir()} == wanted
+
+
+def test_script_draws_a_saved_table(tmp_path):
+    rows = [
+        {"panel": "width", "m_G": m_G, "recovered": k < m_G} for m_G in (2, 3) for k in range(4)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "table.csv", index=False)
+    done = call("recovery_width", "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "recovery_width.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "source", "message"),
+    [("pace", "no.npz", "does not exist"), ("recovery_batch", "no.csv", "cannot be read")],
+)
+def test_script_says_in_one_line_what_it_cannot_read(script, source, message, tmp_path):
+    done = call(script, "--from", source, "--out", tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -38,6 +38,10 @@ ORDER = [
     "mechanism",
     "sweeps",
     "summary",
+    "plotting._style",
+    "plotting.runs",
+    "plotting.tables",
+    "plotting.plane",
     "plotting",
     "cli",
 ]

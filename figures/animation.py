@@ -1,0 +1,38 @@
+"""The neurons of both players in the plane of the two modes, under SGDA and under nSGDA: a GIF.
+
+python figures/animation.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import common
+from matplotlib.animation import PillowWriter
+
+import twomode as tm
+from twomode import cli
+from twomode.io import new_file
+
+D, REPLICAS, DPI, FRAMES_A_SECOND = 4096, 16, 80, 12
+
+
+def main() -> None:
+    """Simulate with both rules (or load), draw, save."""
+    args = common.parse(__doc__, "results to draw instead of fresh runs, .npz")
+    runs = common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS)
+    if not args.source:
+        runs = [common.closer(run, f"{run.opt.name} d={D}, closer") for run in runs]
+    animation = tm.plotting.animate(runs)
+    path = args.out / "animation.gif"
+    with tempfile.TemporaryDirectory() as folder, common.Bar("drawing", "frame") as bar:
+        drawn = Path(folder, path.name)
+        animation.save(drawn, PillowWriter(FRAMES_A_SECOND), dpi=DPI, progress_callback=bar)
+        with new_file(path, overwrite=True) as file:
+            file.write(drawn.read_bytes())
+    print(path)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,173 @@
+"""What the scripts of this folder share: flags, progress, fresh runs and sweeps, files."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from PIL import Image
+
+import twomode as tm
+from twomode import cli
+from twomode.errors import InputError, require
+from twomode.io import new_file, save_text
+
+FOLDER = Path(__file__).parent
+ENDS = 10**9  #: as ``record_every``: the first and the last iteration only
+
+
+def parse(doc: str | None, source: str, full: str | None = None) -> argparse.Namespace:
+    """The command line; `source` says what --from takes, `full` what --full adds."""
+    parser = cli.Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    several = "+" if source.endswith(".npz") else None
+    parser.add_argument(
+        "--from", dest="source", type=Path, nargs=several, metavar="FILE", help=source
+    )
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder [that of this script]")
+    if source.endswith(".csv"):
+        parser.add_argument("--save-table", type=Path, metavar="FILE", help="for a later --from")
+    if full is not None:
+        parser.add_argument("--full", action="store_true", help=full)
+    return parser.parse_args()
+
+
+def save(figure: Figure, args: argparse.Namespace, name: str) -> None:
+    """Write PNG (with 256 colours) and PDF, each whole or not at all, and print where they are."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=150)
+    path = args.out / f"{name}.png"
+    with new_file(path, overwrite=True) as file, Image.open(drawn) as image:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few.save(file, format="png", optimize=True, dpi=(150, 150))
+    print(path, flush=True)
+    path = path.with_suffix(".pdf")
+    with new_file(path, overwrite=True) as file, rc_context({"path.simplify_threshold": 0.4}):
+        figure.savefig(file, format="pdf", dpi=150, metadata={"CreationDate": None})
+    print(path, flush=True)
+
+
+def results(
+    args: argparse.Namespace, runs: Sequence[tuple[str, int]], replicas: int, **options: Any
+) -> list[tm.Result]:
+    """The results named by --from, or fresh ones of rules at dimensions, with their recipes."""
+    if args.source:
+        return [tm.load(path) for path in args.source]
+    fresh = []
+    for name, d in runs:
+        game = tm.Game.preset(d)
+        opt, steps = tm.recipe(game, name)
+        with cli.Bar(f"{name} d={d}", steps) as bar:
+            fresh.append(tm.simulate(game, opt, steps, replicas=replicas, progress=bar, **options))
+    return fresh
+
+
+def closer(result: tm.Result, name: str) -> tm.Result:
+    """The replica that stands for a result, alone; each iteration up to T_0, if it collapsed.
+
+    A collapse takes some thirty iterations, two or three of the usual records.
+    """
+    judgement = tm.judge(result)
+    k = next((k for k, v in enumerate(judgement.verdicts) if v == judgement.verdict), 0)
+    collapsed = judgement.verdicts[k] == "collapsed"
+    steps = math.ceil(1.05 * judgement.T0[k]) if collapsed else int(result.steps[-1])
+    with cli.Bar(name, steps) as bar:
+        return tm.simulate(
+            result.game,
+            result.opt,
+            steps,
+            replicas=[result.provenance["replicas"][k]],
+            seed=np.random.SeedSequence(
+                result.provenance["seed"], spawn_key=result.provenance["spawn_key"]
+            ),
+            batch_size=result.provenance["batch_size"],
+            record_every=1 if collapsed else None,
+            progress=bar,
+        )
+
+
+def sweep(
+    args: argparse.Namespace,
+    panels: Mapping[str, list[dict[str, Any]]],
+    replicas: int,
+    **options: Any,
+) -> pd.DataFrame:
+    """The table named by --from, or that of a fresh sweep, with a column ``panel``."""
+    if args.source:
+        try:
+            table = pd.read_csv(args.source)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{args.source} cannot be read as a table: {error}") from error
+        missing = panels.keys() - set(table.get("panel", ()))
+        require(not missing, f"{args.source} has no rows of {', '.join(sorted(missing))}")
+        return table
+    cells = [cell for listed in panels.values() for cell in listed]
+    names = [name for name, listed in panels.items() for _ in listed]
+    with tm.sweeps.processes() as executor, Bar(Path(sys.argv[0]).stem) as bar:
+        table = tm.sweep(cells, replicas, executor, progress=bar, **options)
+    table.insert(0, "panel", np.repeat(names, replicas))
+    if args.save_table:
+        save_text(args.save_table, table.to_csv(index=False), overwrite=True)
+    return table
+
+
+def outcome(result: tm.Result) -> dict[str, Any]:
+    """What the figures of sweeps show of each replica; numbers at T_0 are NaN without one."""
+    game = result.game
+    at = tm.first_stationary(result)
+    found = at >= 0
+    asymmetry, residual = (np.where(found, x, np.nan) for x in result.largest_at(at))
+    last = result.coverage()[:, -1]
+    cosine = result.outputs(at=at).collapse_cosine @ game.latent_points[1]
+    return {
+        "T0": np.where(found, result.steps[at], np.nan),
+        "asymmetry": asymmetry,
+        "residual": residual,
+        "asymmetric": found & (asymmetry > 0.3),
+        "collapsed": found & (cosine >= tm.verdicts.NEAR),
+        "recovered": (last >= tm.theory.coverage_bound(game)).all(axis=1),
+        "diverged": result.diverged,
+    }
+
+
+def sgda_cell(d: int, eta_D: float, eta_G: float) -> dict[str, Any]:
+    """A cell of SGDA with given step sizes: most replicas reach T_0, and it is seen to the step.
+
+    With these records the shares of asymmetric replicas are those of recording each iteration, at
+    d = 2^8, ..., 2^12 and ratios eta_G/eta_D from 8 to 256 (32 seeds each).
+    """
+    ratio = eta_G / eta_D
+    time = 1.3 if ratio >= 32 else 2 if ratio >= 8 else 4 + 2 / ratio
+    steps = math.ceil(time * math.sqrt(d) / (tm.Game.preset(d).a * eta_D))
+    cell = {"opt": "sgda", "d": d, "eta_D": eta_D, "eta_G": eta_G, "steps": steps}
+    return cell | {"record_every": max(1, steps // 150), "resolve": 1.3}
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """A progress bar of a sweep on stderr while it is a terminal, else nothing."""
+
+    def __init__(self, name: str, unit: str = "cell") -> None:
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=name, unit=unit, dynamic_ncols=True, leave=False)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

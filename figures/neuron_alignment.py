@@ -1,0 +1,25 @@
+"""What a discriminator neuron and a generator neuron turn to, under SGDA and under nSGDA.
+
+python figures/neuron_alignment.py
+"""
+
+from __future__ import annotations
+
+import common
+
+import twomode as tm
+from twomode import cli
+
+D, REPLICAS = 4096, 16
+
+
+def main() -> None:
+    """Simulate with both rules (or load), draw, save."""
+    args = common.parse(__doc__, "results to draw instead of fresh runs, .npz")
+    runs = common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS)
+    axes = tm.plotting.neuron_alignment(runs)
+    common.save(axes[0, 0].figure, args, "neuron_alignment")
+
+
+if __name__ == "__main__":
+    cli.run(main)

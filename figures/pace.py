@@ -1,0 +1,25 @@
+"""The mechanism: how fast each player moves, under SGDA and under nSGDA.
+
+python figures/pace.py
+"""
+
+from __future__ import annotations
+
+import common
+
+import twomode as tm
+from twomode import cli
+
+D, REPLICAS = 4096, 64
+
+
+def main() -> None:
+    """Simulate with both rules (or load), draw, save."""
+    args = common.parse(__doc__, "results to draw instead of fresh runs, .npz")
+    runs = common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS)
+    axes = tm.plotting.pace(runs)
+    common.save(axes[0, 0].figure, args, "pace")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,249 @@
+"""Figures of sweep tables: trends, proportions, phase diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike
+
+from twomode.errors import require
+from twomode.laws import FloatArray
+from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS, MAP
+from twomode.statistics import PowerTrend, Proportion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["fitted", "phase_diagram", "proportions", "scaling"]
+
+#: Largest number of cells of a phase diagram that have their numbers written in them.
+_MOST_WRITTEN = 100
+
+
+def scaling(
+    axes: Axes,
+    trend: PowerTrend,
+    samples: Sequence[ArrayLike],
+    label: str,
+    *,
+    symbol: str = "x",
+    colour: str = GROUP_COLOURS[0],
+    marker: str = GROUP_MARKERS[0],
+) -> Axes:
+    """A power law and the samples that it was fitted to, on logarithmic axes.
+
+    Parameters
+    ----------
+    axes : Axes
+    trend : PowerTrend
+        ``fit_power(x, samples)``.
+    samples : sequence of n array_like
+        Values of y at each of the trend's x, one a seed.
+    label : str
+        What y is.
+    symbol : str
+        How the legend calls x, in TeX.
+    colour, marker : str
+
+    Returns
+    -------
+    Axes
+        The same, with medians, bars over the middle half of the samples, the fitted line with its
+        confidence band, and the exponent with its interval in the legend.
+    """
+    low, high = np.array(
+        [np.quantile(np.asarray(sample, dtype=float), [0.25, 0.75]) for sample in samples]
+    ).T
+    axes.errorbar(
+        trend.x,
+        trend.medians,
+        yerr=[np.maximum(trend.medians - low, 0), np.maximum(high - trend.medians, 0)],
+        color=colour,
+        marker=marker,
+        linestyle="none",
+        markersize=5,
+        capsize=2,
+        label=f"{label}: median, middle half",
+    )
+    at = np.geomspace(trend.x.min(), trend.x.max(), 100)
+    from_, to = trend.exponent_interval
+    law = rf"$\propto {symbol}^{{{trend.exponent:.2f}}}$"
+    name = f"{law}, {100 * trend.confidence:g} % of exponents: {from_:.2f} to {to:.2f}"
+    fitted(axes, at, trend(at), trend.band(at), label=name, colour=colour)
+    axes.set(xscale="log", yscale="log", xlabel=f"${symbol}$")
+    bottom, top = axes.get_ylim()
+    subs = (1, 2, 5) if top > 15 * bottom else (1, 2, 3, 4, 6, 8)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(frameon=False, fontsize=8)
+    return axes
+
+
+def fitted(
+    axes: Axes,
+    x: ArrayLike,
+    curve: ArrayLike,
+    band: FloatArray,
+    *,
+    label: str | None = None,
+    colour: str = GROUP_COLOURS[0],
+) -> Axes:
+    """A fitted curve with its confidence band, of shapes (n,) and (2, n)."""
+    axes.plot(x, curve, color=colour, linewidth=1.4, label=label)
+    axes.fill_between(np.asarray(x), band[0], band[1], color=colour, alpha=0.18, linewidth=0)
+    return axes
+
+
+def proportions(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    success: str,
+    *,
+    by: str | None = None,
+    confidence: float = 0.95,
+    joined: bool = True,
+    label: str | None = None,
+) -> Axes:
+    """Share of replicas in which something happened, with Clopper-Pearson bars.
+
+    Parameters
+    ----------
+    axes : Axes
+    table : DataFrame
+        A row a replica.
+    x, success : str
+        Columns: what is on the horizontal axis, and whether it happened (true or false).
+    by : str, optional
+        Column of the groups, each drawn with its own colour and marker.
+    confidence : float
+        Of the bars.
+    joined : bool
+        Whether lines join the points of a group.
+    label : str, optional
+        What happened, in the legend; by default the group.
+
+    Returns
+    -------
+    Axes
+        The same.  The legend has the number of replicas behind each point.
+    """
+    missing = [name for name in (x, success, by) if name is not None and name not in table]
+    require(not missing, f"the table has no column {', '.join(missing)}")
+    groups = [(None, table)] if by is None else list(table.groupby(by, sort=False))
+    for number, (group, rows) in enumerate(groups):
+        counts = rows.groupby(x)[success].agg(["sum", "count"])
+        found = [
+            Proportion(int(k), int(n), confidence)
+            for k, n in zip(counts["sum"], counts["count"], strict=True)
+        ]
+        shares = np.array([p.share for p in found])
+        low, high = np.array([p.interval for p in found]).T
+        fewest, most = counts["count"].min(), counts["count"].max()
+        trials = f"{fewest}" if fewest == most else f"{fewest}-{most}"
+        names = [label] if label else []
+        names += [] if group is None else [_plain(group)]
+        axes.errorbar(
+            counts.index.to_numpy(),
+            shares,
+            yerr=[np.maximum(shares - low, 0), np.maximum(high - shares, 0)],
+            color=GROUP_COLOURS[number % len(GROUP_COLOURS)],
+            marker=GROUP_MARKERS[number % len(GROUP_MARKERS)],
+            linestyle="-" if joined else "none",
+            linewidth=1,
+            elinewidth=1,
+            markersize=5,
+            capsize=2,
+            label=", ".join([*names, f"{trials} seeds a point"]),
+        )
+    axes.set(ylim=(-0.03, 1.03), xlabel=x, ylabel="share of replicas")
+    axes.legend(frameon=False, fontsize=8)
+    return axes
+
+
+def phase_diagram(
+    axes: Axes,
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    value: str,
+    *,
+    limits: tuple[float, float] | None = (0.0, 1.0),
+    label: str | None = None,
+) -> Axes:
+    """Mean of a column over replicas, for each pair of two other columns' values.
+
+    Parameters
+    ----------
+    axes : Axes
+    table : DataFrame
+        A row a replica.
+    x, y, value : str
+        Columns.  An axis is logarithmic if all its values are positive.
+    limits : (float, float), optional
+        Of the colours; those of a share by default, the data's own if None.
+    label : str, optional
+        Of the colour bar; none is drawn if it is empty.
+
+    Returns
+    -------
+    Axes
+        The same.  Cells are numbered if there are at most 100; those without data stay grey.
+    """
+    missing = [name for name in (x, y, value) if name not in table]
+    require(not missing, f"the table has no column {', '.join(missing)}")
+    means = table.assign(**{value: table[value].astype(float)}).pivot_table(
+        index=y, columns=x, values=value, aggfunc="mean"
+    )
+    at_x, at_y = (index.to_numpy(dtype=float) for index in (means.columns, means.index))
+    cells = means.to_numpy(dtype=float)
+    low, high = limits or (np.nanmin(cells), np.nanmax(cells))
+    axes.set_facecolor("0.85")
+    masked = np.ma.masked_invalid(cells)
+    mesh = axes.pcolormesh(
+        _edges(at_x),
+        _edges(at_y),
+        masked,
+        cmap=MAP,
+        vmin=low,
+        vmax=high,
+        rasterized=True,
+    )
+    axes.set(xlabel=x, ylabel=y)
+    axes.set_xscale("log" if (at_x > 0).all() else "linear")
+    axes.set_yscale("log" if (at_y > 0).all() else "linear")
+    if label != "":
+        axes.figure.colorbar(mesh, ax=axes, label=value if label is None else label)
+    if cells.size <= _MOST_WRITTEN:
+        middle = (low + high) / 2
+        for (row, column), cell in np.ndenumerate(cells):
+            if np.isfinite(cell):
+                axes.text(
+                    at_x[column],
+                    at_y[row],
+                    f"{cell:.2f}".replace("0.", ".").replace("1.00", "1"),
+                    color="white" if cell < middle else "black",
+                    horizontalalignment="center",
+                    verticalalignment="center",
+                    fontsize=7,
+                )
+    return axes
+
+
+def _edges(values: FloatArray) -> FloatArray:
+    """Borders of the cells about sorted values, half-way between them (on the axis drawn)."""
+    positive = bool((values > 0).all())
+    at = np.log(values) if positive else values
+    middles = (at[1:] + at[:-1]) / 2
+    first, last = (at[1] - at[0], at[-1] - at[-2]) if len(at) > 1 else (1.0, 1.0)
+    edges = np.concatenate([[at[0] - first / 2], middles, [at[-1] + last / 2]])
+    return np.exp(edges) if positive else edges
+
+
+def _plain(group: object) -> str:
+    return f"{group:,}" if isinstance(group, (int, np.integer)) else str(group)
