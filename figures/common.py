@@ -125,7 +125,10 @@ def outcome(result: tm.Result) -> dict[str, Any]:
     game = result.game
     at = tm.first_stationary(result)
     found = at >= 0
-    asymmetry, residual = (np.where(found, x, np.nan) for x in result.largest_at(at))
+    extremes = result.extremes_at(at)
+    asymmetry, residual = (
+        np.where(found, x, np.nan) for x in (extremes.asymmetry, extremes.residual)
+    )
     last = result.coverage()[:, -1]
     cosine = result.outputs(at=at).collapse_cosine @ game.latent_points[1]
     return {

@@ -1,3 +1,5 @@
+import dataclasses
+import importlib
 import math
 from itertools import product
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import twomode as tm
-from twomode.observables import COVERAGE_DELTA, mode_cosines
+from twomode.observables import COVERAGE_DELTA, EveryOutput, mode_cosines
 
 GAME = tm.Game(d=40, m_D=1, m_G=4, gamma=0.3, a=0.5, lam=0.5, clip=1.0, latents=tm.SparsePairs(0.3))
 
@@ -142,3 +144,73 @@ def test_all_latents_are_every_nonzero_binary_vector(m_G):
 def test_all_latents_refuses_what_cannot_be_checked():
     with pytest.raises(tm.InputError, match=r"m_G=21 is too large.*use m_G <= 20"):
         tm.all_latents(21)
+
+
+@pytest.mark.parametrize("axes", [(), (3,), (2, 4)], ids=str)
+@pytest.mark.parametrize("m_G", [1, 2, 7, 10])
+def test_every_output_is_the_outputs_at_all_latents(m_G, axes):
+    # Near the modes, so that no z has an alpha or a residual that is lost to rounding.
+    U = modes(0.3, d=16)
+    V = np.random.default_rng(m_G).standard_normal((*axes, m_G, 16)) + 2 * U.sum(axis=0)
+    found = EveryOutput(V @ U.T, V @ V.mT, 0.3)
+    expected = tm.Outputs(V @ U.T, V @ V.mT, 0.3, tm.all_latents(m_G))
+    np.testing.assert_array_equal(found.latents, expected.latents)
+    exact = ("projections", "squared_norms", "alpha", "residual_norms", "residual")
+    for name in (*exact, "collapse_cosine", "cosines", "asymmetry"):
+        x, y = getattr(found, name), getattr(expected, name)
+        assert x.shape == (*axes, 2**m_G - 1, 2)[: y.ndim]
+        # projections are added up in another order, and the asymmetry is a difference of them
+        np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14 * (name == "asymmetry"))
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(2**m_G - 1))
+    for delta in (0.3, COVERAGE_DELTA, 1.0):
+        np.testing.assert_allclose(
+            found.coverage(probabilities, delta), expected.coverage(probabilities, delta)
+        )
+
+
+def test_every_output_of_zero_and_of_what_diverged():
+    found = EveryOutput(np.zeros((3, 2)), np.zeros((3, 3)), 0.3)
+    for name in ("alpha", "residual_norms", "asymmetry", "residual", "collapse_cosine"):
+        np.testing.assert_array_equal(getattr(found, name), np.zeros(7))
+    nan = EveryOutput(np.full((3, 2), np.nan), np.full((3, 3), np.nan), 0.3)
+    assert np.isnan(nan.asymmetry).all()
+    assert np.isnan(nan.residual).all()
+
+
+def test_every_output_refuses_what_cannot_be_checked():
+    with pytest.raises(tm.InputError, match=r"m_G=21 is too large.*use m_G <= 20"):
+        EveryOutput(np.zeros((21, 2)), np.zeros((21, 21)), 0.3)
+
+
+@pytest.mark.parametrize("m_G", [1, 3, 21])  # at 21 the law's support stands for all z
+def test_extremes_over_latents(m_G):
+    game = tm.Game.preset(64, m_G=m_G, latents=tm.SparsePairs(0.0 if m_G == 1 else 0.5))
+    opt = tm.optimizer("nsgda", eta_D=0.05, eta_G=0.02)
+    run = tm.simulate(game, opt, 30, replicas=3, record_every=10)
+    latents = tm.all_latents(m_G) if m_G <= 20 else game.latent_points[0]
+    outputs = run.outputs(latents)
+    largest = outputs.asymmetry.max(axis=-1), outputs.residual.max(axis=-1)
+    expected = (*largest, outputs.alpha.min(axis=-1))
+    found = run.extremes
+    assert [x.shape for x in found] == [(3, 4)] * 3
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    records = np.array([2, 0, 3])
+    np.testing.assert_array_equal(
+        run.extremes_at(records), [x[np.arange(3), records] for x in found]
+    )
+
+
+def test_extremes_in_pieces(monkeypatch):
+    result = importlib.import_module("twomode.result")
+    opt = tm.optimizer("nsgda", eta_D=0.05, eta_G=0.02)
+    run = tm.simulate(tm.Game.preset(64), opt, 30, replicas=3, record_every=4)
+    whole = run.extremes
+    records = np.array([0, 8, 4])
+    at = run.extremes_at(records)
+    for outputs_at_once in (1, 32, 100, 1000):  # one, one, three and thirty-one generators
+        monkeypatch.setattr(result, "_OUTPUTS_AT_ONCE", outputs_at_once)
+        other = dataclasses.replace(run, gram_V=4 * run.gram_V)
+        assert (other.extremes.residual > whole.residual).all()  # and in the memory of the next
+        del other
+        np.testing.assert_array_equal(dataclasses.replace(run).extremes, whole)
+        np.testing.assert_array_equal(run.extremes_at(records), at)

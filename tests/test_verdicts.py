@@ -2,10 +2,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 import twomode as tm
-from twomode.statistics import clopper_pearson
 from twomode.summary import summarize, tell
 
 GAME = tm.Game.preset(64, m_D=2, m_G=2, gamma=0.2)
@@ -76,12 +74,6 @@ def test_several_replicas_need_a_majority():
     count = judgement.verdicts.count(judgement.verdict)
     assert judgement.share == count / 12
     assert judgement.verdict == "mixed" or count > 6
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (61, 64)])
-def test_clopper_pearson(k, n):
-    expected = binomtest(k, n).proportion_ci(method="exact")
-    assert clopper_pearson(k, n) == pytest.approx((expected.low, expected.high))
 
 
 def test_summary_has_none_where_a_number_is_missing():

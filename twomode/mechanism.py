@@ -7,6 +7,7 @@ its generator moves, normalized gradients move both at once.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,7 +82,8 @@ class Mechanism:
     @property
     def lag(self) -> FloatArray:
         """When the generator followed, in units of the time that the discriminator took."""
-        return self.followed / self.learned
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.followed / self.learned
 
 
 def explain(result: Result) -> Mechanism:
@@ -117,7 +119,9 @@ def spread(
         1 for a norm that is constant; infinite for one that vanishes.
     """
     kept = norms[:, max(1, math.ceil(skip * norms.shape[1])) :]
-    low, high = np.nanquantile(kept, quantiles, axis=1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # diverged early
+        low, high = np.nanquantile(kept, quantiles, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(high > 0, high / low, np.nan)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +21,20 @@ from twomode.trace import TRACE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Result", "load"]
+__all__ = ["Extremes", "Result", "load"]
 
 _FORMAT = "twomode result, version 1"
 
 #: Outputs G(z) that are measured together, for speed and within memory.
 _OUTPUTS_AT_ONCE = 2**17
+
+
+class Extremes(NamedTuple):
+    """What bounds a generator's outputs over all latents z."""
+
+    asymmetry: FloatArray  #: the largest
+    residual: FloatArray  #: the largest
+    alpha: FloatArray  #: the smallest, negative if any output points away from u_1 + u_2
 
 
 @dataclass(frozen=True)
@@ -109,17 +117,17 @@ class Result:
         return Outputs(self.projections_V[rows], self.gram_V[rows], self.game.gamma, latents)
 
     @cached_property
-    def largest_over_latents(self) -> tuple[FloatArray, FloatArray]:
-        """Largest asymmetry and residual over every nonzero z in {0,1}^m_G, shapes (R, T).
+    def extremes(self) -> Extremes:
+        """Extremes over every nonzero z in {0,1}^m_G at every record, each of shape (R, T).
 
         Where m_G > 20, the support of the latent law stands for all z.
         """
-        return _largest_over_latents(self.game, self.projections_V, self.gram_V)
+        return _extremes(self.game, self.projections_V, self.gram_V)
 
-    def largest_at(self, records: np.ndarray) -> tuple[FloatArray, FloatArray]:
-        """`largest_over_latents` at one recorded iteration a replica; indices and shapes (R,)."""
+    def extremes_at(self, records: np.ndarray) -> Extremes:
+        """`extremes` at one recorded iteration a replica; indices and shapes (R,)."""
         rows = self._rows(records)
-        return _largest_over_latents(self.game, self.projections_V[rows], self.gram_V[rows])
+        return _extremes(self.game, self.projections_V[rows], self.gram_V[rows])
 
     def _rows(self, at: Any) -> Any:
         """Index of the trace's first two axes."""
@@ -181,17 +189,15 @@ class Result:
         save_arrays(Path(path), arrays, metadata, overwrite=overwrite)
 
 
-def _largest_over_latents(
-    game: Game, projections_V: FloatArray, gram_V: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Largest asymmetry and residual over the latents, with the leading axes of the arguments."""
+def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extremes:
+    """Extremes over the latents, with the leading axes of the arguments."""
     shape = gram_V.shape[:-2]
     projections = projections_V.reshape(-1, *projections_V.shape[-2:])
     gram = gram_V.reshape(-1, *gram_V.shape[-2:])
     every = game.m_G <= LARGEST_CHECKED
     support = game.latent_points[0]
     at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
-    largest = np.empty((2, len(gram)))
+    found = np.empty((3, len(gram)))
     for begin in range(0, len(gram), at_once):
         piece = slice(begin, begin + at_once)
         outputs = (
@@ -199,9 +205,12 @@ def _largest_over_latents(
             if every
             else Outputs(projections[piece], gram[piece], game.gamma, support)
         )
-        largest[:, piece] = outputs.asymmetry.max(axis=-1), outputs.residual.max(axis=-1)
-    asymmetry, residual = largest.reshape(2, *shape)
-    return asymmetry, residual
+        found[:, piece] = (
+            outputs.asymmetry.max(axis=-1),
+            outputs.residual.max(axis=-1),
+            outputs.alpha.min(axis=-1),
+        )
+    return Extremes(*found.reshape(3, *shape))
 
 
 def load(path: str | Path) -> Result:

@@ -25,7 +25,7 @@ from twomode.starts import GaussianStart
 from twomode.state import State
 from twomode.trace import Recorder, to_host
 
-__all__ = ["ENGINES", "Progress", "simulate"]
+__all__ = ["ENGINES", "Progress", "checked_engine", "simulate"]
 
 ENGINES = ("auto", "reduced", "dense", "array", "cupy")
 
@@ -113,24 +113,20 @@ def simulate(
     chunks, or on the other replicas.
     """
     steps = require_whole("steps", steps, 0)
-    if batch_size is not None:
-        batch_size = require_whole("batch_size", batch_size, 1)
-        require(batch_size < 2**63, f"batch_size={batch_size} must be less than 2^63")
-    if record_every is not None:
-        record_every = require_whole("record_every", record_every, 1)
-    if resolve is not None:
-        require(1 < resolve < math.inf, f"resolve={resolve!r} must be a factor greater than 1")
+    chosen = _replica_indices(replicas)
+    engine = checked_engine(
+        game,
+        opt,
+        replicas=len(chosen),
+        batch_size=batch_size,
+        engine=engine,
+        dtype=dtype,
+        record_every=record_every,
+        resolve=resolve,
+    )
+    batch_size, record_every = (None if n is None else int(n) for n in (batch_size, record_every))
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(require_whole("seed", seed, 0))
-    require_choice("engine", engine, ENGINES)
-    require_choice("dtype", dtype, ("float64", "float32"))
-    if engine == "auto":
-        engine = "reduced" if opt.equivariant else "dense"
-    require(
-        dtype == "float64" or engine == "dense",
-        f"dtype={dtype!r} needs engine='dense', not {engine!r}",
-    )
-    chosen = _replica_indices(replicas)
     start = GaussianStart() if start is None else start
     require(
         isinstance(start, (GaussianStart, State)),
@@ -172,6 +168,45 @@ def simulate(
             "versions": _versions(),
         },
     )
+
+
+def checked_engine(
+    game: Game,
+    opt: Optimizer,
+    *,
+    replicas: int = 1,
+    batch_size: int | None = None,
+    engine: str = "auto",
+    dtype: str = "float64",
+    record_every: int | None = None,
+    resolve: float | None = None,
+) -> str:
+    """The engine that these options of `simulate` stand for.
+
+    Raises
+    ------
+    InputError
+        If one of them is unusable, alone or with the others, or the run does not fit into memory.
+    """
+    if batch_size is not None:
+        batch_size = require_whole("batch_size", batch_size, 1)
+        require(batch_size < 2**63, f"batch_size={batch_size} must be less than 2^63")
+    if record_every is not None:
+        require_whole("record_every", record_every, 1)
+    if resolve is not None:
+        require(1 < resolve < math.inf, f"resolve={resolve!r} must be a factor greater than 1")
+    require_choice("engine", engine, ENGINES)
+    require_choice("dtype", dtype, ("float64", "float32"))
+    if engine == "auto":
+        engine = "reduced" if opt.equivariant else "dense"
+    if engine == "reduced":
+        ReducedEngine.check(opt)
+    require(
+        dtype == "float64" or engine == "dense",
+        f"dtype={dtype!r} needs engine='dense', not {engine!r}",
+    )
+    _require_memory(game, engine, replicas)
+    return engine
 
 
 def _run(
@@ -256,7 +291,6 @@ def _draw_start(
     replicas: Sequence[int],
 ) -> State:
     """The start of every replica, with a replica axis."""
-    _require_memory(game, engine, len(replicas))
     if isinstance(start, State):
         game.check(start)
         return start.replicated(len(replicas))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from twomode.errors import require
+from twomode.errors import require, require_whole
 from twomode.laws import FloatArray
 
 __all__ = [
@@ -31,7 +31,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
         0 <= successes <= trials and trials > 0,
         f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
     )
-    require(0 < confidence < 1, f"confidence={confidence!r} must lie in (0, 1)")
+    _require_confidence(confidence)
     tail = (1 - confidence) / 2
     k, n = successes, trials
     low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
@@ -149,12 +149,16 @@ def fit_power(
     InputError
         If a median is not positive and finite, or there are fewer than two points.
     """
-    x = np.asarray(x, dtype=float)
+    _require_confidence(confidence)
+    draws = require_whole("draws", draws, 1)
+    x = _positions(x)
+    require(bool((x > 0).all()), f"x={x.min():g} must be positive for a power law")
     values = [np.asarray(sample, dtype=float) for sample in samples]
     require(
         len(x) == len(values) and len(np.unique(x)) > 1,
         f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
     )
+    require(all(v.size for v in values), "a trend needs at least one sample at each x")
     medians = np.array([np.median(v) for v in values])
     for at, median in zip(x, medians, strict=True):
         require(
@@ -226,15 +230,21 @@ def fit_logistic(
     Raises
     ------
     InputError
-        If there are fewer than two different x.
+        If there are fewer than two different x, or more successes than trials.
     """
     from scipy.optimize import minimize
 
-    x = np.asarray(x, dtype=float)
+    _require_confidence(confidence)
+    x = _positions(x)
     k = np.asarray(successes, dtype=float) + 0.5
     n = np.asarray(trials, dtype=float) + 1.0
+    require(
+        k.shape == n.shape == x.shape and bool(((k > 0) & (k < n)).all()),
+        f"successes={successes!r} must lie between 0 and trials={trials!r}, one of each at each x",
+    )
     require(len(np.unique(x)) > 1, f"a trend needs at least two different x, not {np.unique(x)}")
-    design = np.stack([np.ones_like(x), x], axis=1)
+    origin, unit = x.mean(), x.std()  # the fit does not see the user's
+    design = np.stack([np.ones_like(x), (x - origin) / unit], axis=1)
 
     def surprise(beta: FloatArray) -> tuple[float, FloatArray]:
         logit = design @ beta
@@ -244,12 +254,14 @@ def fit_logistic(
     beta = minimize(surprise, np.zeros(2), jac=True, method="BFGS").x
     p = _expit(design @ beta)
     information = design.T @ (design * (n * p * (1 - p))[:, None])
-    covariance = np.asarray(np.linalg.inv(information), dtype=float)
+    to_user = np.array([[1.0, -origin / unit], [0.0, 1 / unit]])
+    beta = to_user @ beta
+    covariance = to_user @ np.linalg.inv(information) @ to_user.T
     width = _normal_quantile(confidence) * math.sqrt(covariance[1, 1])
     return LogisticTrend(
         intercept=float(beta[0]),
         slope=float(beta[1]),
-        covariance=covariance,
+        covariance=np.asarray(covariance, dtype=float),
         slope_interval=(float(beta[1]) - width, float(beta[1]) + width),
         confidence=confidence,
     )
@@ -258,6 +270,16 @@ def fit_logistic(
 def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
     """Least-squares intercept and slope of each row of y, shape (rows, 2)."""
     return np.asarray(np.polynomial.polynomial.polyfit(x, y.T, 1).T, dtype=float)
+
+
+def _positions(x: ArrayLike) -> FloatArray:
+    x = np.asarray(x, dtype=float)
+    require(bool(np.isfinite(x).all()), f"x={x} must be finite")
+    return x
+
+
+def _require_confidence(confidence: float) -> None:
+    require(0 < confidence < 1, f"confidence={confidence!r} must lie in (0, 1)")
 
 
 def _tails(confidence: float) -> list[float]:

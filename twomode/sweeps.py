@@ -29,7 +29,7 @@ from twomode.laws import Law, SparsePairs
 from twomode.optimizers import Optimizer
 from twomode.recipes import recipe
 from twomode.result import Result
-from twomode.simulate import simulate
+from twomode.simulate import checked_engine, simulate
 from twomode.starts import GaussianStart
 from twomode.verdicts import judge
 
@@ -46,6 +46,7 @@ _RULE = {f.name for f in fields(Optimizer)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
 _RUN = {"batch_size", "engine", "dtype", "record_every", "resolve"}
 _OWN = {"opt", "q", "ratio", "steps", "horizon"}
+_NAMES = _GAME | _RULE | _START | _RUN | _OWN
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,11 @@ def plan(cell: Cell) -> Run:
     InputError
         For an unknown name or an unusable value; the message names the cell.
     """
-    known = _GAME | _RULE | _START | _RUN | _OWN
     given = {name: _plain(value) for name, value in cell.items()}
     try:
-        unknown = sorted(given.keys() - known)
+        unknown = sorted(given.keys() - _NAMES)
         require(
-            not unknown, f"unknown {', '.join(unknown)}: choose from {', '.join(sorted(known))}"
+            not unknown, f"unknown {', '.join(unknown)}: choose from {', '.join(sorted(_NAMES))}"
         )
         for name in ("opt", "d"):
             require(name in given, f"{name} is missing")
@@ -99,8 +99,9 @@ def plan(cell: Cell) -> Run:
         rule = _pick(given, _RULE - {"eta_D", "eta_G"})
         eta_D, eta_G = given.get("eta_D"), given.get("eta_G")
         if "ratio" in given:
-            base = recipe(game, given["opt"], eta_D=eta_D, **rule).opt.eta_D
-            eta_D, eta_G = base, given["ratio"] * base
+            steps = given.get("steps")
+            eta_D = recipe(game, given["opt"], eta_D=eta_D, steps=steps, **rule).opt.eta_D
+            eta_G = given["ratio"] * eta_D
         opt, steps = recipe(
             game, given["opt"], eta_D=eta_D, eta_G=eta_G, steps=given.get("steps"), **rule
         )
@@ -110,7 +111,9 @@ def plan(cell: Cell) -> Run:
             )
             steps = math.ceil(given["horizon"] * steps)
         steps = require_whole("steps", steps, 1)
-        return Run(game, opt, steps, GaussianStart(**_pick(given, _START)), _pick(given, _RUN))
+        options = _pick(given, _RUN)
+        checked_engine(game, opt, **options)
+        return Run(game, opt, steps, GaussianStart(**_pick(given, _START)), options)
     except (InputError, TypeError) as error:
         raise InputError(f"cell {_show(given)}: {error}") from error
 
@@ -183,6 +186,8 @@ def sweep(
     require(bool(listed), "the grid has no cell")
     replicas = require_whole("replicas", replicas, 1)
     seed = require_whole("seed", seed, 0)
+    unknown = [paired] if isinstance(paired, str) else sorted(set(paired) - _NAMES)
+    require(not unknown, f"paired={paired!r} must be a collection of names that cells may have")
     for cell in listed:
         plan(cell)
     jobs = [(cell, replicas, seed, measure, tuple(paired)) for cell in listed]
@@ -222,7 +227,7 @@ def run_cell(
 
 def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
     """Eight 32-bit words that stand for a cell's content, whatever the order of its names."""
-    content = {name: _json(_plain(x)) for name, x in cell.items() if name not in paired}
+    content = {name: _json(x) for name, x in cell.items() if name not in paired}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
     return tuple(int.from_bytes(digest[n : n + 4], "big") for n in range(0, 32, 4))
 
@@ -270,7 +275,14 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> Any:
-    return value.to_dict() if isinstance(value, Law) else value
+    """Plain JSON, in which what is equal is spelled alike."""
+    if isinstance(value, Law):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: _json(x) for name, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(x) for x in value]
+    return _plain(value)
 
 
 def _cell_text(value: Any) -> Any:

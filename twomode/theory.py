@@ -211,7 +211,9 @@ class Card:
         if not self.asked.any():
             return [lines[0] + ": asked for nowhere, no replica came so far"]
         if (self.asked.sum(axis=1) <= 1).all():  # at one moment, each replica's own
-            low, middle, high = np.quantile(self.left[self.asked], [0.25, 0.5, 0.75])
+            low, middle, high = np.quantile(
+                self.left[self.asked], [0.25, 0.5, 0.75], method="inverted_cdf"
+            )
             times = self.steps[self.asked.any(axis=0)]
             when = f"{times[0]:,}" + (f" to {times[-1]:,}" if len(times) > 1 else "")
             return [f"{lines[0]}, quartiles at t = {when}: {low:.4g}, {middle:.4g}, {high:.4g}"]
@@ -257,8 +259,9 @@ def theorem_4_1(
     The card therefore says how many generators moved before T_0, and `theorem_4_1_collapse`
     asks for the collapse itself.
     """
+    _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
-    asymmetry, _ = result.largest_over_latents
+    asymmetry = result.extremes.asymmetry
     margins = _margins(asymmetry, right, at_most=True)
 
     def share(value: float) -> Proportion:
@@ -314,15 +317,18 @@ def theorem_4_1_collapse(
 ) -> Card:
     """Theorem 4.1, special case: with eta_G = sqrt(d) eta_D / polylog(d), SGDA collapses.
 
-    norm(xi(T_0)) = o(alpha(T_0)) for every z.
+    norm(xi(T_0)) = o(alpha(T_0)) for every z; alpha must be positive.
 
     Parameters
     ----------
     result, bound, nu, probability, confidence
         As for `theorem_4_1`.  A replica without T_0 does not collapse at T_0.
     """
+    _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
-    _, residual = result.largest_over_latents
+    # Along -(u_1 + u_2) is no collapse to the average, however small xi is.
+    residual = np.where(result.extremes.alpha > 0, result.extremes.residual, np.inf)
+    residual = np.where(np.isnan(result.extremes.residual), np.nan, residual)
     margins = _margins(residual, right, at_most=True)
 
     def share(value: float) -> Proportion:
@@ -337,7 +343,9 @@ def theorem_4_1_collapse(
             "If eta_G = sqrt(d) eta_D / polylog(d), then with probability 1 - o(1) and for all z,"
             " |xi(T_0)| = o(alpha(T_0)): the generator points along u_1 + u_2."
         ),
-        inequality=f"residual at T_0, largest over {_which_latents(game)}, <= {_name(bound)}",
+        inequality=(
+            f"residual at T_0 (alpha > 0), largest over {_which_latents(game)}, <= {_name(bound)}"
+        ),
         at_most=True,
         hypotheses=(
             _plain_sgda(result),
@@ -398,6 +406,7 @@ def theorem_4_2(
     the talk does not say over which blocks the gradients are normalized; the card names the ones
     of the run.
     """
+    _require_levels(probability, confidence)
     require(0 < delta < 2, f"delta={delta!r} must lie in (0, 2), a distance of unit vectors")
     require(0 < c < math.inf, f"c={c!r} must be a positive finite number")
     game, opt, right = result.game, result.opt, _positive(bound(result.game))
@@ -515,6 +524,11 @@ def _found(at: np.ndarray) -> str:
     return f" (T_0 found in {(at >= 0).sum()})"
 
 
+def _require_levels(probability: float, confidence: float) -> None:
+    for name, level in (("probability", probability), ("confidence", confidence)):
+        require(0 < level < 1, f"{name}={level!r} must lie in (0, 1)")
+
+
 def _positive(right: float) -> float:
     require(
         0 < right < math.inf, f"bound(game)={right!r} must be positive and finite: choose another"
@@ -577,7 +591,7 @@ def _setting(result: Result) -> tuple[Hypothesis, ...]:
             "latents",
             "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; Pr[z_i = z_j = 1] below 1/m_G^2",
             f"{singles.min():.3g} to {singles.max():.3g}, and at most {pairs:.3g}/m_G^2",
-            bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1),
+            bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1 + 1e-9),
         ),
         Hypothesis(
             "width",
@@ -634,7 +648,7 @@ def _after(result: Result, at: np.ndarray, right: float) -> tuple[tuple[str, str
     reached = at >= 0
     if not later.any():
         return (("after T_0", "nothing was recorded"),)
-    asymmetry, _ = result.largest_over_latents
+    asymmetry = result.extremes.asymmetry
     largest = np.nanmax(np.where(later, asymmetry, np.nan)[later.any(axis=1)], axis=1, initial=0)
     above = int((largest > right).sum())
     cosine = result.collapse_cosine()

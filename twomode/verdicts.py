@@ -107,7 +107,7 @@ def judge(result: Result, nu: float = NU) -> Judgement:
     at = np.where(collapsed, T0, last)
 
     outputs = result.outputs(at=at)
-    asymmetry, residual = result.largest_at(at)
+    extremes = result.extremes_at(at)
     coverage = outputs.coverage(probabilities)
     covered = (coverage >= 1 / (2 * game.m_G)).sum(axis=-1)
     verdicts = [
@@ -126,8 +126,8 @@ def judge(result: Result, nu: float = NU) -> Judgement:
         T0=np.where(T0 >= 0, result.steps[T0], np.nan),
         judged_at=result.steps[at],
         collapse_cosine=outputs.collapse_cosine @ probabilities,
-        asymmetry=asymmetry,
-        residual=residual,
+        asymmetry=extremes.asymmetry,
+        residual=extremes.residual,
         coverage=coverage,
     )
 

@@ -50,11 +50,7 @@ class ReducedEngine:
     name = "reduced"
 
     def __init__(self, game: Game, opt: Optimizer, start: State) -> None:
-        require(
-            opt.equivariant,
-            f"the reduced engine cannot run {opt.name!r}: Adam's direction and magnitude act on"
-            " each coordinate of R^d, which a reduction to R^r does not keep; use engine='dense'",
-        )
+        self.check(opt)
         self.game, self.opt, self.t = game, opt, 0
         if start.dimension != game.reduced_dimension or np.any(start.U[:, :, 2:]):
             start, _ = start.reduce()
@@ -78,6 +74,15 @@ class ReducedEngine:
             )
             for block in range(blocks)
         ]
+
+    @staticmethod
+    def check(opt: Optimizer) -> None:
+        """Raise `InputError` if the rule depends on the choice of coordinates."""
+        require(
+            opt.equivariant,
+            f"the reduced engine cannot run {opt.name!r}: Adam's direction and magnitude act on"
+            " each coordinate of R^d, which a reduction to R^r does not keep; use engine='dense'",
+        )
 
     def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         """Take `steps` iterations.

@@ -72,7 +72,7 @@ def scaling(
     at = np.geomspace(trend.x.min(), trend.x.max(), 100)
     from_, to = trend.exponent_interval
     law = rf"$\propto {symbol}^{{{trend.exponent:.2f}}}$"
-    name = f"{law}, {100 * trend.confidence:g} % of exponents: {from_:.2f} to {to:.2f}"
+    name = f"{law}, {100 * trend.confidence:.3g} % of exponents: {from_:.2f} to {to:.2f}"
     fitted(axes, at, trend(at), trend.band(at), label=name, colour=colour)
     axes.set(xscale="log", yscale="log", xlabel=f"${symbol}$")
     bottom, top = axes.get_ylim()
