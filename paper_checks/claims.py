@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from twomode.io import check_writable, new_file, save_text
 from twomode.statistics import Proportion
 from twomode.theory import Card
 
-__all__ = ["Check", "Claim", "Finding", "Settings", "main", "table_lines"]
+__all__ = ["HEAD", "Check", "Claim", "Finding", "Settings", "main", "table_lines"]
 
 #: Error of a whole family of findings: all its intervals hold together with probability 0.95.
 FAMILY_ERROR = 0.05
@@ -227,20 +227,20 @@ def family_confidence(count: int) -> float:
     return 1 - FAMILY_ERROR / count
 
 
-def table_lines(claims: Mapping[str, Claim]) -> list[str]:
-    """The table that is printed: a line for each claim and one for each of its findings."""
-    head = f"{'':<12}{'interval':>20}{'asked':>9}{'margin':>9}{'seeds':>7}{'time':>8}  claim"
-    lines = [head]
-    for name, claim in claims.items():
-        lines.append(f"{claim.verdict:<57}{claim.seconds:>6.1f} s  {claim.title} ({name}.py)")
-        for f in claim.findings:
-            low, high = f.interval
-            asked = f"{'>' if f.above else '<'} {f.threshold:.3g}"
-            words = f"control: {f.statement}" if f.control else f.statement
-            lines.append(
-                f"  {f.verdict:<10}{f'{low:.3g} to {high:.3g}':>20}{asked:>9}{f.margin:>+9.3f}"
-                f"{f.seeds:>7}{'':>8}    {words}"
-            )
+HEAD = f"{'':<12}{'interval':>20}{'asked':>9}{'margin':>9}{'seeds':>7}{'time':>8}  claim"
+
+
+def table_lines(name: str, claim: Claim) -> list[str]:
+    """What the printed table says of a claim: a line for it and one for each of its findings."""
+    lines = [f"{claim.verdict:<57}{claim.seconds:>6.1f} s  {claim.title} ({name}.py)"]
+    for f in claim.findings:
+        low, high = f.interval
+        asked = f"{'>' if f.above else '<'} {f.threshold:.3g}"
+        words = f"control: {f.statement}" if f.control else f.statement
+        lines.append(
+            f"  {f.verdict:<10}{f'{low:.3g} to {high:.3g}':>20}{asked:>9}{f.margin:>+9.3f}"
+            f"{f.seeds:>7}{'':>8}    {words}"
+        )
     return lines
 
 
@@ -261,6 +261,14 @@ class Ticker(AbstractContextManager["Ticker"]):
             self._bar.total = total
             self._bar.n = done
             self._bar.refresh()
+
+    def tell(self, *lines: str) -> None:
+        """Print lines above the bar."""
+        text = "\n".join(lines)
+        if self._bar is not None:
+            self._bar.write(text)
+        else:
+            print(text, flush=True)
 
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:
@@ -284,7 +292,7 @@ def main(check: Check, description: str | None) -> None:
     confidence = family_confidence(check.findings(args.full))
     with tm.sweeps.processes() as executor, Ticker() as ticker:
         claim = check(Settings(args.full, args.seed, confidence, executor, ticker))
-    print("\n".join(table_lines({check.name: claim})))
+    print("\n".join([HEAD, *table_lines(check.name, claim)]))
     print(f"\n{claim.source}: {claim.said}\n\n{claim.answer}\n")
     print("\n\n".join(claim.notes))
     if args.out is not None:

@@ -64,14 +64,15 @@ def main() -> int:
         settings = claims.Settings(
             args.full, args.seed, claims.family_confidence(count), executor, ticker
         )
+        ticker.tell(claims.HEAD)
         for name, check in chosen.items():
             ticker(name, 0, 1)
             done[name] = check(settings)
             claims.save(done[name], name, folder)
+            ticker.tell(*claims.table_lines(name, done[name]))
     seconds = time.perf_counter() - began
     path = folder / "report.html"
     save_text(path, report.page(done, settings, count, seconds), overwrite=True)
-    print("\n".join(claims.table_lines(done)))
     print(
         f"\n{count} findings, each at {100 * settings.confidence:.2f} % confidence, together 95 %;"
         f" {seconds:.0f} s\n{path}"

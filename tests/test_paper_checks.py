@@ -101,7 +101,7 @@ def test_a_quick_check_supports_its_claim(name):
     assert claim.verdict != "contradicted"
     controls = [f.verdict for f in claim.findings if f.control]
     assert set(controls) <= {"holds"}
-    text = "\n".join(table_lines({name: claim}))
+    text = "\n".join(table_lines(name, claim))
     assert all(f.statement in text for f in claim.findings)
 
 

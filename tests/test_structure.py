@@ -34,6 +34,7 @@ ORDER = [
     "recipes",
     "simulate",
     "verdicts",
+    "cards",
     "theory",
     "mechanism",
     "sweeps",

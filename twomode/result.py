@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from twomode.trace import TRACE
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Extremes", "Result", "load"]
+__all__ = ["Extremes", "Result", "load", "over_latents"]
 
 _FORMAT = "twomode result, version 1"
 
@@ -189,15 +190,33 @@ class Result:
         save_arrays(Path(path), arrays, metadata, overwrite=overwrite)
 
 
-def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extremes:
-    """Extremes over the latents, with the leading axes of the arguments."""
+def over_latents(
+    game: Game,
+    projections_V: FloatArray,
+    gram_V: FloatArray,
+    measure: Callable[[Outputs], FloatArray],
+) -> FloatArray:
+    """Measure generators at every nonzero z, at the law's support if m_G > 20.
+
+    Parameters
+    ----------
+    game : Game
+    projections_V, gram_V : ndarray, shapes (..., m_G, 2) and (..., m_G, m_G)
+    measure : callable
+        Takes the outputs of n generators, returns an array of shape (n, ...) without the latents.
+
+    Returns
+    -------
+    ndarray, shape (..., ...)
+        The generators' axes, then those of the measure.
+    """
     shape = gram_V.shape[:-2]
     projections = projections_V.reshape(-1, *projections_V.shape[-2:])
     gram = gram_V.reshape(-1, *gram_V.shape[-2:])
     every = game.m_G <= LARGEST_CHECKED
     support = game.latent_points[0]
     at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
-    found = np.empty((3, len(gram)))
+    measured = []
     for begin in range(0, len(gram), at_once):
         piece = slice(begin, begin + at_once)
         outputs = (
@@ -205,12 +224,19 @@ def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extr
             if every
             else Outputs(projections[piece], gram[piece], game.gamma, support)
         )
-        found[:, piece] = (
-            outputs.asymmetry.max(axis=-1),
-            outputs.residual.max(axis=-1),
-            outputs.alpha.min(axis=-1),
-        )
-    return Extremes(*found.reshape(3, *shape))
+        measured.append(measure(outputs))
+    found = np.concatenate(measured)
+    return found.reshape(*shape, *found.shape[1:])
+
+
+def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extremes:
+    """Extremes over the latents, with the leading axes of the arguments."""
+
+    def measure(outputs: Outputs) -> FloatArray:
+        found = outputs.asymmetry.max(-1), outputs.residual.max(-1), outputs.alpha.min(-1)
+        return np.stack(found, axis=-1)
+
+    return Extremes(*np.moveaxis(over_latents(game, projections_V, gram_V, measure), -1, 0))
 
 
 def load(path: str | Path) -> Result:

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from twomode.cards import Card, Hypothesis, margins_of, worst_of
 from twomode.errors import require
 from twomode.game import Game
 from twomode.laws import CorrelatedCoefficients, CorrelatedModes, FloatArray
@@ -64,172 +64,6 @@ def coverage_bound(game: Game) -> float:
     return 1 / (2 * game.m_G)
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """One condition of a theorem, and what the run has instead."""
-
-    name: str
-    requires: str
-    found: str
-    met: bool
-
-
-@dataclass(frozen=True)
-class Card:
-    """One theorem held against one result of R replicas and T records.
-
-    Attributes
-    ----------
-    theorem, statement : str
-    inequality : str
-        In words, left side first.
-    at_most : bool
-        Whether it reads left <= right; left >= right otherwise.
-    hypotheses : tuple of Hypothesis
-    steps : ndarray, shape (T,)
-        Recorded iterations.
-    left : ndarray, shape (R, T)
-    right : float
-    asked : ndarray of bool, shape (R, T)
-        Where the theorem asks for the inequality; nowhere in a replica that never came so far.
-    probability : float
-        The theorem's 1 - o(1), or certainty, read at finite d: the share of replicas to exceed.
-    confidence : float
-        Of the interval.
-    sensitivity : tuple of (str, Proportion)
-        The same share under other choices of the constants.
-    apart : tuple of (str, str)
-        What the theorem does not speak of, and is worth knowing.
-    """
-
-    theorem: str
-    statement: str
-    inequality: str
-    at_most: bool
-    hypotheses: tuple[Hypothesis, ...]
-    steps: np.ndarray
-    left: FloatArray
-    right: float
-    asked: np.ndarray
-    probability: float
-    confidence: float
-    sensitivity: tuple[tuple[str, Proportion], ...]
-    apart: tuple[tuple[str, str], ...]
-
-    @property
-    def margins(self) -> FloatArray:
-        """By what part of the right side the inequality holds, shape (R, T); negative if not."""
-        return _margins(self.left, self.right, self.at_most)
-
-    @property
-    def worst(self) -> FloatArray:
-        """Smallest margin of each replica where the theorem asks, shape (R,); -inf if nowhere."""
-        return _worst(self.margins, self.asked)
-
-    @property
-    def held(self) -> np.ndarray:
-        """In which replicas the inequality held wherever the theorem asks for it, shape (R,)."""
-        return self.worst >= 0
-
-    @property
-    def margin(self) -> float:
-        """The worst margin that a share `probability` of the replicas attain or exceed."""
-        return float(np.quantile(self.worst, 1 - self.probability, method="lower"))
-
-    @property
-    def proportion(self) -> Proportion:
-        """Share of the replicas in which the inequality held, with its interval."""
-        return Proportion(int(self.held.sum()), len(self.held), self.confidence)
-
-    @property
-    def verdict(self) -> str:
-        """``holds``, ``fails`` or ``undecided``: the interval above, below or across.
-
-        Of the inequality alone: see `applies` for the hypotheses.
-        """
-        return self.proportion.against(self.probability)
-
-    @property
-    def holds(self) -> bool:
-        """Whether the verdict is ``holds``."""
-        return self.verdict == "holds"
-
-    @property
-    def applies(self) -> bool:
-        """Whether the run meets every hypothesis."""
-        return all(h.met for h in self.hypotheses)
-
-    def assert_holds(self, *, conclusion_only: bool = False) -> None:
-        """Raise `AssertionError` with the whole card unless it holds.
-
-        Parameters
-        ----------
-        conclusion_only : bool
-            Ask for the inequality alone, of a run that need not meet the hypotheses: whether
-            Adam, say, does what the theorem promises of another rule.
-        """
-        if not (self.holds and (self.applies or conclusion_only)):
-            raise AssertionError(f"\n{self}")
-
-    def __str__(self) -> str:
-        proportion, R = self.proportion, len(self.held)
-        words = self.verdict if self.applies else f"{self.verdict}, outside its hypotheses"
-        lines = [
-            f"{self.theorem}: {words}",
-            f"  {self.statement}",
-            "  hypotheses:",
-            *(
-                f"    [{'x' if h.met else ' '}] {h.name}: {h.requires}; here {h.found}"
-                for h in self.hypotheses
-            ),
-            f"  inequality: {self.inequality}",
-            *self._sides(),
-            f"  held in {proportion} of replicas, {100 * self.confidence:.4g} % interval;"
-            f" to exceed {100 * self.probability:g} %",
-            f"  margin {self.margin:+.3g} of the right side"
-            f" (attained in {100 * self.probability:g} % of replicas;"
-            f" worst {self.worst.min():+.3g})",
-        ]
-        if self.verdict == "undecided":
-            enough = math.ceil(math.log((1 - self.confidence) / 2) / math.log(self.probability))
-            lines.append(
-                f"    {R} replicas do not decide: at least {enough} are needed, all holding"
-                if enough > R
-                else f"    the interval contains {self.probability:g}: more replicas would decide"
-            )
-        lines += [
-            "  other choices of the constants:",
-            *(f"    {name}: {p}, {p.against(self.probability)}" for name, p in self.sensitivity),
-            "  apart from the theorem:",
-            *(f"    {name}: {value}" for name, value in self.apart),
-        ]
-        return "\n".join(lines)
-
-    def _sides(self) -> list[str]:
-        """Both sides, at a few of the recorded iterations at which the inequality is asked for."""
-        lines = [f"    right side {self.right:.4g}; left side"]
-        if not self.asked.any():
-            return [lines[0] + ": asked for nowhere, no replica came so far"]
-        if (self.asked.sum(axis=1) <= 1).all():  # at one moment, each replica's own
-            low, middle, high = np.quantile(
-                self.left[self.asked], [0.25, 0.5, 0.75], method="inverted_cdf"
-            )
-            times = self.steps[self.asked.any(axis=0)]
-            when = f"{times[0]:,}" + (f" to {times[-1]:,}" if len(times) > 1 else "")
-            return [f"{lines[0]}, quartiles at t = {when}: {low:.4g}, {middle:.4g}, {high:.4g}"]
-        columns = np.flatnonzero(self.asked.any(axis=0))
-        few = np.unique(columns[np.linspace(0, len(columns) - 1, 6).round().astype(int)])
-        lines[0] += ", medians over the replicas asked:"
-        for t in few:
-            left = self.left[self.asked[:, t], t]
-            margin = np.median(_margins(left, self.right, self.at_most))
-            lines.append(
-                f"      t = {self.steps[t]:>10,}: {np.median(left):<9.4g} margin {margin:+.2f}"
-                f"  ({len(left)} replicas)"
-            )
-        return lines
-
-
 def theorem_4_1(
     result: Result,
     *,
@@ -262,42 +96,27 @@ def theorem_4_1(
     _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
     asymmetry = result.extremes.asymmetry
-    margins = _margins(asymmetry, right, at_most=True)
-
-    def share(value: float) -> Proportion:
-        held = _worst(margins, _until(result, first_stationary(result, value))) >= 0
-        return Proportion(int(held.sum()), len(held), confidence)
-
     at = first_stationary(result, nu)
-    return Card(
+    return _card_about_T0(
+        result,
+        asked=_until,
+        nu=nu,
+        step_sizes=Hypothesis(
+            "step sizes",
+            "any",
+            f"eta_D = {result.opt.eta_D:g}, eta_G = {result.opt.eta_G:g}",
+            result.opt.eta_D > 0 and result.opt.eta_G > 0,
+        ),
         theorem="Theorem 4.1 (SGDA learns no single mode)",
         statement=(
             "For any step sizes, with probability 1 - o(1), for all t <= T_0 and all z:"
             " G(z) = alpha(z) (u_1 + u_2) + xi(z) with |<xi, u_l>| = o(1) |xi|."
         ),
         inequality=f"asymmetry, largest over {_which_latents(game)}, <= {_name(bound)}",
-        at_most=True,
-        hypotheses=(
-            _plain_sgda(result),
-            Hypothesis(
-                "step sizes",
-                "any",
-                f"eta_D = {result.opt.eta_D:g}, eta_G = {result.opt.eta_G:g}",
-                result.opt.eta_D > 0 and result.opt.eta_G > 0,
-            ),
-            *_setting(result),
-            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
-        ),
-        steps=result.steps,
         left=asymmetry,
         right=right,
-        asked=_until(result, at),
         probability=probability,
         confidence=confidence,
-        sensitivity=tuple(
-            (f"nu = {value:.2g}{_found(first_stationary(result, value))}", share(value))
-            for value in _two_decades(nu)
-        ),
         apart=(
             ("largest asymmetry that there can be", f"{math.sqrt((1 - game.gamma) / 2):.3f}"),
             ("the start's own asymmetry, median", f"{np.median(asymmetry[:, 0]):.4g}"),
@@ -329,15 +148,17 @@ def theorem_4_1_collapse(
     # Along -(u_1 + u_2) is no collapse to the average, however small xi is.
     residual = np.where(result.extremes.alpha > 0, result.extremes.residual, np.inf)
     residual = np.where(np.isnan(result.extremes.residual), np.nan, residual)
-    margins = _margins(residual, right, at_most=True)
-
-    def share(value: float) -> Proportion:
-        held = _worst(margins, _only(result, first_stationary(result, value))) >= 0
-        return Proportion(int(held.sum()), len(held), confidence)
-
-    at = first_stationary(result, nu)
     exponent = _polylog_exponent(result)
-    return Card(
+    return _card_about_T0(
+        result,
+        asked=_only,
+        nu=nu,
+        step_sizes=Hypothesis(
+            "step sizes",
+            "eta_G = sqrt(d) eta_D / (ln d)^k with k in (0, 3]",
+            f"k = {exponent:.2f}",
+            0 < exponent <= 3,
+        ),
         theorem="Theorem 4.1, special case (SGDA collapses)",
         statement=(
             "If eta_G = sqrt(d) eta_D / polylog(d), then with probability 1 - o(1) and for all z,"
@@ -346,28 +167,10 @@ def theorem_4_1_collapse(
         inequality=(
             f"residual at T_0 (alpha > 0), largest over {_which_latents(game)}, <= {_name(bound)}"
         ),
-        at_most=True,
-        hypotheses=(
-            _plain_sgda(result),
-            Hypothesis(
-                "step sizes",
-                "eta_G = sqrt(d) eta_D / (ln d)^k with k in (0, 3]",
-                f"k = {exponent:.2f}",
-                0 < exponent <= 3,
-            ),
-            *_setting(result),
-            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
-        ),
-        steps=result.steps,
         left=residual,
         right=right,
-        asked=_only(result, at),
         probability=probability,
         confidence=confidence,
-        sensitivity=tuple(
-            (f"nu = {value:.2g}{_found(first_stationary(result, value))}", share(value))
-            for value in _two_decades(nu)
-        ),
         apart=(
             ("the start's own residual, median", f"{np.median(residual[:, 0]):.4g}"),
             ("residual at the end, median of the finite", _median_at_end(result, residual)),
@@ -417,8 +220,8 @@ def theorem_4_2(
         return outputs.coverage(probabilities, value).min(axis=-1)
 
     def share(value: float, horizon: float) -> Proportion:
-        margins = _margins(smaller_coverage(value), right, at_most=False)
-        held = _worst(margins, _only(result, _record_at(result, horizon))) >= 0
+        margins = margins_of(smaller_coverage(value), right, at_most=False)
+        held = worst_of(margins, _only(result, _record_at(result, horizon))) >= 0
         return Proportion(int(held.sum()), len(held), confidence)
 
     at = _record_at(result, c)
@@ -483,15 +286,47 @@ def theorem_4_2(
     )
 
 
-def _margins(left: FloatArray, right: float, at_most: bool) -> FloatArray:
-    return 1 - left / right if at_most else left / right - 1
+def _card_about_T0(
+    result: Result,
+    *,
+    asked: Callable[[Result, np.ndarray], np.ndarray],
+    nu: float,
+    step_sizes: Hypothesis,
+    left: FloatArray,
+    right: float,
+    probability: float,
+    confidence: float,
+    **words: Any,
+) -> Card:
+    """A card of SGDA whose inequality, left <= right, is asked for relative to T_0.
 
-
-def _worst(margins: FloatArray, asked: np.ndarray) -> FloatArray:
-    """Smallest margin of each replica where it is asked for; -inf if nowhere, or not a number."""
-    margins = np.where(np.isnan(margins), -np.inf, margins)
-    worst = np.where(asked, margins, np.inf).min(axis=1)
-    return np.where(asked.any(axis=1), worst, -np.inf)
+    `asked` turns the record of T_0 in each replica into the records that count.
+    """
+    margins = margins_of(left, right, at_most=True)
+    at = first_stationary(result, nu)
+    sensitivity = []
+    for value in _two_decades(nu):
+        other = first_stationary(result, value)
+        held = worst_of(margins, asked(result, other)) >= 0
+        name = f"nu = {value:.2g} (T_0 found in {(other >= 0).sum()})"
+        sensitivity.append((name, Proportion(int(held.sum()), len(held), confidence)))
+    return Card(
+        at_most=True,
+        hypotheses=(
+            _plain_sgda(result),
+            step_sizes,
+            *_setting(result),
+            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
+        ),
+        steps=result.steps,
+        left=left,
+        right=right,
+        asked=asked(result, at),
+        probability=probability,
+        confidence=confidence,
+        sensitivity=tuple(sensitivity),
+        **words,
+    )
 
 
 def _until(result: Result, at: np.ndarray) -> np.ndarray:
@@ -518,10 +353,6 @@ def _two_decades(nu: float) -> FloatArray:
     """Two decades of nu around the given one, below 1."""
     highest = min(5 * nu, 0.9)
     return np.geomspace(highest / 100, highest, 5)
-
-
-def _found(at: np.ndarray) -> str:
-    return f" (T_0 found in {(at >= 0).sum()})"
 
 
 def _require_levels(probability: float, confidence: float) -> None:

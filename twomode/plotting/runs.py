@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from twomode.laws import FloatArray
 from twomode.mechanism import alignments, explain, spread
-from twomode.observables import LARGEST_CHECKED, EveryOutput, Outputs, mode_cosines
+from twomode.observables import Outputs, mode_cosines
 from twomode.plotting._style import (
     MODE_COLOURS,
     MODE_STYLES,
@@ -23,13 +23,11 @@ from twomode.plotting._style import (
     which_replica,
     which_replicas,
 )
-from twomode.result import Result
+from twomode.result import Result, over_latents
 from twomode.verdicts import Judgement, judge
 
 __all__ = ["latent_extremes", "mode_alignment", "neuron_alignment", "pace", "update_norms"]
 
-#: Outputs G(z) that are measured together, within memory.
-_OUTPUTS_AT_ONCE = 2**17
 #: Quantiles over replicas: a band and its middle.
 _BAND = (0.1, 0.5, 0.9)
 
@@ -341,22 +339,14 @@ def _legend_below(axes: np.ndarray, title: str | None = None, ncols: int = 3) ->
 
 def _extremes(result: Result, replica: int) -> tuple[FloatArray, FloatArray]:
     """Smallest and largest abs(cos(G(z), u_l)) over the latents, each of shape (T, 2)."""
-    game = result.game
-    projections, gram = result.projections_V[replica], result.gram_V[replica]
-    every = game.m_G <= LARGEST_CHECKED
-    support = game.latent_points[0]
-    at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
-    low, high = np.empty_like(projections[:, 0]), np.empty_like(projections[:, 0])
-    for begin in range(0, len(gram), at_once):
-        piece = slice(begin, begin + at_once)
-        outputs = (
-            EveryOutput(projections[piece], gram[piece], game.gamma)
-            if every
-            else Outputs(projections[piece], gram[piece], game.gamma, support)
-        )
+
+    def measure(outputs: Outputs) -> FloatArray:
         cosines = np.abs(outputs.cosines)
-        low[piece], high[piece] = cosines.min(axis=1), cosines.max(axis=1)
-    return low, high
+        return np.stack([cosines.min(axis=-2), cosines.max(axis=-2)], axis=1)
+
+    projections, gram = result.projections_V[replica], result.gram_V[replica]
+    found = over_latents(result.game, projections, gram, measure)
+    return found[:, 0], found[:, 1]
 
 
 def _resample(to: FloatArray, time: FloatArray, values: FloatArray) -> FloatArray:
