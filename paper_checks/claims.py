@@ -185,6 +185,11 @@ class Settings:
             **options,
         )
 
+    @staticmethod
+    def records(d: int, steps: int) -> dict[str, Any]:
+        """Options of a run whose T_0 matters: fine about T_0 where 2^m_G latents are not many."""
+        return {"record_every": max(1, steps // 250), "resolve": 2.0 if d < 2**14 else None}
+
     def sweep(self, label: str, grid: Any, replicas: int, **options: Any) -> pd.DataFrame:
         """`tm.sweep` on this check's executor, with progress."""
         return tm.sweep(

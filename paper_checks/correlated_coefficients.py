@@ -31,13 +31,14 @@ def run(settings: Settings) -> Claim:
         "Theorems 4.1 and 4.2, data X = s_1 u_1 + s_2 u_2",
         "X = u_1, u_2 or u_1 + u_2 with orthogonal modes: SGDA collapses, nSGDA recovers both",
     )
-    replicas = settings.pick(64, 128)
+    replicas = settings.pick(64, 96)
     level = settings.confidence
     rows = []
     for d in dimensions(settings.full):
         for p_12 in settings.pick((CARD_AT, 0.6), (CARD_AT, 0.3, 0.6)):
             game = tm.Game.preset(d, data=tm.CorrelatedCoefficients(p_12))
-            sgda = settings.simulate("sgda", game, replicas, resolve=2.0)
+            records = settings.records(d, tm.recipe(game, "sgda").steps)
+            sgda = settings.simulate("sgda", game, replicas, **records)
             nsgda = settings.simulate("nsgda", game, replicas)
             cards = {
                 "SGDA: 4.1": tm.theory.theorem_4_1(sgda, confidence=level),

@@ -34,7 +34,7 @@ def run(settings: Settings) -> Claim:
         " pace'",
         "under SGDA one player moves long before the other; normalized gradients move both at once",
     )
-    game, replicas = tm.Game.preset(D), settings.pick(48, 256)
+    game, replicas = tm.Game.preset(D), settings.pick(48, 128)
     rows, results = [], []
     for name, apart in (("sgda", True), ("nsgda", False)):
         result = settings.simulate(name, game, replicas, resolve=2.0)

@@ -114,8 +114,7 @@ def collapse(settings: Settings, d: int, power: float) -> tuple[tm.theory.Card, 
         eta_D=eta_D,
         eta_G=ratio * eta_D,
         steps=steps,
-        record_every=max(1, steps // 200),
-        resolve=2.0,
+        **settings.records(d, steps),
     )
     card = tm.theory.theorem_4_1_collapse(result, confidence=settings.confidence)
     return card, result.opt

@@ -209,8 +209,8 @@ def test_spread_leaves_out_what_it_is_told_to():
     norms[0, :10, 0] = 50.0
     assert spread(norms, skip=0.5)[0].tolist() == [1, 1]
     assert spread(norms, skip=0.25)[0].tolist() == [50, 1]
-    norms[0, 0, 1] = np.nan  # no step leads to the first record
-    assert spread(norms, skip=0.0)[0, 1] == 1
+    few = np.array([[[np.nan, np.nan], [50, 1], [1, 1]]])  # no step leads to the first record
+    assert spread(few, skip=0.0, quantiles=(0, 1))[0].tolist() == [50, 1]
 
 
 def test_spread_of_a_norm_that_vanishes():

@@ -372,3 +372,14 @@ def test_no_logistic_trend_at_one_x(x):
 def test_unusable_arguments_of_a_logistic_trend(changes):
     with pytest.raises(tm.InputError):
         fit_logistic(**({"x": [0, 1], "successes": [1, 2], "trials": [4, 4]} | changes))
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 0), (3, 2), (-1, 2)])
+def test_counts_that_make_no_proportion(k, n):
+    with pytest.raises(tm.InputError, match="must lie between 0 and trials"):
+        Proportion(k, n)
+
+
+def test_a_band_at_one_point():
+    band = fit_logistic([0, 1, 2], [1, 4, 9], [10, 10, 10]).band(1.0)
+    assert band.shape == (2, 1)

@@ -459,3 +459,19 @@ def test_unusable_arguments(options, message):
 def test_a_measure_may_not_take_the_name_of_a_column(name):
     with pytest.raises(tm.InputError, match=f"measure returns {name}, which the cell has"):
         tm.sweep([TINY], 1, measure=lambda result: {name: 1, "x": 2})
+
+
+@pytest.mark.parametrize("axis", [64, "sgda"])
+def test_an_axis_is_a_list(axis):
+    name = "d" if axis == 64 else "opt"
+    refused(
+        {**{n: [x] for n, x in TINY.items()}, name: axis}, f"{name}=.* must be a list of values"
+    )
+
+
+def test_a_measure_has_a_value_for_each_replica():
+    def too_few(result):
+        return {"odd": np.zeros(result.replicas + 1)}
+
+    with pytest.raises(tm.InputError, match=r"measure returns odd of shape \(3,\)"):
+        tm.sweep([TINY], 2, measure=too_few)

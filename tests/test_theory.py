@@ -554,8 +554,10 @@ def test_the_horizon_that_a_theorem_speaks_of(sgda, nsgda):
     assert theorem_4_1_collapse(sgda).applies
     assert theorem_4_2(nsgda).applies
     opt = tm.optimizer("nsgda", eta_D=0.5, eta_G=0.1)
-    assert unmet(theorem_4_2, opt=opt, steps=49) == {"horizon"}
-    assert unmet(theorem_4_2, opt=opt, steps=50) == set()
+    assert unmet(theorem_4_2, opt=opt, steps=44) == {"horizon"}
+    assert unmet(theorem_4_2, opt=opt, steps=45) == set()
+    # T_1 = 50, but the records are at 0 and 100: a card on the start would be met by nothing
+    assert unmet(theorem_4_2, opt=opt, steps=100, record_every=100) == {"horizon"}
     # T_0 must be reached by more than the share of replicas that is asked for
     result = planted(ALIKE)
     for found, met in ((R // 2, False), (R // 2 + 1, True)):

@@ -142,7 +142,7 @@ class Outputs:
         norm = math.sqrt(self._squared_norm_of_sum)
         return _ratio(self.projections.sum(axis=-1), np.sqrt(self.squared_norms) * norm)
 
-    @property
+    @cached_property
     def cosines(self) -> FloatArray:
         """Cosines between G(z) and u_1, u_2, shape (..., S, 2)."""
         return _ratio(self.projections, np.sqrt(self.squared_norms)[..., None])

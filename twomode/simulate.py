@@ -110,7 +110,8 @@ def simulate(
     Notes
     -----
     Results do not depend, to the last bit, on the number of threads, on how the work is cut into
-    chunks, or on the other replicas.
+    chunks, or on the other replicas; with `resolve`, the iterations that are recorded do, since
+    the replicas share them.
     """
     steps = require_whole("steps", steps, 0)
     chosen = _replica_indices(replicas)

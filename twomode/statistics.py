@@ -27,10 +27,7 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     """Exact two-sided confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
     from scipy.special import betaincinv
 
-    require(
-        0 <= successes <= trials and trials > 0,
-        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
-    )
+    _require_counts(successes, trials)
     _require_confidence(confidence)
     tail = (1 - confidence) / 2
     k, n = successes, trials
@@ -53,6 +50,10 @@ class Proportion:
     successes: int
     trials: int
     confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        _require_counts(self.successes, self.trials)
+        _require_confidence(self.confidence)
 
     @property
     def share(self) -> float:
@@ -211,7 +212,7 @@ class LogisticTrend:
 
     def band(self, x: ArrayLike) -> FloatArray:
         """Pointwise confidence band, shape (2, len(x)), symmetric on the logit scale."""
-        x = np.asarray(x, dtype=float)
+        x = np.atleast_1d(np.asarray(x, dtype=float))
         design = np.stack([np.ones_like(x), x], axis=1)
         spread = np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
         center = self.intercept + self.slope * x
@@ -276,6 +277,13 @@ def _positions(x: ArrayLike) -> FloatArray:
     x = np.asarray(x, dtype=float)
     require(bool(np.isfinite(x).all()), f"x={x} must be finite")
     return x
+
+
+def _require_counts(successes: int, trials: int) -> None:
+    require(
+        0 <= successes <= trials and trials > 0,
+        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
+    )
 
 
 def _require_confidence(confidence: float) -> None:

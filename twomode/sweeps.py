@@ -62,6 +62,9 @@ class Run:
 
 def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     """Every combination of the values of each axis, the last axis fastest."""
+    for name, axis in axes.items():
+        listed = isinstance(axis, Iterable) and not isinstance(axis, str)
+        require(listed, f"{name}={axis!r} must be a list of values: [{axis!r}]")
     values = [list(axis) for axis in axes.values()]
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]
 
@@ -222,6 +225,11 @@ def run_cell(
     measured = dict(measure(result))
     taken = sorted(measured.keys() & columns.keys())
     require(not taken, f"measure returns {', '.join(taken)}, which the cell has already")
+    for name, values in measured.items():
+        require(
+            np.ndim(values) == 0 or np.shape(values) == (replicas,),
+            f"measure returns {name} of shape {np.shape(values)}: one value a replica is needed",
+        )
     return pd.DataFrame(columns | measured)
 
 
