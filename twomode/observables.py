@@ -55,10 +55,7 @@ def stationary(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -
 
 def all_latents(m_G: int) -> FloatArray:
     """Every nonzero z in {0,1}^m_G, shape (2^m_G - 1, m_G)."""
-    require(
-        m_G <= LARGEST_CHECKED,
-        f"m_G={m_G} is too large to check all 2^m_G latents: use m_G <= {LARGEST_CHECKED}",
-    )
+    _require_few(m_G)
     return binary_vectors(m_G)[1:]
 
 
@@ -179,7 +176,14 @@ class EveryOutput(Outputs):
     """
 
     def __init__(self, projections_V: FloatArray, gram_V: FloatArray, gamma: float) -> None:
-        super().__init__(projections_V, gram_V, gamma, all_latents(projections_V.shape[-2]))
+        _require_few(projections_V.shape[-2])
+        for name, value in (("projections_V", projections_V), ("gram_V", gram_V), ("gamma", gamma)):
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def latents(self) -> FloatArray:  # made on demand: nothing here needs it
+        """The z, shape (2^m_G - 1, m_G)."""
+        return all_latents(self.projections_V.shape[-2])
 
     @cached_property
     def projections(self) -> FloatArray:
@@ -197,6 +201,13 @@ class EveryOutput(Outputs):
                 added = 2 * _subset_sums(gram[..., k, :k]) + gram[..., k, k, None]
                 squares = np.concatenate([squares, squares + added], axis=-1)
         return np.maximum(squares[..., 1:], 0.0)
+
+
+def _require_few(m_G: int) -> None:
+    require(
+        m_G <= LARGEST_CHECKED,
+        f"m_G={m_G} is too large to check all 2^m_G latents: use m_G <= {LARGEST_CHECKED}",
+    )
 
 
 def _subset_sums(values: FloatArray) -> FloatArray:
