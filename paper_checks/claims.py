@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -184,6 +184,11 @@ class Settings:
             progress=lambda p: self.progress(label, p.step, p.steps),
             **options,
         )
+
+    def map(self, f: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+        """``f`` of each set of arguments, on this check's executor."""
+        each = map if self.executor is None else self.executor.map
+        return list(each(f, *arguments))
 
     @staticmethod
     def records(d: int, steps: int) -> dict[str, Any]:

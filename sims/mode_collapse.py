@@ -30,6 +30,9 @@ def parse() -> argparse.Namespace:
     run.add_argument("--batch-size", type=int, help="minibatch [none: population gradient]")
     run.add_argument("--record-every", type=int, help="iterations between records")
     run.add_argument(
+        "--resolve", type=float, metavar="FACTOR", help="record more where gradients change so much"
+    )
+    run.add_argument(
         "--engine",
         default="auto",
         metavar="NAME",
@@ -43,6 +46,7 @@ def parse() -> argparse.Namespace:
     output.add_argument("--name", help="folder of this run in it [OPT-dD-seedS, numbered]")
     output.add_argument("--overwrite", action="store_true", help="replace a run of this name")
     output.add_argument("--no-plot", action="store_true", help="save no figure")
+    output.add_argument("--cards", action="store_true", help="print the theorem cards too")
     output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
     output.add_argument(
         "--list-optimizers", action="store_true", help="print the named rules and exit"
@@ -84,6 +88,7 @@ def main() -> None:
             batch_size=args.batch_size,
             engine=args.engine,
             record_every=args.record_every,
+            resolve=args.resolve,
             start=cli.start_from(args),
             dtype=args.dtype,
             progress=bar,
@@ -91,6 +96,9 @@ def main() -> None:
     judgement = tm.judge(result)
     summary = json.dumps(summarize(result, judgement), indent=1)
     print(summary if args.json else tell(result, judgement), flush=True)
+    if args.cards and not args.json:
+        theorems = (tm.theory.theorem_4_1, tm.theory.theorem_4_1_collapse, tm.theory.theorem_4_2)
+        print("", *(theorem(result) for theorem in theorems), sep="\n\n", end="\n\n")
 
     result.save(folder / "result.npz", overwrite=args.overwrite)
     save_text(folder / "summary.json", summary + "\n", overwrite=args.overwrite)

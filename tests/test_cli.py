@@ -178,3 +178,15 @@ def test_progress_on_a_terminal(tmp_path):
     assert b"cos=" in shown
     assert b"coverage=" in shown
     assert b"it/s" in shown
+
+
+def test_cards_follow_the_summary(tmp_path):
+    done = call(*SMALL, "--cards", "--resolve", 2, "--no-plot", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = tm.load(tmp_path / "runs/sgda-d64-seed0/result.npz")
+    for theorem in (
+        tm.theory.theorem_4_1,
+        tm.theory.theorem_4_1_collapse,
+        tm.theory.theorem_4_2,
+    ):
+        assert str(theorem(result)) in done.stdout
