@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 import multiprocessing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -46,6 +46,10 @@ _RULE = {f.name for f in fields(Optimizer)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
 _RUN = {"batch_size", "engine", "dtype", "record_every", "resolve"}
 _OWN = {"opt", "q", "ratio", "steps", "horizon"}
+#: Replicas of a cell that run together: two blocks of vector lanes.  Few, so that processes share
+#: the work of a large cell, and so that with `resolve` the records that one replica needs are not
+#: made of too many others.
+TOGETHER = 16
 _NAMES = _GAME | _RULE | _START | _RUN | _OWN
 
 
@@ -170,7 +174,7 @@ def sweep(
         Names that do not enter a cell's random stream: cells that differ only in these start
         alike (and draw the same minibatches).
     progress : callable, optional
-        Called with the numbers of cells done and in all.
+        Called with the numbers of jobs done and in all; a job is up to 16 replicas of a cell.
 
     Returns
     -------
@@ -193,7 +197,8 @@ def sweep(
     require(not unknown, f"paired={paired!r} must be a collection of names that cells may have")
     for cell in listed:
         plan(cell)
-    jobs = [(cell, replicas, seed, measure, tuple(paired)) for cell in listed]
+    blocks = [range(k, min(k + TOGETHER, replicas)) for k in range(0, replicas, TOGETHER)]
+    jobs = [(cell, block, seed, measure, tuple(paired)) for cell in listed for block in blocks]
     report = progress or (lambda done, total: None)
     report(0, len(jobs))
     frames: list[Any] = [None] * len(jobs)
@@ -204,9 +209,13 @@ def sweep(
 
 
 def run_cell(
-    cell: Cell, replicas: int, seed: int, measure: Measure = observe, paired: Collection[str] = ()
+    cell: Cell,
+    replicas: Sequence[int],
+    seed: int,
+    measure: Measure = observe,
+    paired: Collection[str] = (),
 ) -> pd.DataFrame:
-    """The rows of one cell: a pure function of its arguments, whatever else runs."""
+    """The rows of some replicas of a cell: a function of its arguments alone."""
     import pandas as pd
 
     run = plan(cell)
@@ -220,14 +229,14 @@ def run_cell(
         **run.options,
     )
     columns = {name: _cell_text(value) for name, value in cell.items()}
-    columns |= {"replica": np.arange(replicas)}
+    columns |= {"replica": np.array(replicas)}
     columns |= {"eta_D": run.opt.eta_D, "eta_G": run.opt.eta_G, "steps": run.steps}
     measured = dict(measure(result))
     taken = sorted(measured.keys() & columns.keys())
     require(not taken, f"measure returns {', '.join(taken)}, which the cell has already")
     for name, values in measured.items():
         require(
-            np.ndim(values) == 0 or np.shape(values) == (replicas,),
+            np.ndim(values) == 0 or np.shape(values) == (len(replicas),),
             f"measure returns {name} of shape {np.shape(values)}: one value a replica is needed",
         )
     return pd.DataFrame(columns | measured)
