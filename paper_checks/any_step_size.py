@@ -176,7 +176,7 @@ def hunt(settings: Settings) -> pd.DataFrame:
 
 def worst_ratio(settings: Settings, d: int) -> tuple[dict[str, Any], pd.DataFrame]:
     """The ratio near sqrt(d) with the largest median asymmetry, found on seeds of its own."""
-    multiples = settings.pick((1, 2, 3), (0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5))
+    multiples = settings.pick((1, 2, 3), (1, 1.5, 2, 2.5, 3, 3.5, 4, 5))
     grid = [cell(d, c * math.sqrt(d)) for c in multiples]
     table = settings.sweep(f"window at d = {d:,}", grid, settings.pick(16, 32), measure=observe)
     table["step"] = 1.0

@@ -56,7 +56,10 @@ def scaling(
         confidence band, and the exponent with its interval in the legend.
     """
     low, high = np.array(
-        [np.quantile(np.asarray(sample, dtype=float), [0.25, 0.75]) for sample in samples]
+        [
+            np.quantile(np.asarray(sample, dtype=float), [0.25, 0.75], method="inverted_cdf")
+            for sample in samples
+        ]
     ).T
     axes.errorbar(
         trend.x,
