@@ -48,7 +48,7 @@ def run(settings: Settings) -> Claim:
     for name, rule in RULES.items():
         cell, tuned = tune(settings, d, rule, grid)
         fresh = replace(settings, seed=settings.seed + 1)
-        table = fresh.sweep(name, [cell], settings.pick(128, 256), measure=observe, paired=cell)
+        table = fresh.sweep(name, [cell], 128, measure=observe, paired=cell)
         shares[name] = settings.proportion(table["both_modes"])
         rows.append(
             {

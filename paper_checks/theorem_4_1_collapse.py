@@ -126,7 +126,7 @@ def group_card(d: int, ratio: float, seed: int, replicas: range) -> tm.theory.Ca
     """
     game = tm.Game.preset(d)
     eta_D = min(tm.recipe(game, "sgda").opt.eta_D, 2 / ratio)
-    steps = round((1.8 + 2.5 / ratio) * math.sqrt(d) / (game.a * eta_D))
+    steps = round((2 + 4 / ratio) * math.sqrt(d) / (game.a * eta_D))
     opt = tm.optimizer("sgda", eta_D=eta_D, eta_G=ratio * eta_D)
     result = tm.simulate(
         game,
@@ -134,7 +134,7 @@ def group_card(d: int, ratio: float, seed: int, replicas: range) -> tm.theory.Ca
         steps,
         replicas=replicas,
         seed=seed,
-        record_every=max(1, steps // 150),
+        record_every=max(1, steps // 600),
         resolve=2.0,
     )
     return tm.theory.theorem_4_1_collapse(result)
