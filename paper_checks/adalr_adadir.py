@@ -43,7 +43,7 @@ def run(settings: Settings) -> Claim:
         "AdaLR is as good as Adam, i.e. the direction does not matter",
     )
     d = settings.pick(2**8, 2**10)
-    grid = settings.pick((1.0,), (0.3, 1.0, 3.0))
+    grid = settings.pick((1.0,), (0.5, 1.0, 2.0))
     rows, shares = [], {}
     for name, rule in RULES.items():
         cell, tuned = tune(settings, d, rule, grid)

@@ -149,7 +149,7 @@ def hunt(settings: Settings) -> pd.DataFrame:
     """Map six decades of the ratio for each preset, then zoom in on the worst ratio twice."""
     d, replicas = settings.pick((2**8, 8), (2**8, 16))
     ratios = np.geomspace(1e-2, 1e4, settings.pick(7, 19))
-    lengths = settings.pick((1.0,), (0.3, 1.0, 3.0))
+    lengths = settings.pick((1.0,), (1.0, 3.0))
     names = QUICK_VARIANTS if not settings.full else tuple(VARIANTS)
     found = []
     spacing = float(ratios[1] / ratios[0])
@@ -176,7 +176,7 @@ def hunt(settings: Settings) -> pd.DataFrame:
 
 def worst_ratio(settings: Settings, d: int) -> tuple[dict[str, Any], pd.DataFrame]:
     """The ratio near sqrt(d) with the largest median asymmetry, found on seeds of its own."""
-    multiples = settings.pick((1, 2, 3), (1, 1.5, 2, 2.5, 3, 3.5, 4, 5))
+    multiples = settings.pick((1, 2, 3), (1, 1.5, 2, 2.5, 3, 4, 5) if d < 2**16 else (2, 3, 4, 5))
     grid = [cell(d, c * math.sqrt(d)) for c in multiples]
     table = settings.sweep(f"window at d = {d:,}", grid, settings.pick(16, 32), measure=observe)
     table["step"] = 1.0

@@ -134,7 +134,7 @@ def group_card(d: int, ratio: float, seed: int, replicas: range) -> tm.theory.Ca
         steps,
         replicas=replicas,
         seed=seed,
-        record_every=max(1, steps // 600),
+        record_every=max(1, steps // (200 if d < 2**18 else 600)),
         resolve=2.0,
     )
     return tm.theory.theorem_4_1_collapse(result)
