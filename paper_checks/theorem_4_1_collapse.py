@@ -42,7 +42,7 @@ def run(settings: Settings) -> Claim:
         "if eta_G = sqrt(d) eta_D / polylog(d), then |xi(T_0)| = o(alpha(T_0)) for all z",
     )
     rows = []
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
     axes = figure.subplots()
     for power, colour, marker in zip(POWERS, ("black", "#0072B2", "#E69F00"), "os^", strict=True):
         residuals = []
@@ -87,6 +87,7 @@ def run(settings: Settings) -> Claim:
     axes.set_xticks(ticks, [f"{x:.1f}" for x in ticks])
     axes.minorticks_off()
     axes.set(xlabel="ln d", ylabel="residual at $T_0$, largest over all z")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     claim.figures["Residual at T_0 against ln d, eta_G = sqrt(d) eta_D / (ln d)^k"] = figure
     control = settings.simulate("nsgda", tm.Game.preset(2**12), 48)
     card = tm.theory.theorem_4_1_collapse(control, confidence=settings.confidence)
