@@ -71,13 +71,12 @@ def run(settings: Settings) -> Claim:
         cell, seen = worst_ratio(settings, d)
         rows.append(confirm(settings, cell))
         claim.tables[f"The window at d = {d:,}"] = summary(seen, ["ratio", "step"])
-        held = rows[-1]["asymmetry"] <= tm.theory.asymmetry_bound(tm.Game.preset(d))
         largest.append(rows[-1]["asymmetry"].to_numpy())
         claim.findings.append(
             Finding.share(
                 f"SGDA, d = {d:,}, eta_G/eta_D = {cell['ratio'] / math.sqrt(d):.3g} sqrt(d):"
                 " asymmetry up to T_0 <= ln(d)/sqrt(d)",
-                settings.proportion(held),
+                settings.proportion(rows[-1]["within"]),
                 0.5,
                 above=True,
             )
@@ -107,7 +106,6 @@ def observe(result: tm.Result) -> dict[str, Any]:
     card = tm.theory.theorem_4_1(result, nu=EARLY)
     at = tm.first_stationary(result, EARLY)
     when = tm.mechanism.explain(result)
-    merged = np.where(np.isnan(when.merged), np.inf, when.merged)
     game, ends = result.game, np.where(at >= 0, at, -1)
     outputs = result.outputs(at=ends)
     covered = outputs.coverage(game.latent_points[1]) >= tm.theory.coverage_bound(game)
@@ -115,10 +113,10 @@ def observe(result: tm.Result) -> dict[str, Any]:
         "asymmetry": np.nanmax(np.where(card.asked, card.left, np.nan), axis=1),
         "within": card.held,
         "T0_found": at >= 0,
-        "collapsed": outputs.collapse_cosine @ game.latent_points[1] >= 0.9,
+        "collapsed": outputs.collapse_cosine @ game.latent_points[1] >= tm.verdicts.NEAR,
         "one_mode": covered.sum(axis=-1) == 1,
         "both_modes": covered.all(axis=-1),
-        "G_before_merger": (when.learned <= when.followed) & (when.followed < merged),
+        "G_before_merger": (when.learned <= when.followed) & when.in_time,
         "diverged": result.diverged,
     }
 

@@ -167,11 +167,11 @@ class Settings:
 
     def proportion(self, successes: Any) -> Proportion:
         """The share of true entries, with an interval at the family's confidence."""
-        return Proportion(int(successes.sum()), len(successes), self.confidence)
+        return Proportion.of(successes, self.confidence)
 
     def simulate(self, name: str, game: tm.Game, replicas: int, **changes: Any) -> tm.Result:
         """A named rule with its recipe (or the given step sizes), with progress."""
-        run = {"eta_D", "eta_G", "steps"} | set(tm.Optimizer.__dataclass_fields__)
+        run = {"steps"} | set(tm.Optimizer.__dataclass_fields__)
         opt, steps = tm.recipe(game, name, **{k: v for k, v in changes.items() if k in run})
         options = {k: v for k, v in changes.items() if k not in run}
         label = f"{name} d=2^{game.d.bit_length() - 1}"

@@ -99,7 +99,7 @@ def observe(result: tm.Result) -> dict[str, Any]:
     outputs, probabilities = result.outputs(at=-1), result.game.latent_points[1]
     coverage = outputs.coverage(probabilities)
     covered = (coverage >= tm.theory.coverage_bound(result.game)).sum(axis=-1)
-    average = outputs.collapse_cosine @ probabilities >= 0.9
+    average = outputs.collapse_cosine @ probabilities >= tm.verdicts.NEAR
     return {"both_modes": covered == 2, "one_mode": covered == 1, "average": average}
 
 
@@ -115,14 +115,12 @@ def mechanisms(settings: Settings) -> list[Finding]:
     game = tm.Game.preset(D)
     for name, before in (("nsgda", True), ("l-nsgda", False)):
         when = tm.mechanism.explain(settings.simulate(name, game, 48, record_every=10))
-        merged = np.where(np.isnan(when.merged), np.inf, when.merged)
-        in_time = when.followed < merged
         order = "before" if before else "after"
         found.append(
             Finding.share(
                 f"{READINGS[name]}: the generator follows {order} a discriminator neuron has"
                 " merged both modes",
-                settings.proportion(in_time if before else ~in_time),
+                settings.proportion(when.in_time if before else ~when.in_time),
                 0.5,
                 above=True,
             )

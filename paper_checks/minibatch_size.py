@@ -7,17 +7,15 @@ Recovery of both modes against the batch size, for the three granularities of no
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
-from granularity import READINGS, observe
+from granularity import READINGS, D, observe
 from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
 from twomode.statistics import compare
 
-D = 2**12
 SMALL, LARGE = 1, 256
 
 
@@ -70,11 +68,11 @@ def run(settings: Settings) -> Claim:
         )
     )
     rows = [
-        {"normalization": READINGS[opt], "batch size": n, "both modes": str(p), "share": p.share}
+        {"normalization": READINGS[opt], "batch size": n, "both modes": str(p)}
         for (opt, n), p in shares.items()
     ]
-    claim.tables[f"Recovery of both modes, d = {D:,}"] = pd.DataFrame(rows).drop(columns="share")
-    claim.figures["Recovery against the batch size"] = picture(shares, sizes)
+    claim.tables[f"Recovery of both modes, d = {D:,}"] = pd.DataFrame(rows)
+    claim.figures["Recovery against the batch size"] = picture(table, settings.confidence)
     best = {
         reading: max(sizes, key=lambda n: shares[opt, n].share) for opt, reading in READINGS.items()
     }
@@ -93,21 +91,16 @@ def run(settings: Settings) -> Claim:
     return claim
 
 
-def picture(shares: dict[tuple[str, int], tm.statistics.Proportion], sizes: object) -> Figure:
+def picture(table: pd.DataFrame, confidence: float) -> Figure:
     """Recovery with intervals, a line for each granularity."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
-    for (opt, reading), marker in zip(READINGS.items(), "os^", strict=True):
-        points = [(n, p) for (name, n), p in shares.items() if name == opt]
-        n = [x for x, _ in points]
-        share = np.array([p.share for _, p in points])
-        ends = np.array([p.interval for _, p in points]).T
-        axes.errorbar(
-            n, share, np.abs(ends - share), label=reading, marker=marker, capsize=3, linewidth=1.2
-        )
+    named = table.assign(normalization=table["opt"].map(READINGS))
+    tm.plotting.proportions(
+        axes, named, "batch_size", "both_modes", by="normalization", confidence=confidence
+    )
     axes.set_xscale("log", base=2)
-    axes.set(xlabel="batch size", ylabel="both modes recovered", ylim=(-0.03, 1.03))
-    axes.legend(frameon=False)
+    axes.set(xlabel="batch size", ylabel="both modes recovered")
     return figure
 
 

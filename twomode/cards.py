@@ -88,7 +88,7 @@ class Card:
     @property
     def proportion(self) -> Proportion:
         """Share of the replicas in which the inequality held, with its interval."""
-        return Proportion(int(self.held.sum()), len(self.held), self.confidence)
+        return Proportion.of(self.held, self.confidence)
 
     @property
     def verdict(self) -> str:

@@ -72,6 +72,11 @@ class Mechanism:
         return _earliest(self.first_G)
 
     @property
+    def in_time(self) -> np.ndarray:
+        """Whether the generator followed before any discriminator neuron merged both, (R,)."""
+        return self.followed < np.where(np.isnan(self.merged), np.inf, self.merged)
+
+    @property
     def followed_to(self) -> list[str]:
         """Which target that was, or ``nothing``."""
         return [

@@ -55,6 +55,12 @@ class Proportion:
         _require_counts(self.successes, self.trials)
         _require_confidence(self.confidence)
 
+    @classmethod
+    def of(cls, happened: ArrayLike, confidence: float = 0.95) -> Proportion:
+        """How often it happened, from a truth value a seed."""
+        each = np.asarray(happened, dtype=bool)
+        return cls(int(each.sum()), len(each), confidence)
+
     @property
     def share(self) -> float:
         """successes / trials."""

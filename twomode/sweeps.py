@@ -18,7 +18,7 @@ import multiprocessing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,14 +104,10 @@ def plan(cell: Cell) -> Run:
             game_fields["latents"] = SparsePairs(given["q"])
         game = Game.preset(given["d"], **game_fields)
         rule = _pick(given, _RULE - {"eta_D", "eta_G"})
-        eta_D, eta_G = given.get("eta_D"), given.get("eta_G")
+        chosen = {name: given.get(name) for name in ("eta_D", "eta_G", "steps")}
+        opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "ratio" in given:
-            steps = given.get("steps")
-            eta_D = recipe(game, given["opt"], eta_D=eta_D, steps=steps, **rule).opt.eta_D
-            eta_G = given["ratio"] * eta_D
-        opt, steps = recipe(
-            game, given["opt"], eta_D=eta_D, eta_G=eta_G, steps=given.get("steps"), **rule
-        )
+            opt = replace(opt, eta_G=given["ratio"] * opt.eta_D)
         if "horizon" in given:
             require(
                 0 < given["horizon"] < math.inf, f"horizon={given['horizon']!r} must be positive"

@@ -29,7 +29,7 @@ from twomode.observables import COVERAGE_DELTA, LARGEST_CHECKED, NU
 from twomode.result import Result
 from twomode.starts import GaussianStart
 from twomode.statistics import Proportion
-from twomode.verdicts import first_stationary
+from twomode.verdicts import NEAR, coverage_bound, first_stationary, moved
 
 __all__ = [
     "Card",
@@ -57,11 +57,6 @@ def asymmetry_bound(game: Game) -> float:
 def residual_bound(game: Game) -> float:
     """5/ln(d), the o(1) of Theorem 4.1's special case."""
     return 5 / math.log(game.d)
-
-
-def coverage_bound(game: Game) -> float:
-    """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents."""
-    return 1 / (2 * game.m_G)
 
 
 def theorem_4_1(
@@ -146,8 +141,7 @@ def theorem_4_1_collapse(
     _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
     # Along -(u_1 + u_2) is no collapse to the average, however small xi is.
-    residual = np.where(result.extremes.alpha > 0, result.extremes.residual, np.inf)
-    residual = np.where(np.isnan(result.extremes.residual), np.nan, residual)
+    residual = np.where(result.extremes.alpha <= 0, np.inf, result.extremes.residual)
     start = result.extremes.residual[:, 0]
     exponent = _polylog_exponent(result)
     return _card_about_T0(
@@ -215,21 +209,21 @@ def theorem_4_2(
     require(0 < c < math.inf, f"c={c!r} must be a positive finite number")
     game, opt, right = result.game, result.opt, _positive(bound(result.game))
     probabilities, outputs = game.latent_points[1], result.outputs()
-    nearest = np.sort(outputs.cosines, axis=-2)  # of each mode, over z
+    coverage = outputs.coverage(probabilities, delta)
+    left = coverage.min(axis=-1)
 
-    def smaller_coverage(value: float) -> FloatArray:
-        return outputs.coverage(probabilities, value).min(axis=-1)
-
-    def share(value: float, horizon: float) -> Proportion:
-        margins = margins_of(smaller_coverage(value), right, at_most=False)
+    def share(smaller: FloatArray, horizon: float) -> Proportion:
+        margins = margins_of(smaller, right, at_most=False)
         held = worst_of(margins, _only(result, _record_at(result, horizon))) >= 0
-        return Proportion(int(held.sum()), len(held), confidence)
+        return Proportion.of(held, confidence)
+
+    def nearer(value: float) -> Proportion:
+        return share(outputs.coverage(probabilities, value).min(axis=-1), c)
 
     at = _record_at(result, c)
     judged = int(result.steps[at[0]])
-    best = nearest[np.arange(result.replicas), at, -1].min(axis=-1)
+    best = outputs.cosines[np.arange(result.replicas), at].max(axis=-2).min(axis=-1)
     closest = np.sqrt(np.maximum(2 - 2 * np.where(np.isnan(best), -1, best), 0))
-    coverage = outputs.coverage(probabilities, delta)
     covered = (coverage[np.arange(result.replicas), at] >= right).sum(axis=-1)
     return Card(
         theorem="Theorem 4.2 (normalized SGDA recovers both modes)",
@@ -266,14 +260,14 @@ def theorem_4_2(
             ),
         ),
         steps=result.steps,
-        left=smaller_coverage(delta),
+        left=left,
         right=right,
         asked=_only(result, at),
         probability=probability,
         confidence=confidence,
         sensitivity=(
-            *((f"delta = {x:.2g}", share(x, c)) for x in (delta / 4, delta / 2, 1.5 * delta)),
-            *((f"T_1 = {x:g}/eta_D", share(delta, x)) for x in (c / 4, c / 2)),
+            *((f"delta = {x:.2g}", nearer(x)) for x in (delta / 4, delta / 2, 1.5 * delta)),
+            *((f"T_1 = {x:g}/eta_D", share(left, x)) for x in (c / 4, c / 2)),
         ),
         apart=(
             (
@@ -311,7 +305,7 @@ def _card_about_T0(
         other = first_stationary(result, value)
         held = worst_of(margins, asked(result, other)) >= 0
         name = f"nu = {value:.2g} (T_0 found in {(other >= 0).sum()})"
-        sensitivity.append((name, Proportion(int(held.sum()), len(held), confidence)))
+        sensitivity.append((name, Proportion.of(held, confidence)))
     return Card(
         at_most=True,
         hypotheses=(
@@ -469,10 +463,7 @@ def _polylog_exponent(result: Result) -> float:
 
 def _moved(result: Result, at: np.ndarray) -> str:
     """How many generators changed their norm by more than a factor of 2 before T_0."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
-        change = np.abs(np.log2(squared[np.arange(len(at)), at] / squared[:, 0])) > 2
-    return f"{(change & (at >= 0)).sum()} of {(at >= 0).sum()}"
+    return f"{(moved(result, at) & (at >= 0)).sum()} of {(at >= 0).sum()}"
 
 
 def _after(result: Result, at: np.ndarray, right: float) -> tuple[tuple[str, str], ...]:
@@ -485,7 +476,7 @@ def _after(result: Result, at: np.ndarray, right: float) -> tuple[tuple[str, str
     largest = np.nanmax(np.where(later, asymmetry, np.nan)[later.any(axis=1)], axis=1, initial=0)
     above = int((largest > right).sum())
     cosine = result.collapse_cosine()
-    collapsed = int((cosine[reached, -1] >= 0.9).sum())
+    collapsed = int((cosine[reached, -1] >= NEAR).sum())
     return (
         ("after T_0, replicas whose asymmetry exceeds the bound", f"{above} of {len(largest)}"),
         ("after T_0, largest asymmetry, median over replicas", f"{np.median(largest):.3g}"),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from twomode.errors import require
+from twomode.game import Game
 from twomode.laws import FloatArray
 from twomode.observables import COVERAGE_DELTA, NU, stationary
 from twomode.result import Result
 from twomode.statistics import clopper_pearson
 
-__all__ = ["VERDICTS", "Judgement", "first_stationary", "judge"]
+__all__ = ["NEAR", "VERDICTS", "Judgement", "coverage_bound", "first_stationary", "judge", "moved"]
 
 #: Cosine of two directions at distance sqrt(0.2), the delta of the coverage.
 NEAR = 1 - COVERAGE_DELTA**2 / 2
@@ -52,6 +52,11 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
     require(0 < nu < 1, f"nu={nu!r} must lie in (0, 1)")
     still = stationary(result.grad_norms, result.peak_grad_norms, nu)
     return np.where(np.any(still, axis=1), np.argmax(still, axis=1), -1)
+
+
+def coverage_bound(game: Game) -> float:
+    """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents."""
+    return 1 / (2 * game.m_G)
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,10 @@ def judge(result: Result, nu: float = NU) -> Judgement:
     outputs = result.outputs(at=at)
     extremes = result.extremes_at(at)
     coverage = outputs.coverage(probabilities)
-    covered = (coverage >= 1 / (2 * game.m_G)).sum(axis=-1)
+    covered = (coverage >= coverage_bound(game)).sum(axis=-1)
+    has_moved = moved(result, at)
     verdicts = [
-        _verdict(collapsed[k], result.diverged[k], covered[k], _moved(result, k, at[k]))
+        _verdict(collapsed[k], result.diverged[k], covered[k], has_moved[k])
         for k in range(result.replicas)
     ]
     word, count = Counter(verdicts).most_common(1)[0]
@@ -142,10 +148,12 @@ def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:
     return "mixed" if moved else "unmoved"
 
 
-def _moved(result: Result, replica: int, at: Any) -> bool:
-    """Whether the generator's norm has changed by more than a factor of 2."""
-    squared = np.trace(result.gram_V[replica], axis1=-2, axis2=-1)
-    return not squared[0] / 4 <= squared[at] <= 4 * squared[0]
+def moved(result: Result, at: np.ndarray) -> np.ndarray:
+    """Whether each generator's norm is over a factor of 2 from its start, at one record each."""
+    with np.errstate(over="ignore"):  # of a replica that is about to diverge
+        squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
+        first, now = squared[:, 0], squared[np.arange(len(at)), at]
+        return ~((first / 4 <= now) & (now <= 4 * first))
 
 
 def _last_finite(result: Result) -> np.ndarray:

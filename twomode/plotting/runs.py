@@ -297,7 +297,7 @@ def update_norms(result: Result, *, figure: Figure | None = None) -> np.ndarray:
                 linewidth=width,
                 alpha=0.8,
             )
-            varies = spread(norms, skip=0.01, quantiles=(0.01, 0.99))[:, player]
+            varies = spread(norms)[:, player]
             lines[0].set_label(f"norm of the {name} ({_short(float(np.median(varies)))})")
         ax.axhline(1, color="0.6", linewidth=0.8, zorder=0)
         ax.set(xscale="log", yscale="log", xlabel="iteration")
