@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import twomode as tm
-from twomode.game import clipped_cubic, clipped_cubic_slope
+from twomode.game import Vector, clipped_cubic, clipped_cubic_curvature, clipped_cubic_slope
 
 SMALL = tm.Game(d=6, m_D=4, m_G=3, gamma=0.3, a=0.7, lam=0.5, clip=1.0, latents=tm.SparsePairs(0.3))
 LATENTS = {
@@ -129,8 +129,10 @@ def test_clipped_cubic_has_both_branches(z, clip):
     within = abs(z) <= clip
     value = z**3 if within else math.copysign(3 * clip**2 * abs(z) - 2 * clip**3, z)
     slope = 3 * z**2 if within else 3 * clip**2
-    found = clipped_cubic(np.array(z), clip), clipped_cubic_slope(np.array(z), clip)
-    assert found == pytest.approx((value, slope), rel=1e-13, abs=1e-300)
+    curvature = 6 * z if within else 0
+    functions = (clipped_cubic, clipped_cubic_slope, clipped_cubic_curvature)
+    found = tuple(function(np.array(z), clip) for function in functions)
+    assert found == pytest.approx((value, slope, curvature), rel=1e-13, abs=1e-300)
 
 
 @settings(derandomize=True, deadline=None)
@@ -149,6 +151,7 @@ def test_infinite_clip_is_the_plain_cube():
     z = np.array([-1e50, -2.0, 0.0, 3.0, 1e50])
     np.testing.assert_allclose(clipped_cubic(z, math.inf), z**3, rtol=1e-15)
     np.testing.assert_allclose(clipped_cubic_slope(z, math.inf), 3 * z**2, rtol=1e-15)
+    np.testing.assert_allclose(clipped_cubic_curvature(z, math.inf), 6 * z, rtol=1e-15)
 
 
 # Objective and gradient
@@ -238,6 +241,41 @@ def test_objective_and_gradient_match_fifty_digits(game):
         assert_same_gradient(evaluation, derivative, 1e-13)
 
 
+def random_direction(state, seed=7):
+    rng = np.random.default_rng(seed)
+    return Vector(*(rng.standard_normal(np.shape(getattr(state, name))) for name in Vector._fields))
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_hessian_product_matches_fifty_digits(game):
+    start = start_on_both_parts(game)
+    v = random_direction(start)
+    with mp.workdps(50):
+        exact = {name: array.astype(object) * mp.mpf(1) for name, array in start.arrays().items()}
+        h = mp.mpf(10) ** -12  # the differences are off by h^2, and by 10^-50 / h^2
+
+        def objective(sign, name, index, step):
+            """The objective at start + sign h v, one coordinate of it `step` further."""
+            values = {
+                n: np.array(exact[n] + sign * h * getattr(v, n), dtype=object) for n in v._fields
+            }
+            values[name][index] += step
+            return reference_objective(
+                game, U=exact["U"], **{n: array[()] for n, array in values.items()}
+            )
+
+        product = game.hessian_product(start, v)
+        for name in v._fields:
+            found = np.asarray(getattr(product, name))
+            expected = np.zeros(found.shape)
+            for index in np.ndindex(found.shape):
+                corners = (
+                    s * t * objective(s, name, index, t * h) for s in (1, -1) for t in (1, -1)
+                )
+                expected[index] = mp.fsum(corners) / (4 * h**2)
+            assert np.abs(found - expected).max() <= 1e-13 * np.abs(expected).max()
+
+
 def test_replicas_are_evaluated_each_by_itself():
     batch = explicit_start(SMALL, 3, seed=1, std_W=0.8, std_V=0.6)
     together = SMALL.evaluate(batch)
@@ -245,6 +283,17 @@ def test_replicas_are_evaluated_each_by_itself():
         alone = SMALL.evaluate(batch.replica(index))
         for name, array in alone._asdict().items():
             np.testing.assert_allclose(getattr(together, name)[index], array, rtol=1e-13)
+
+
+def test_replicas_have_each_their_own_hessian_product():
+    batch = explicit_start(SMALL, 3, seed=1, std_W=0.8, std_V=0.6)
+    v = random_direction(batch)
+    together = SMALL.hessian_product(batch, v)
+    for index in range(3):
+        alone = SMALL.hessian_product(batch.replica(index), Vector(*(x[index] for x in v)))
+        for name, array in alone._asdict().items():
+            expected = pytest.approx(array, rel=1e-12, abs=1e-14)
+            assert getattr(together, name)[index] == expected
 
 
 @pytest.mark.parametrize("game", GAMES)
@@ -258,6 +307,11 @@ def test_minibatch_is_the_game_whose_laws_are_its_frequencies(game):
     for name, array in game.evaluate(start, *weights)._asdict().items():
         np.testing.assert_allclose(array, getattr(empirical, name), rtol=1e-13, atol=1e-15)
     assert abs(empirical.objective - game.evaluate(start).objective) > 1e-3
+    v = random_direction(start)
+    empirical = replace(game, data=laws[0], latents=laws[1]).hessian_product(start, v)
+    for name, array in game.hessian_product(start, v, *weights)._asdict().items():
+        np.testing.assert_allclose(array, getattr(empirical, name), rtol=1e-12, atol=1e-14)
+        assert np.abs(array - getattr(game.hessian_product(start, v), name)).max() > 1e-3
 
 
 def test_probabilities_are_the_default_weights():
@@ -274,11 +328,13 @@ def test_saturated_bias_neither_overflows_nor_loses_the_objective(logit):
     start = replace(start_on_both_parts(game), b=np.float64(logit))
     with np.errstate(over="raise", invalid="raise", divide="raise"):
         objective, W, b, V = game.evaluate(start)
+        product = game.hessian_product(start, random_direction(start))
     # the discriminator is sure of one answer, right on one side and off by |logit| on the other
     assert objective == pytest.approx(-abs(logit), rel=0.05)
     assert b == pytest.approx(-math.copysign(1, logit), rel=1e-12)
     assert np.isfinite(W).all()
     assert np.isfinite(V).all()
+    assert all(np.isfinite(array).all() for array in product)
 
 
 @pytest.mark.parametrize(("side", "probability"), [("data", 0.5), ("generated", 0.35)])

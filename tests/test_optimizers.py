@@ -4,41 +4,9 @@ from dataclasses import replace
 import pytest
 
 import twomode as tm
+from twomode.optimizers import SCHEDULES, Stage
 
 GAME = tm.Game.preset(256)
-
-
-@pytest.mark.parametrize("name", tm.RULES)
-def test_every_rule_builds_and_names_its_formula_and_source(name):
-    rule = tm.RULES[name]
-    opt = tm.optimizer(name, eta_D=0.1, eta_G=0.2)
-    assert (opt.name, opt.eta_D, opt.eta_G) == (name, 0.1, 0.2)
-    assert {field: getattr(opt, field) for field in rule.fields} == rule.fields
-    assert rule.formula
-    assert rule.source
-    assert tm.Optimizer(**opt.to_dict()) == opt
-
-
-@pytest.mark.parametrize(
-    ("name", "direction", "magnitude", "granularity"),
-    [
-        ("sgda", "gradient", "own", None),
-        ("sgda-momentum", "momentum", "own", None),
-        ("nsgda", "gradient", "unit", "neuron"),
-        ("l-nsgda", "gradient", "unit", "layer"),
-        ("g-nsgda", "gradient", "unit", "global"),
-        ("nsgda-momentum", "momentum", "unit", "neuron"),
-        ("adam", "adam", "own", None),
-        ("adalr", "momentum", "adam", "layer"),
-        ("adadir", "adam", "momentum", "layer"),
-        ("ada-nsgda", "gradient", "constant", "layer"),
-    ],
-)
-def test_rules_are_the_talks(name, direction, magnitude, granularity):
-    opt = tm.optimizer(name, eta_D=1, eta_G=1)
-    assert (opt.direction, opt.magnitude) == (direction, magnitude)
-    if granularity:  # a rule with its own length has no blocks
-        assert opt.granularity == granularity
 
 
 def test_rule_fields_can_be_replaced():
@@ -63,6 +31,15 @@ def test_rule_fields_can_be_replaced():
         ({"granularity": "neurons"}, "unknown granularity 'neurons': did you mean neuron"),
         ({"schedule": "alternating"}, "unknown schedule 'alternating': did you mean alternating-"),
         ({"momentum": 0.9}, "Optimizer has no field momentum"),
+        ({"anchor": -1}, "anchor=-1 must be a finite number and at least 0"),
+        ({"anchor": math.nan}, "anchor=nan must be a finite number"),
+        ({"correction": "SGA"}, "unknown correction 'SGA': choose from none, sga, consensus"),
+        ({"correction_weight": math.inf}, "correction_weight=inf must be a finite number"),
+        ({"decay_D": -0.1}, r"decay_D=-0\.1 must lie in \[0, 1\]"),
+        ({"decay_G": 1.5}, r"decay_G=1\.5 must lie in \[0, 1\]"),
+        ({"decay_D": math.nan}, r"decay_D=nan must lie in \[0, 1\]"),
+        ({"first_step": "twice"}, "unknown first_step 'twice': choose from plain, double"),
+        ({"past_scale": "yesterday"}, "unknown past_scale 'yesterday': did you mean today"),
     ],
 )
 def test_bad_fields_are_refused_by_name(changes, message):
@@ -83,19 +60,54 @@ def test_unknown_rule_names_the_nearest_ones(name, message):
         tm.optimizer(name, eta_D=1, eta_G=1)
 
 
+ADAM = {"schedule": "optimistic", "direction": "adam", "past_scale": "today"}
+
+
 @pytest.mark.parametrize(
-    ("flag", "names"),
+    ("changes", "message"),
     [
-        ("uses_first_moment", {"sgda-momentum", "nsgda-momentum", "adam", "adalr", "adadir"}),
-        ("uses_second_moment", {"adam", "adalr", "adadir"}),
-        ("equivariant", tm.RULES.keys() - {"adam", "adalr", "adadir"}),
-        ("uses_norms", tm.RULES.keys() - {"sgda", "sgda-momentum", "adam"}),
+        ({"correction_weight": 0.5}, r"correction_weight=0\.5 needs a correction .*, not none"),
+        (
+            {"correction": "hamiltonian", "correction_weight": 2},
+            r"correction_weight=2\.0 needs .*, sga or consensus, not hamiltonian",
+        ),
+        ({"aligned": False}, "aligned=False .* sga's lambda, and the correction is none"),
+        ({"correction": "consensus", "aligned": False}, "the correction is consensus"),
+        ({"anchor": 2, "decay_D": 1}, r"anchor=2\.0 pulls .* which is 0 for decay_D=1"),
+        ({"anchor": 2, "decay_G": 1}, r"anchor=2\.0 pulls .* which is 0 for decay_G=1"),
+        ({"first_step": "double"}, "'double' is about the optimistic schedule, not simultaneous"),
+        (
+            {"first_step": "double", "schedule": "past-extragradient"},
+            "the optimistic schedule, not past-extragradient",
+        ),
+        ({"past_scale": "today"}, "past_scale='today' .*, not of simultaneous gradient"),
+        (ADAM | {"direction": "gradient"}, "not of optimistic gradient with magnitude own"),
+        (ADAM | {"schedule": "extragradient"}, "not of extragradient adam with magnitude own"),
+        (ADAM | {"magnitude": "unit"}, "not of optimistic adam with magnitude unit"),
     ],
 )
-def test_flags(flag, names):
-    assert {name for name in tm.RULES if getattr(tm.optimizer(name, eta_D=1, eta_G=1), flag)} == (
-        names
-    )
+def test_fields_without_an_effect_are_refused(changes, message):
+    with pytest.raises(tm.InputError, match=message) as refusal:
+        tm.Optimizer(1, 1, **changes)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"correction": "sga", "correction_weight": -0.5, "aligned": False},
+        {"correction": "consensus", "correction_weight": 0},
+        {"anchor": 2, "decay_D": 0.99},
+        {"decay_D": 1, "decay_G": 0},
+        {"schedule": "optimistic", "first_step": "double", "magnitude": "unit"},
+        ADAM,
+        ADAM | {"direction": "momentum"},
+    ],
+)
+def test_fields_with_an_effect_are_accepted(changes):
+    opt = tm.Optimizer(1, 1, **changes)
+    assert {name: getattr(opt, name) for name in changes} == changes
+    assert tm.Optimizer(**opt.to_dict()) == opt
 
 
 @pytest.mark.parametrize("moment", ["momentum", "adam"])
@@ -105,17 +117,94 @@ def test_a_magnitude_needs_its_moments_whatever_the_direction(moment):
     assert opt.uses_second_moment == (not opt.equivariant) == (moment == "adam")
 
 
+BOTH, D, G = (True, True), (True, False), (False, True)
+
+
 @pytest.mark.parametrize(
-    ("schedule", "turns"),
+    ("schedule", "stages", "updates", "keeps_step", "keeps_base"),
     [
-        ("simultaneous", ("DG",)),
-        ("alternating-D-first", ("D", "G")),
-        ("alternating-G-first", ("G", "D")),
+        ("simultaneous", (Stage(*BOTH),), 1, False, False),
+        ("alternating-D-first", (Stage(*D), Stage(*G)), 1, False, False),
+        ("alternating-G-first", (Stage(*G), Stage(*D)), 1, False, False),
+        ("extragradient", (Stage(*BOTH), Stage(*BOTH, back=True)), 2, False, True),
+        (
+            "past-extragradient",
+            (Stage(*BOTH, new=0, old=1), Stage(*BOTH, new=1, back=True)),
+            *(1, True, True),
+        ),
+        ("optimistic", (Stage(*BOTH, new=2, old=-1),), 1, True, False),
     ],
 )
-def test_turns(schedule, turns):
-    opt = tm.optimizer("sgda", eta_D=1, eta_G=1, schedule=schedule)
-    assert opt.turns == tuple(("D" in players, "G" in players) for players in turns)
+def test_stages(schedule, stages, updates, keeps_step, keeps_base):
+    opt = tm.Optimizer(1, 1, schedule=schedule)
+    assert opt.stages == stages
+    assert (opt.updates, opt.keeps_step, opt.keeps_base) == (updates, keeps_step, keeps_base)
+    assert sum(stage.looks and stage.G for stage in stages) == updates  # G's moments likewise
+
+
+def test_only_a_stage_with_a_new_step_looks():
+    assert Stage(*BOTH).looks
+    assert Stage(*BOTH, new=-1).looks
+    assert not Stage(*BOTH, new=0, old=1).looks
+
+
+@pytest.mark.parametrize(
+    ("schedule", "plain", "consensus", "sga"),
+    [
+        ("simultaneous", (1, 0), (1, 1), (1, 2)),
+        # a correction needs both players' gradients for each of the two moves
+        ("alternating-D-first", (1, 0), (2, 2), (2, 4)),
+        ("alternating-G-first", (1, 0), (2, 2), (2, 4)),
+        ("extragradient", (2, 0), (2, 2), (2, 4)),
+        ("past-extragradient", (1, 0), (1, 1), (1, 2)),
+        ("optimistic", (1, 0), (1, 1), (1, 2)),
+    ],
+)
+def test_cost(schedule, plain, consensus, sga):
+    expected = {"none": plain, "consensus": consensus, "hamiltonian": consensus, "sga": sga}
+    for correction, cost in expected.items():
+        opt = tm.Optimizer(1, 1, schedule=schedule, correction=correction)
+        assert opt.cost == cost
+        assert (opt.cost.gradients, opt.cost.jacobian_products) == cost
+        assert opt.corrected == (correction != "none")
+
+
+def test_every_schedule_is_tested_here():
+    for test in (test_stages, test_cost):
+        (table,) = test.pytestmark
+        assert [row[0] for row in table.args[1]] == list(SCHEDULES)
+
+
+def test_step_sizes_decay_by_their_own_powers():
+    opt = tm.Optimizer(0.3, 0.2, decay_D=0.5, decay_G=1)
+    assert opt.step_sizes(1) == {"D": 0.3, "G": 0.2}
+    assert opt.step_sizes(4) == pytest.approx({"D": 0.15, "G": 0.05}, rel=1e-15)
+    assert tm.Optimizer(0.3, 0.2).step_sizes(1000) == {"D": 0.3, "G": 0.2}
+
+
+def test_pulls_of_the_anchor():
+    opt = tm.Optimizer(0.3, 0.2, anchor=2, decay_D=0.6, decay_G=0.75)
+    assert opt.pulls(1) == pytest.approx({"D": 0.8, "G": 0.5}, rel=1e-15)
+    assert opt.pulls(10) == pytest.approx({"D": 0.08, "G": 0.05}, rel=1e-15)
+    assert tm.Optimizer(0.3, 0.2, decay_D=0.6).pulls(1) == {"D": 0, "G": 0}
+    assert tm.Optimizer(0.3, 0.2, anchor=3).pulls(2) == {"D": 1.5, "G": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "plain"),
+    [
+        ({}, True),
+        ({"direction": "adam"}, True),
+        ({"magnitude": "unit"}, True),
+        *(({"schedule": schedule}, schedule == "simultaneous") for schedule in SCHEDULES),
+        ({"correction": "sga"}, False),
+        ({"anchor": 1}, False),
+        ({"decay_D": 0.1}, False),
+        ({"decay_G": 0.1}, False),
+    ],
+)
+def test_plain_rules_have_one_stage_and_nothing_else(changes, plain):
+    assert tm.Optimizer(1, 1, **changes).plain is plain
 
 
 @pytest.mark.parametrize(
@@ -204,7 +293,8 @@ def test_recipe_follows_a_given_eta_D(name):
     slower, more = tm.recipe(GAME, name, eta_D=opt.eta_D / 4)
     assert slower.eta_D == opt.eta_D / 4
     assert slower.eta_G == pytest.approx(opt.eta_G / 4, rel=1e-14)
-    assert more == pytest.approx(4 * steps, abs=4)
+    longer = 4 ** (1 / (1 - opt.decay_D))  # the sum of eta/t^p over t grows as t^(1-p)
+    assert more == pytest.approx(longer * steps, abs=2 * longer)
 
 
 def test_recipe_keeps_what_is_given():

@@ -12,9 +12,10 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any as _Any
 
-from twomode import mechanism, statistics, sweeps, theory
+from twomode import corrections, mechanism, statistics, sweeps, theory
+from twomode.bilinear import Bilinear
 from twomode.errors import InputError
-from twomode.game import Game
+from twomode.game import Game, Vector
 from twomode.laws import (
     Bernoulli,
     CorrelatedCoefficients,
@@ -23,9 +24,10 @@ from twomode.laws import (
     SparsePairs,
 )
 from twomode.observables import Outputs, all_latents
-from twomode.optimizers import RULES, Optimizer, optimizer
+from twomode.optimizers import Optimizer
 from twomode.recipes import Recipe, recipe
 from twomode.result import Result, load
+from twomode.rules import RULES, optimizer
 from twomode.simulate import ENGINES, Progress, simulate
 from twomode.starts import GaussianStart
 from twomode.state import State
@@ -38,6 +40,7 @@ __all__ = [
     "ENGINES",
     "RULES",
     "Bernoulli",
+    "Bilinear",
     "CorrelatedCoefficients",
     "CorrelatedModes",
     "ExplicitLatents",
@@ -52,7 +55,9 @@ __all__ = [
     "Result",
     "SparsePairs",
     "State",
+    "Vector",
     "all_latents",
+    "corrections",
     "first_stationary",
     "judge",
     "load",

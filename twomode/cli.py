@@ -22,7 +22,16 @@ from twomode.laws import (
     Law,
     SparsePairs,
 )
-from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES, RULES, SCHEDULES
+from twomode.optimizers import (
+    CORRECTIONS,
+    DIRECTIONS,
+    FIRST_STEPS,
+    GRANULARITIES,
+    MAGNITUDES,
+    PAST_SCALES,
+    SCHEDULES,
+)
+from twomode.rules import RULES
 from twomode.simulate import Progress
 from twomode.starts import GaussianStart
 
@@ -147,14 +156,32 @@ def start_from(args: argparse.Namespace) -> GaussianStart:
 def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of the update rule."""
     rule = parser.add_argument_group("the rule")
-    rule.add_argument("--opt", default="sgda", metavar="NAME", help=f"{', '.join(RULES)} [sgda]")
+    rule.add_argument("--opt", default="sgda", metavar="NAME", help="see --list-optimizers [sgda]")
     rule.add_argument("--eta-d", type=float, help="step size of the discriminator [by rule and d]")
     rule.add_argument("--eta-g", type=float, help="step size of the generator [follows eta_D]")
     rule.add_argument("--direction", choices=DIRECTIONS, help="[by rule]")
     rule.add_argument("--magnitude", choices=MAGNITUDES, help="[by rule]")
     rule.add_argument("--granularity", choices=GRANULARITIES, help="blocks of the norms [by rule]")
-    rule.add_argument("--schedule", choices=SCHEDULES, help="[simultaneous]")
-    rule.add_argument("--beta1", type=float, help="decay of the first moment [0.9]")
+    rule.add_argument("--schedule", choices=SCHEDULES, help="[by rule]")
+    rule.add_argument("--correction", choices=CORRECTIONS, help="by the game's Jacobian [by rule]")
+    rule.add_argument(
+        "--correction-weight", type=float, help="lambda of sga, gamma of consensus [1]"
+    )
+    rule.add_argument(
+        "--aligned",
+        action=argparse.BooleanOptionalAction,
+        help="sga: choose the sign of lambda by alignment [yes]",
+    )
+    rule.add_argument("--anchor", type=float, help="strength of the pull to the start [by rule]")
+    rule.add_argument("--decay-D", type=float, help="p of eta_D/t^p [by rule]")
+    rule.add_argument("--decay-G", type=float, help="p of eta_G/t^p [by rule]")
+    rule.add_argument("--first-step", choices=FIRST_STEPS, help="optimistic: the first [plain]")
+    rule.add_argument(
+        "--past-scale",
+        choices=PAST_SCALES,
+        help="optimistic: bias correction of the old step's moments [own]",
+    )
+    rule.add_argument("--beta1", type=float, help="decay of the first moment [0.9, or by rule]")
     rule.add_argument("--beta2", type=float, help="decay of the second moment [0.999]")
     rule.add_argument("--eps", type=float, help="Adam's epsilon [1e-8]")
     rule.add_argument("--norm-eps", type=float, help="added to norms before dividing [0]")
@@ -166,15 +193,9 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
 def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of the rule that flags replace."""
     names = (
-        "direction",
-        "magnitude",
-        "granularity",
-        "schedule",
-        "beta1",
-        "beta2",
-        "eps",
-        "norm_eps",
-        "constant",
+        *("direction", "magnitude", "granularity", "schedule", "beta1", "beta2", "eps", "norm_eps"),
+        *("constant", "correction", "correction_weight", "aligned", "anchor", "decay_D", "decay_G"),
+        *("first_step", "past_scale"),
     )
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
@@ -189,12 +210,18 @@ def use_threads(threads: int) -> None:
 
 
 def list_optimizers() -> str:
-    """A table of the named rules."""
+    """A table of the named rules: formula, source, cost of an iteration."""
     width = max(map(len, RULES))
-    return "\n".join(
-        f"{name:<{width}}  {rule.formula}\n{'':<{width}}  {rule.source}"
-        for name, rule in RULES.items()
-    )
+    lines = [
+        f"{'rule':<{width}}  cost   formula, source",
+        f"{'':<{width}}  cost in gradients of both players (g) and Jacobian products (J)",
+        "",
+    ]
+    for name, rule in RULES.items():
+        gradients, products = rule.cost
+        cost = f"{gradients:g}g" + (f"+{products:g}J" if products else "")
+        lines += [f"{name:<{width}}  {cost:<5}  {rule.formula}", f"{'':<{width + 9}}{rule.source}"]
+    return "\n".join(lines)
 
 
 class Bar(AbstractContextManager["Bar"]):

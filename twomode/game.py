@@ -22,7 +22,22 @@ from twomode.errors import require, require_finite, require_whole
 from twomode.laws import CorrelatedCoefficients, CorrelatedModes, Law, SparsePairs, law_from_dict
 from twomode.state import Array, State, array_namespace, as_array
 
-__all__ = ["Evaluation", "Game", "clipped_cubic", "clipped_cubic_slope"]
+__all__ = [
+    "Evaluation",
+    "Game",
+    "Vector",
+    "clipped_cubic",
+    "clipped_cubic_curvature",
+    "clipped_cubic_slope",
+]
+
+
+class Vector(NamedTuple):
+    """A direction in the space of all parameters; every array has the state's leading axes."""
+
+    W: Array  #: shape (..., m_D, d)
+    b: Array  #: shape (...)
+    V: Array  #: shape (..., m_G, d)
 
 
 class Evaluation(NamedTuple):
@@ -131,6 +146,11 @@ class Game:
         return self.data.points(2)
 
     @property
+    def parameters(self) -> int:
+        """Number of parameters of both players in R^d."""
+        return (self.m_D + self.m_G) * self.d + 1
+
+    @property
     def reduced_dimension(self) -> int:
         """r: the dimension of span{u_l, w_i, v_j}, which no equivariant rule leaves."""
         return min(self.d, 2 + self.m_D + self.m_G)
@@ -227,6 +247,65 @@ class Game:
         coefficients = xp.matmul(slopes * wrong[..., None, :], support)
         return value, coefficients, xp.sum(wrong, axis=-1)
 
+    def hessian_product(
+        self, state: State, v: Vector, data_weights: Array = None, latent_weights: Array = None
+    ) -> Vector:
+        r"""Hessian of the objective L at a state times a vector.
+
+        Parameters
+        ----------
+        state : State
+        v : Vector
+            With the state's leading axes.
+        data_weights, latent_weights : array, shape (..., S), optional
+            As for `evaluate`.
+
+        Notes
+        -----
+        It is the derivative of grad L along v = (dW, db, dV).  With dA and dC those of the
+        coefficients of `evaluate`,
+
+            (dA X - dC V - C dV,  \lambda (d right - d wrong),  -dC^T W - C^T dW):
+
+        of modes and neurons again, so it stays in the span of `State.reduce` if v is in it.
+        """
+        W, V, b, U = state.W, state.V, state.b, state.U
+        xp = state.xp
+        h, dh = xp.matmul(W, U.mT), xp.matmul(v.W, U.mT)
+        _, dA, d_right = self._half_slope(h, dh, b, v.b, +1, self.data_points, data_weights)
+        h, dh = xp.matmul(W, V.mT), xp.matmul(v.W, V.mT) + xp.matmul(W, v.V.mT)
+        C, dC, d_wrong = self._half_slope(h, dh, b, v.b, -1, self.latent_points, latent_weights)
+        return Vector(
+            W=xp.matmul(dA, U) - xp.matmul(dC, V) - xp.matmul(C, v.V),
+            b=self.lam * (d_right - d_wrong),
+            V=-xp.matmul(dC.mT, W) - xp.matmul(C.mT, v.W),
+        )
+
+    def _half_slope(
+        self,
+        h: Array,
+        dh: Array,
+        b: Array,
+        db: Array,
+        sign: int,
+        points: tuple[Array, Array],
+        weights: Array,
+    ) -> tuple[Array, Array, Array]:
+        """The coefficients of `_half`, and the derivatives of both it returns along (dh, db)."""
+        xp = array_namespace(h)
+        support = as_array(points[0], like=h)
+        weights = as_array(points[1] if weights is None else weights, like=h)
+        z, dz = xp.matmul(h, support.mT), xp.matmul(dh, support.mT)
+        slopes = self.a * clipped_cubic_slope(z, self.clip)
+        d_slopes = self.a * clipped_cubic_curvature(z, self.clip) * dz
+        logits = self.a * xp.sum(clipped_cubic(z, self.clip), axis=-2) + self.lam * b[..., None]
+        d_logits = xp.sum(slopes * dz, axis=-2) + self.lam * db[..., None]
+        wrong = weights * _sigmoid(xp, -sign * logits)
+        d_wrong = -sign * wrong * _sigmoid(xp, sign * logits) * d_logits
+        coefficients = xp.matmul(slopes * wrong[..., None, :], support)
+        derivatives = d_slopes * wrong[..., None, :] + slopes * d_wrong[..., None, :]
+        return coefficients, xp.matmul(derivatives, support), xp.sum(d_wrong, axis=-1)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain-JSON form; `from_dict` is its inverse."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -252,6 +331,12 @@ def clipped_cubic_slope(z: Array, clip: float) -> Array:
     """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond."""
     c = array_namespace(z).clip(z, -clip, clip)
     return 3 * (c * c)
+
+
+def clipped_cubic_curvature(z: Array, clip: float) -> Array:
+    """Second derivative of `clipped_cubic`: 6z up to abs(z) = clip, 0 beyond."""
+    xp = array_namespace(z)
+    return xp.where(xp.abs(z) <= clip, 6 * z, xp.zeros_like(z))
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:

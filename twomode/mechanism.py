@@ -97,9 +97,9 @@ def explain(result: Result) -> Mechanism:
         np.stack([_first(result, np.any(c[..., k] >= ALIGNED, axis=2)) for k in range(3)], axis=1)
         for c in alignments(result)
     )
-    opt = result.opt
+    eta = [list(result.opt.step_sizes(max(1, t)).values()) for t in result.steps.tolist()]
     with np.errstate(divide="ignore", invalid="ignore"):
-        lengths = result.update_norms * [opt.eta_D, opt.eta_G]
+        lengths = result.update_norms * eta
         step_ratio = lengths[..., 0] / lengths[..., 1]
     return Mechanism(first_D, first_G, step_ratio)
 

@@ -1,36 +1,83 @@
-"""Update rules as one algebra: direction x magnitude x granularity x schedule.
+"""Update rules as one algebra: what an iteration looks at, which way it goes, and how far.
 
-Every rule moves each block of parameters by
+Every rule is built on a *step* for each block of parameters,
 
-    theta <- theta + eta * magnitude * direction / (norm(direction) + norm_eps)
+    Delta(theta) = magnitude * direction / (norm(direction) + norm_eps),
 
-along the player's own improving direction.  What differs between rules is only which vector
-gives the direction, which gives the magnitude, and over which block the norms are taken
-(Agarwal et al. 2020 call the first two a graft; the talk's AdaLR and AdaDir are two of them).
+along the player's own improving direction.  What differs between rules is which vector gives the
+direction, which gives the magnitude, and over which block the norms are taken (Agarwal et al. 2020
+call the first two a graft; the talk's AdaLR and AdaDir are two of them).  A *schedule* says where
+steps are taken and how they add up, a *correction* replaces the gradient by a combination with
+the game's Jacobian, an *anchor* pulls back to the start, and step sizes may *decay*.  Any of these
+goes with any other: extragradient on normalized gradients is a rule like all the rest.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
-from twomode.errors import InputError, require, require_choice, require_finite
+from twomode.errors import require, require_choice, require_finite
 
 __all__ = [
+    "ALIGNMENT",
+    "CORRECTIONS",
     "DIRECTIONS",
+    "FIRST_STEPS",
     "GRANULARITIES",
     "MAGNITUDES",
-    "RULES",
+    "PAST_SCALES",
     "SCHEDULES",
     "Optimizer",
-    "optimizer",
+    "Stage",
 ]
 
 DIRECTIONS = ("gradient", "momentum", "adam")
 MAGNITUDES = ("own", "unit", "constant", "gradient", "momentum", "adam")
 GRANULARITIES = ("neuron", "layer", "global")
-SCHEDULES = ("simultaneous", "alternating-D-first", "alternating-G-first")
+CORRECTIONS = ("none", "sga", "consensus", "hamiltonian")
+FIRST_STEPS = ("plain", "double")
+PAST_SCALES = ("own", "today")
+#: What symplectic gradient adjustment adds inside the sign of lambda (Balduzzi et al. 2018).
+ALIGNMENT = 0.1
+
+
+class Stage(NamedTuple):
+    """One part of an iteration, in which one or both players move.
+
+    theta <- base + eta (new * Delta + old * Delta_before), with the step Delta taken where the
+    players stand, if `new` is not 0, and Delta_before that of the iteration before.
+    """
+
+    D: bool  #: whether the discriminator moves
+    G: bool  #: whether the generator moves
+    new: float = 1.0
+    old: float = 0.0
+    back: bool = False  #: base is where the iteration began, not where the players stand
+
+    @property
+    def looks(self) -> bool:
+        """Whether gradients are taken."""
+        return self.new != 0
+
+
+#: What an iteration of each schedule consists of.
+SCHEDULES: dict[str, tuple[Stage, ...]] = {
+    "simultaneous": (Stage(True, True),),
+    "alternating-D-first": (Stage(True, False), Stage(False, True)),
+    "alternating-G-first": (Stage(False, True), Stage(True, False)),
+    "extragradient": (Stage(True, True), Stage(True, True, back=True)),
+    "past-extragradient": (Stage(True, True, new=0, old=1), Stage(True, True, back=True)),
+    "optimistic": (Stage(True, True, new=2, old=-1),),
+}
+
+
+class Cost(NamedTuple):
+    """What an iteration evaluates; both players' gradients together count as one."""
+
+    gradients: float
+    jacobian_products: float
 
 
 @dataclass(frozen=True)
@@ -40,7 +87,7 @@ class Optimizer:
     Parameters
     ----------
     eta_D, eta_G : float
-        Step sizes of the discriminator (W, b) and the generator (V); nonnegative, constant.
+        Step sizes of the discriminator (W, b) and the generator (V); nonnegative.
     direction : {"gradient", "momentum", "adam"}
         g; the first moment M; or A = M / (sqrt(S) + eps), coordinate by coordinate, with the
         moments M <- beta1 M + (1 - beta1) g and S <- beta2 S + (1 - beta2) g^2.
@@ -51,9 +98,15 @@ class Optimizer:
     granularity : {"neuron", "layer", "global"}
         The blocks over which norms are taken: each w_i, v_j and b; or W, V and b; or each player,
         (W, b) and V.
-    schedule : {"simultaneous", "alternating-D-first", "alternating-G-first"}
-        Whether both gradients are taken before either player moves, or the second player answers
-        the first one's move (on the same minibatch).
+    schedule : {"simultaneous", "alternating-D-first", "alternating-G-first", "extragradient", \
+"past-extragradient", "optimistic"}
+        ``simultaneous``: theta + eta Delta(theta), both gradients taken before either player
+        moves.  ``alternating``: the second player answers the first one's move.  ``extragradient``
+        (Korpelevich 1976): with theta_half = theta + eta Delta(theta), theta + eta
+        Delta(theta_half); moments are shared by the two and advance twice.  ``past-extragradient``
+        (Popov 1980): theta_half takes the step of the theta_half before (none at first).
+        ``optimistic``: theta + 2 eta Delta_t - eta Delta_{t-1}.  All of an iteration uses the same
+        minibatch.
     beta1, beta2 : float
         Decay of the moments; beta1 in (-1, 1), beta2 in [0, 1).
     eps : float
@@ -61,19 +114,39 @@ class Optimizer:
     norm_eps : float
         Added to a norm before dividing by it; a block of zero norm stays where it is, so 0 is fine.
     bias_correction : bool
-        Divide M and S by 1 - beta^t, t from 1 (Kingma and Ba 2015).
+        Divide M and S by 1 - beta^t, t the number of their updates, from 1 (Kingma and Ba 2015).
     heavy_ball : bool
         Scale M by 1/(1 - beta1) instead, which makes a plain momentum step
         theta <- theta + eta g + beta1 (theta - theta_before) (Polyak 1964).
     constant : float
         Root mean square of a coordinate of the step when ``magnitude="constant"``.
+    correction : {"none", "sga", "consensus", "hamiltonian"}
+        What takes the place of xi, the players' loss gradients side by side, wherever one is
+        taken; J is the Jacobian of xi, H = norm(xi)^2 / 2 and grad H = J^T xi.  ``sga``:
+        xi + lambda A^T xi, A^T xi = (J^T xi - J xi)/2 (Balduzzi et al. 2018).  ``consensus``:
+        xi + gamma grad H (Mescheder et al. 2017).  ``hamiltonian``: grad H.
+    correction_weight : float
+        lambda of ``sga``, gamma of ``consensus``.
+    aligned : bool
+        ``sga``: give lambda the sign of <xi, grad H> <A^T xi, grad H> / n + 0.1, n the number of
+        parameters (Balduzzi et al. 2018).  Without the 0.1, lambda is 0 in a bilinear game.
+    anchor : float
+        Strength of the pull to the start that every move gets besides its step:
+        (1 - p) anchor/t (theta_0 - theta), p the player's decay (Ryu et al. 2019).
+    decay_D, decay_G : float
+        Iteration t, from 1, has the step size eta / t^p; p in [0, 1].
+    first_step : {"plain", "double"}
+        ``optimistic``: the step before the first is the first one, or 0, which doubles it.
+    past_scale : {"own", "today"}
+        ``optimistic`` with moments: Delta_{t-1} as it was taken, or scaled by today's bias
+        correction.
     name : str
         Shown in summaries.
 
     Raises
     ------
     InputError
-        For a value outside these ranges.
+        For a value outside these ranges, or a combination that means nothing.
     """
 
     eta_D: float
@@ -89,19 +162,69 @@ class Optimizer:
     bias_correction: bool = True
     heavy_ball: bool = False
     constant: float = 1.0
+    correction: str = "none"
+    correction_weight: float = 1.0
+    aligned: bool = True
+    anchor: float = 0.0
+    decay_D: float = 0.0
+    decay_G: float = 0.0
+    first_step: str = "plain"
+    past_scale: str = "own"
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        for name in ("eta_D", "eta_G", "eps", "norm_eps", "constant"):
+        for name in ("eta_D", "eta_G", "eps", "norm_eps", "constant", "anchor"):
             require_finite(name, getattr(self, name), least=0)
-        require_choice("direction", self.direction, DIRECTIONS)
-        require_choice("magnitude", self.magnitude, MAGNITUDES)
-        require_choice("granularity", self.granularity, GRANULARITIES)
-        require_choice("schedule", self.schedule, SCHEDULES)
+        require_finite("correction_weight", self.correction_weight)
+        for name, choices in (
+            ("direction", DIRECTIONS),
+            ("magnitude", MAGNITUDES),
+            ("granularity", GRANULARITIES),
+            ("schedule", SCHEDULES),
+            ("correction", CORRECTIONS),
+            ("first_step", FIRST_STEPS),
+            ("past_scale", PAST_SCALES),
+        ):
+            require_choice(name, getattr(self, name), choices)
         require(-1 < self.beta1 < 1, f"beta1={self.beta1!r} must lie in (-1, 1)")
         require(0 <= self.beta2 < 1, f"beta2={self.beta2!r} must lie in [0, 1)")
-        for name in ("eta_D", "eta_G", "beta1", "beta2", "eps", "norm_eps", "constant"):
+        for name in ("decay_D", "decay_G"):
+            p = getattr(self, name)
+            require(0 <= p <= 1, f"{name}={p!r} must lie in [0, 1]")
+        for name in _NUMBERS:
             object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
+        self._refuse_the_meaningless()
+
+    def _refuse_the_meaningless(self) -> None:
+        """Raise `InputError` for a field that would have no effect on this rule."""
+        weighted = self.correction in ("sga", "consensus")
+        require(
+            weighted or self.correction_weight == 1,
+            f"correction_weight={self.correction_weight!r} needs a correction that has a weight,"
+            f" sga or consensus, not {self.correction}",
+        )
+        require(
+            self.aligned or self.correction == "sga",
+            f"aligned=False chooses the sign of sga's lambda, and the correction is"
+            f" {self.correction}",
+        )
+        for name in ("decay_D", "decay_G"):
+            require(
+                not self.anchor or getattr(self, name) < 1,
+                f"anchor={self.anchor!r} pulls with strength (1 - p) anchor/t, which is 0 for"
+                f" {name}=1: choose p below 1",
+            )
+        require(
+            self.first_step == "plain" or self.schedule == "optimistic",
+            f"first_step={self.first_step!r} is about the optimistic schedule, not {self.schedule}",
+        )
+        moments = self.direction != "gradient" and self.magnitude == "own"
+        require(
+            self.past_scale == "own" or (self.schedule == "optimistic" and moments),
+            "past_scale='today' rescales the moments in the old step of an optimistic momentum or"
+            f" adam rule with magnitude own, not of {self.schedule} {self.direction} with"
+            f" magnitude {self.magnitude}",
+        )
 
     @property
     def uses_first_moment(self) -> bool:
@@ -124,13 +247,61 @@ class Optimizer:
         return self.magnitude != "own"
 
     @property
-    def turns(self) -> tuple[tuple[bool, bool], ...]:
-        """Who moves in each part of an iteration, as (discriminator, generator) pairs."""
+    def corrected(self) -> bool:
+        """Whether the rule uses the game's Jacobian."""
+        return self.correction != "none"
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but steps of constant size move the players, both at once."""
+        decays = self.decay_D or self.decay_G
+        return self.schedule == "simultaneous" and not (self.corrected or self.anchor or decays)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What an iteration consists of."""
+        return SCHEDULES[self.schedule]
+
+    @property
+    def keeps_step(self) -> bool:
+        """Whether a step is used again in the next iteration."""
+        return any(stage.old != 0 for stage in self.stages)
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether the place where an iteration began is used again within it."""
+        return any(stage.back for stage in self.stages)
+
+    @property
+    def memory(self) -> int:
+        """How many vectors as long as the state the rule keeps or works with besides it."""
+        kept = [self.uses_first_moment, self.uses_second_moment, self.keeps_step, self.keeps_base]
+        products = {"none": 0, "sga": 2}.get(self.correction, 1)
+        return sum(kept) + (self.anchor > 0) + products
+
+    @property
+    def updates(self) -> int:
+        """How often the moments of each player advance in an iteration."""
+        return sum(stage.looks and stage.D for stage in self.stages)
+
+    @property
+    def cost(self) -> Cost:
+        """What an iteration evaluates."""
+        looks = [stage for stage in self.stages if stage.looks]
+        if self.corrected:  # it needs the gradients of both players, whoever moves
+            return Cost(len(looks), len(looks) * (2 if self.correction == "sga" else 1))
+        return Cost(sum(stage.D + stage.G for stage in looks) / 2, 0)
+
+    def step_sizes(self, t: int) -> dict[str, float]:
+        """Step sizes of the players in iteration t, from 1."""
+        return {"D": self.eta_D / t**self.decay_D, "G": self.eta_G / t**self.decay_G}
+
+    def pulls(self, t: int) -> dict[str, float]:
+        """Share of the way to the start by which the anchor moves the players in iteration t."""
         return {
-            "simultaneous": ((True, True),),
-            "alternating-D-first": ((True, False), (False, True)),
-            "alternating-G-first": ((False, True), (True, False)),
-        }[self.schedule]
+            "D": (1 - self.decay_D) * self.anchor / t,
+            "G": (1 - self.decay_G) * self.anchor / t,
+        }
 
     def moment_scales(self, t: int) -> tuple[float, float]:
         """Factors that turn the moments M and S after update t (from 1) into those of the step."""
@@ -157,89 +328,7 @@ class Optimizer:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A named row of the algebra: the fields it fixes, its formula and its source."""
-
-    fields: dict[str, Any]
-    formula: str
-    source: str
-
-
-#: Every named rule.  A step size is never part of a rule.
-RULES: dict[str, Rule] = {
-    "sgda": Rule(
-        {},
-        "theta + eta g",
-        "simultaneous (stochastic) gradient descent ascent; the talk, Theorem 4.1",
-    ),
-    "sgda-momentum": Rule(
-        {"direction": "momentum", "heavy_ball": True},
-        "theta + eta g + beta1 (theta - theta_before)",
-        "Polyak 1964",
-    ),
-    "nsgda": Rule(
-        {"magnitude": "unit", "granularity": "neuron"},
-        "theta + eta g/norm(g), one norm for each w_i, v_j and b",
-        "the talk, Theorem 4.2",
-    ),
-    "l-nsgda": Rule(
-        {"magnitude": "unit", "granularity": "layer"},
-        "theta + eta g/norm(g), one norm for each of W, b and V",
-        "the talk, 'layer normalized SGDA'",
-    ),
-    "g-nsgda": Rule(
-        {"magnitude": "unit", "granularity": "global"},
-        "theta + eta g/norm(g), one norm for each player",
-        "the talk, 'normalized SGDA'",
-    ),
-    "nsgda-momentum": Rule(
-        {"direction": "momentum", "magnitude": "unit", "granularity": "neuron"},
-        "theta + eta M/norm(M), one norm for each w_i, v_j and b",
-        "the talk, 'Hypothesis', with neurons as blocks",
-    ),
-    "adam": Rule(
-        {"direction": "adam"},
-        "theta + eta A,  A = M/(sqrt(S) + eps)",
-        "Kingma and Ba 2015",
-    ),
-    "adalr": Rule(
-        {"direction": "momentum", "magnitude": "adam", "granularity": "layer"},
-        "theta + eta norm(A) M/norm(M)",
-        "the talk, 'AdaLR'",
-    ),
-    "adadir": Rule(
-        {"direction": "adam", "magnitude": "momentum", "granularity": "layer"},
-        "theta + eta norm(M) A/norm(A)",
-        "the talk, 'AdaDir'",
-    ),
-    "ada-nsgda": Rule(
-        {"magnitude": "constant", "granularity": "layer"},
-        "theta + eta c sqrt(n) g/norm(g), n coordinates in the block",
-        "the talk, 'Hypothesis': the norm of Adam's update is constant in time",
-    ),
-}
-
-
-def optimizer(name: str, *, eta_D: float, eta_G: float, **changes: Any) -> Optimizer:
-    """A named rule with its step sizes, and any other field replaced by keyword.
-
-    Parameters
-    ----------
-    name : str
-        A key of `RULES`.
-    eta_D, eta_G : float
-        Step sizes.  `twomode.recipe` chooses them for a game.
-    **changes
-        Fields of `Optimizer`.
-
-    Raises
-    ------
-    InputError
-        For an unknown name (the nearest ones are named) or an unusable value.
-    """
-    require_choice("optimizer", name, RULES)
-    unknown = changes.keys() - {f.name for f in fields(Optimizer)}
-    if unknown:
-        raise InputError(f"Optimizer has no field {', '.join(sorted(unknown))}")
-    return replace(Optimizer(eta_D, eta_G, **RULES[name].fields, name=name), **changes)
+_NUMBERS = (
+    *("eta_D", "eta_G", "beta1", "beta2", "eps", "norm_eps", "constant"),
+    *("correction_weight", "anchor", "decay_D", "decay_G"),
+)

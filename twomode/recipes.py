@@ -8,14 +8,17 @@ both modes.  The README has the proportions measured on other seeds.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from twomode.errors import require
 from twomode.game import Game
-from twomode.optimizers import Optimizer, optimizer
+from twomode.optimizers import Optimizer
+from twomode.rules import RULES, optimizer
 
 __all__ = ["Recipe", "recipe"]
+
+#: More iterations than this are not chosen for anyone.
+_MOST = 1e12
 
 
 class Recipe(NamedTuple):
@@ -32,6 +35,7 @@ def recipe(
     eta_D: float | None = None,
     eta_G: float | None = None,
     steps: int | None = None,
+    step_scale: float = 1.0,
     **changes: Any,
 ) -> Recipe:
     """Complete a named rule: whatever is not given is chosen for this game.
@@ -40,15 +44,22 @@ def recipe(
     ----------
     game : Game
     name : str
-        A key of `twomode.optimizers.RULES`.
+        A key of `twomode.rules.RULES`.
     eta_D, eta_G : float, optional
         The default eta_G follows from eta_D.
     steps : int, optional
         The default follows from eta_D: a time of 3 sqrt(d)/a for rules whose step is as long as
         the gradient (the discriminator learns in about sqrt(d)/(a eta_D) iterations), 25 for
         normalized rules, whose neurons travel eta_D an iteration.
+    step_scale : float
+        Makes the default steps so many times as long, and their number as many times smaller.
     **changes
         Other fields of `Optimizer`.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or an unusable value, or if no number of iterations can be chosen.
 
     Notes
     -----
@@ -60,29 +71,53 @@ def recipe(
     that of Adam's step   0.005/sqrt(d)                   0.2
     ====================  ==============================  ==============
 
-    Heavy-ball steps add up to 1/(1 - beta1) of a plain one and overshoot when the gradient turns
-    within that many iterations, so theirs are (1 - beta1)^2 as long.
+    A rule that is about eta_G/eta_D has its own.  Heavy-ball steps add up to 1/(1 - beta1) of a
+    plain one and overshoot when the gradient turns within that many iterations, so for beta1 > 0
+    theirs are (1 - beta1)^2 as long.  Decaying steps begin so long that all of them together are
+    as long as the constant ones.
     """
+    require(0 < step_scale < math.inf, f"step_scale={step_scale!r} must be positive")
     rule = optimizer(name, eta_D=0.0, eta_G=0.0, **changes)
     if _as_long_as_gradient(rule):
         length, ratio = 0.2 * (256 / game.d) ** 0.125, math.log(game.d)
         time = 3 * math.sqrt(game.d) / abs(game.a) if game.a else math.inf
         if rule.heavy_ball and rule.uses_first_moment:
-            length, time = length * (1 - rule.beta1) ** 2, time * (1 - rule.beta1)
+            length, time = length * (1 - max(0.0, rule.beta1)) ** 2, time * (1 - rule.beta1)
     else:
         length, ratio, time = 0.005, 0.2, 25.0
         if rule.magnitude != "unit":
             length, time = length / math.sqrt(game.d), time / math.sqrt(game.d)
-    eta_D = length if eta_D is None else eta_D
+    ratio = RULES[name].ratio or ratio
+    length *= step_scale
+    if eta_D is None:
+        eta_D = _first(length, rule.decay_D, time / length)
+        if eta_G is None:
+            eta_G = _first(ratio * length, rule.decay_G, time / length)
     eta_G = ratio * eta_D if eta_G is None else eta_G
-    opt = replace(rule, eta_D=eta_D, eta_G=eta_G)
+    opt = optimizer(name, eta_D=eta_D, eta_G=eta_G, **changes)
     if steps is None:
+        needed = _steps(eta_D, rule.decay_D, time)
+        decays = f", decay_D={rule.decay_D!r}" if rule.decay_D else ""
         require(
-            eta_D > 0 and time < math.inf,
-            f"eta_D={eta_D!r} with a={game.a!r} leaves no time scale to choose from: give steps",
+            needed < _MOST,
+            f"eta_D={eta_D!r}{decays} with a={game.a!r} leaves no time scale to choose from: give"
+            " steps",
         )
-        steps = math.ceil(time / eta_D)
+        steps = math.ceil(needed)
     return Recipe(opt, steps)
+
+
+def _first(length: float, decay: float, steps: float) -> float:
+    """eta such that the sum of eta/t^decay over so many steps is `length` times their number."""
+    return length * (1 - decay) * steps**decay if math.isfinite(steps) else length
+
+
+def _steps(eta: float, decay: float, time: float) -> float:
+    """The number of steps over which the sum of eta/t^decay is `time`."""
+    if eta == 0 or decay == 1 or not math.isfinite(time):
+        return math.inf
+    steps, exponent = (1 - decay) * time / eta, 1 / (1 - decay)
+    return steps**exponent if exponent * math.log(steps) < math.log(_MOST) else math.inf
 
 
 def _as_long_as_gradient(rule: Optimizer) -> bool:

@@ -206,7 +206,10 @@ def checked_engine(
         dtype == "float64" or engine == "dense",
         f"dtype={dtype!r} needs engine='dense', not {engine!r}",
     )
-    _require_memory(game, engine, replicas)
+    if engine != "reduced":
+        copies = 4 + opt.memory  # the state, the steps, a gradient and a copy to record from
+        need = 8.0 * copies * replicas * (game.m_D + game.m_G + 2) * game.d
+        _require_memory(game, need, f" with {replicas} replicas")
     return engine
 
 
@@ -295,8 +298,17 @@ def _draw_start(
     if isinstance(start, State):
         game.check(start)
         return start.replicated(len(replicas))
-    draw = start.draw_reduced if engine == "reduced" else start.draw
-    starts = [draw(game, _stream(root, k, _START)) for k in replicas]
+    reduced = engine == "reduced"
+    if reduced and start.shared:
+        _require_memory(game, 3 * 8.0 * (game.m_D + game.m_G + 2) * game.d)
+
+    def draw(stream: np.random.Generator) -> State:
+        if not start.shared:
+            return start.draw_reduced(game, stream) if reduced else start.draw(game, stream)
+        drawn = start.draw(game, stream)
+        return drawn.reduce()[0] if reduced else drawn
+
+    starts = [draw(_stream(root, k, _START)) for k in replicas]
     names = starts[0].arrays()
     return State(**{name: np.stack([getattr(s, name) for s in starts]) for name in names})
 
@@ -324,16 +336,12 @@ def _on_gpu(start: State) -> State:
     return State(**{name: cupy.asarray(x) for name, x in start.arrays().items()})
 
 
-def _require_memory(game: Game, engine: str, replicas: int) -> None:
+def _require_memory(game: Game, need: float, what: str = "") -> None:
     """Refuse a run in R^d that would not fit, instead of being killed half-way."""
-    if engine == "reduced":
-        return
-    copies = 6  # the state, two moments, the directions, and a copy to record from
-    need = 8.0 * copies * replicas * (game.m_D + game.m_G + 2) * game.d
     have = float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
     require(
         need <= 0.9 * have,
-        f"d={game.d} with {replicas} replicas needs about {need / 2**30:.3g} GiB in R^d, and this"
+        f"d={game.d}{what} needs about {need / 2**30:.3g} GiB in R^d, and this"
         f" machine has {have / 2**30:.3g}: use a smaller d, fewer replicas, or a"
         " rotation-equivariant rule, which the reduced engine runs at any d",
     )

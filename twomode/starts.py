@@ -29,12 +29,16 @@ class GaussianStart:
         Directions of u_1, u_2: uniformly random, or in the plane of the first two axes and
         symmetric about its diagonal (equal to the axes when gamma = 0).  It matters only for
         coordinate-wise rules such as Adam.
+    shared : bool
+        Draw in R^d for every engine, so that all of them start alike.  The reduced engine draws in
+        R^r otherwise: the same law, not the same numbers, and at any d.
     """
 
     std_W: float | None = None
     std_V: float | None = None
     bias: float = 0.0
     modes: str = "random"
+    shared: bool = False
 
     def __post_init__(self) -> None:
         for name in ("std_W", "std_V"):

@@ -45,7 +45,7 @@ _GAME = {f.name for f in fields(Game)}
 _RULE = {f.name for f in fields(Optimizer)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
 _RUN = {"batch_size", "engine", "dtype", "record_every", "resolve"}
-_OWN = {"opt", "q", "ratio", "steps", "horizon"}
+_OWN = {"opt", "q", "ratio", "steps", "step_scale", "horizon"}
 #: Replicas of a cell that run together: two blocks of vector lanes.  Few, so that processes share
 #: the work of a large cell, and so that with `resolve` the records that one replica needs are not
 #: made of too many others.
@@ -81,8 +81,9 @@ def plan(cell: Cell) -> Run:
     cell : mapping
         ``opt`` (a named rule) and ``d`` are required.  Others: any field of `Game`, `Optimizer`
         and `GaussianStart`; ``q`` for ``latents=SparsePairs(q)``; ``ratio`` for eta_G/eta_D;
-        ``steps``, or ``horizon``, a multiple of the recipe's; ``batch_size``, ``engine``,
-        ``dtype``, ``record_every``, ``resolve``.
+        ``steps``, or ``horizon``, a multiple of the recipe's; ``step_scale``, how many times as
+        long the recipe's steps are; ``batch_size``, ``engine``, ``dtype``, ``record_every``,
+        ``resolve``.
 
     Raises
     ------
@@ -104,7 +105,7 @@ def plan(cell: Cell) -> Run:
             game_fields["latents"] = SparsePairs(given["q"])
         game = Game.preset(given["d"], **game_fields)
         rule = _pick(given, _RULE - {"eta_D", "eta_G"})
-        chosen = {name: given.get(name) for name in ("eta_D", "eta_G", "steps")}
+        chosen = _pick(given, {"eta_D", "eta_G", "steps", "step_scale"})
         opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "ratio" in given:
             opt = replace(opt, eta_G=given["ratio"] * opt.eta_D)

@@ -241,9 +241,7 @@ def theorem_4_2(
                 "rule",
                 "simultaneous SGDA with normalized gradients, per neuron, layer or player",
                 f"{opt.name}: {_describe(opt)}",
-                opt.direction == "gradient"
-                and opt.magnitude == "unit"
-                and opt.schedule == "simultaneous",
+                opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain,
             ),
             Hypothesis(
                 "step sizes",
@@ -384,6 +382,12 @@ def _describe(opt: Any) -> str:
     words = [f"{opt.direction} with magnitude {opt.magnitude}"]
     if opt.uses_norms:
         words.append(f"one norm for each {blocks[opt.granularity]}")
+    if opt.corrected:
+        words.append(f"corrected by {opt.correction}")
+    if opt.anchor:
+        words.append(f"anchored with {opt.anchor:g}")
+    if opt.decay_D or opt.decay_G:
+        words.append(f"steps decaying as t^-{opt.decay_D:g} and t^-{opt.decay_G:g}")
     return ", ".join([*words, opt.schedule])
 
 
@@ -393,7 +397,7 @@ def _plain_sgda(result: Result) -> Hypothesis:
         "rule",
         "simultaneous SGDA",
         f"{opt.name}: {_describe(opt)}",
-        opt.direction == "gradient" and opt.magnitude == "own" and opt.schedule == "simultaneous",
+        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain,
     )
 
 

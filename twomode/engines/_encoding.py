@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from twomode.engines._lanes import lane_zeros
 from twomode.game import Game
 from twomode.laws import FloatArray
-from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES, Optimizer
+from twomode.optimizers import CORRECTIONS, DIRECTIONS, GRANULARITIES, MAGNITUDES, Optimizer
 
 #: Rows and columns of the block of a matrix product that is held in registers.
 TILE = 3
@@ -32,8 +33,11 @@ class Neurons(NamedTuple):
 
     X: np.ndarray  #: w_i, v_j or b, shape (..., rows, columns, LANES)
     G: np.ndarray  #: improving gradient, turned into the rule's direction
-    M: np.ndarray  #: first moment; empty if the rule has none
-    S: np.ndarray  #: second moment; empty if the rule has none
+    M: np.ndarray  #: first moment; empty if the rule has none, and so are all that follow
+    S: np.ndarray  #: second moment
+    past: np.ndarray  #: the step of the iteration before
+    base: np.ndarray  #: where the iteration began
+    start: np.ndarray  #: where the anchor is
 
 
 class Work(NamedTuple):
@@ -51,6 +55,40 @@ class Work(NamedTuple):
     wrong: np.ndarray
     norms_D: np.ndarray
     norms_G: np.ndarray
+
+
+class Correction(NamedTuple):
+    """Scratch of a correction; empty for a rule without one.
+
+    It stands apart from `Neurons` and `Work` because every array that a parallel loop is given
+    costs it time, used or not.
+    """
+
+    JT_W: np.ndarray  #: J^T xi
+    JT_b: np.ndarray
+    JT_V: np.ndarray
+    J_W: np.ndarray  #: J xi
+    J_b: np.ndarray
+    J_V: np.ndarray
+    dy: np.ndarray  #: derivatives of `Work.y`, h, A, C along a vector
+    dh: np.ndarray
+    dA: np.ndarray
+    dC: np.ndarray
+    slopes: np.ndarray
+    dots: np.ndarray  #: <xi, grad H> and <A^T xi, grad H>
+
+
+class StageCode(NamedTuple):
+    """A `Stage` as kernels see it."""
+
+    D: bool
+    G: bool
+    looks: bool
+    new: float
+    old: float
+    back: bool
+    first: bool  #: whether it is the first of its iteration
+    update: int  #: how many updates the moments have had before it in its iteration
 
 
 class RuleCode(NamedTuple):
@@ -72,6 +110,17 @@ class RuleCode(NamedTuple):
     constant_W: float
     constant_b: float
     constant_V: float
+    plain_moves: bool  #: whether every move is a step from where the players stand
+    updates: int
+    decay_D: float
+    decay_G: float
+    anchor: float
+    plain_start: bool
+    recalls: bool  #: whether the old step is scaled by today's bias correction
+    correction: int
+    correction_weight: float
+    aligned: bool
+    parameters: float
 
 
 def padded(size: int) -> int:
@@ -123,7 +172,84 @@ def encode_rule(game: Game, opt: Optimizer) -> RuleCode:
         float(opt.norm_eps),
         opt.bias_correction,
         opt.heavy_ball,
-        *(opt.block_length(sizes[layer]) for layer in ("W", "b", "V")),
+        opt.block_length(sizes["W"]),
+        opt.block_length(sizes["b"]),
+        opt.block_length(sizes["V"]),
+        not (opt.keeps_step or opt.keeps_base or opt.anchor),
+        opt.updates,
+        opt.decay_D,
+        opt.decay_G,
+        opt.anchor,
+        opt.first_step == "plain",
+        opt.past_scale == "today",
+        CORRECTIONS.index(opt.correction),
+        opt.correction_weight,
+        opt.aligned,
+        float(game.parameters),
+    )
+
+
+def encode_stages(opt: Optimizer) -> np.ndarray:
+    """The stages of an iteration, a row each; `stage_at` reads them."""
+    rows, updates = [], {"D": 0, "G": 0}
+    for n, stage in enumerate(opt.stages):
+        movers = [player for player in "DG" if getattr(stage, player)]
+        update = updates[movers[0]]
+        rows.append(
+            [stage.D, stage.G, stage.looks, stage.new, stage.old, stage.back, n == 0, update]
+        )
+        for player in movers:
+            updates[player] += stage.looks
+    return np.array(rows, dtype=float)
+
+
+def make_neurons(
+    opt: Optimizer, X: np.ndarray, G: np.ndarray, zeros: Callable[..., np.ndarray]
+) -> Neurons:
+    """A layer at its start with the memory that the rule needs; `zeros` takes a shape."""
+
+    def memory(used: bool) -> np.ndarray:
+        return zeros(*X.shape[:3]) if used else zeros(X.shape[0], 0, 0)
+
+    return Neurons(
+        X,
+        G,
+        M=memory(opt.uses_first_moment),
+        S=memory(opt.uses_second_moment),
+        past=memory(opt.keeps_step),
+        base=memory(opt.keeps_base),
+        start=X.copy() if opt.anchor else memory(False),
+    )
+
+
+def make_correction(
+    game: Game, opt: Optimizer, layers: Sequence[Neurons], zeros: Callable[..., np.ndarray]
+) -> Correction:
+    """Scratch for the layers W, b, V; `zeros` takes a shape."""
+    places = len(layers[0].X)
+    W, b, V = layers
+
+    def product(layer: Neurons, used: bool) -> np.ndarray:
+        return zeros(*layer.X.shape[:3]) if used else zeros(places, 0, 0)
+
+    def table(rows: int, columns: int) -> np.ndarray:
+        return zeros(places, rows, columns) if opt.corrected else zeros(places, 0, 0)
+
+    both = opt.correction == "sga"
+    rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
+    return Correction(
+        JT_W=product(W, opt.corrected),
+        JT_b=product(b, opt.corrected),
+        JT_V=product(V, opt.corrected),
+        J_W=product(W, both),
+        J_b=product(b, both),
+        J_V=product(V, both),
+        dy=table(rows_U, rows_D),
+        dh=table(rows_G, rows_D),
+        dA=table(rows_U, rows_D),
+        dC=table(rows_G, rows_D),
+        slopes=table(2, rows_D),
+        dots=zeros(places, 1, 2),
     )
 
 

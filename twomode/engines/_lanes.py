@@ -27,6 +27,7 @@ if config.DISABLE_JIT:
         sigmoid,
         square_root,
         store,
+        within,
     )
 else:
     from twomode.engines._lanes_llvm import (
@@ -39,6 +40,7 @@ else:
         sigmoid,
         square_root,
         store,
+        within,
     )
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "sigmoid",
     "square_root",
     "store",
+    "within",
 ]
 
 

@@ -176,6 +176,18 @@ def clamp(typing: Any, x: Any, bound: Any) -> Any:
 
 
 @intrinsic
+def within(typing: Any, x: Any, bound: Any, y: Any) -> Any:
+    """y where x lies in [-bound, bound], else 0, lane by lane; all are Lanes."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        size = _call(builder, "fabs", sig.return_type, args[0])
+        inside = builder.fcmp_ordered("<=", size, args[1])
+        return builder.select(inside, args[2], _constant(sig.return_type, 0.0))
+
+    return x(x, bound, y), generate
+
+
+@intrinsic
 def larger(typing: Any, x: Any, y: Any) -> Any:
     """The larger of x and y, lane by lane; y if either is NaN."""
 

@@ -47,6 +47,11 @@ def clamp(x: np.ndarray, bound: np.ndarray) -> np.ndarray:
     return np.clip(x, -bound, bound)
 
 
+def within(x: np.ndarray, bound: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """y where x lies in [-bound, bound], else 0, lane by lane."""
+    return np.where(np.abs(x) <= bound, y, np.zeros_like(y))
+
+
 def larger(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The larger of x and y, lane by lane; y if either is NaN."""
     return np.where(x > y, x, y)

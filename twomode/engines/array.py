@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from twomode.corrections import corrected
 from twomode.errors import require
-from twomode.game import Game
-from twomode.optimizers import Optimizer
+from twomode.optimizers import Optimizer, Stage
 from twomode.state import Array, State
 
 __all__ = ["ArrayEngine"]
+
+#: The layers of each player.
+LAYERS = {"D": ("W", "b"), "G": ("V",)}
 
 
 class ArrayEngine:
@@ -23,7 +26,7 @@ class ArrayEngine:
 
     Parameters
     ----------
-    game : Game
+    game : Game or Bilinear
     opt : Optimizer
     start : State
         With a replica axis; its arrays' library and device run the computation.
@@ -31,7 +34,7 @@ class ArrayEngine:
 
     name = "array"
 
-    def __init__(self, game: Game, opt: Optimizer, start: State) -> None:
+    def __init__(self, game: Any, opt: Optimizer, start: State) -> None:
         require(
             opt.equivariant or start.dimension == game.d,
             f"{opt.name!r} acts on each coordinate of R^d, so it needs a start in"
@@ -40,8 +43,10 @@ class ArrayEngine:
         self.game, self.opt, self.t = game, opt, 0
         self.xp, self._start = start.xp, start
         self._X = {"W": start.W, "V": start.V, "b": start.b}
-        self._M = {name: self.xp.zeros_like(x) for name, x in self._X.items()}
-        self._S = {name: self.xp.zeros_like(x) for name, x in self._X.items()}
+        self._M, self._S, self._past = (
+            {name: self.xp.zeros_like(x) for name, x in self._X.items()} for _ in range(3)
+        )
+        self._updates = dict.fromkeys("DG", 0)
         nothing = self.xp.zeros_like(start.b)
         self._update_norms = dict.fromkeys("DG", nothing + float("nan"))
         self._peaks = dict.fromkeys("DG", nothing)
@@ -74,45 +79,89 @@ class ArrayEngine:
 
     def _advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None) -> None:
         for n in range(steps):
-            weights = () if batches is None else [batch[:, n] for batch in batches]
+            weights = () if batches is None else tuple(batch[:, n] for batch in batches)
             self.t += 1
-            for D_moves, G_moves in self.opt.turns:
-                gradient = self.game.evaluate(self.state, *weights)
-                if D_moves:
-                    self._move("D", self.opt.eta_D, {"W": gradient.W, "b": gradient.b})
-                if G_moves:
-                    self._move("G", self.opt.eta_G, {"V": gradient.V})
+            base = dict(self._X)  # arrays are replaced, never written to
+            for stage in self.opt.stages:
+                movers = [player for player in "DG" if getattr(stage, player)]
+                taken = self._steps(movers, stage, weights) if stage.looks else {}
+                for player in movers:
+                    self._move(player, stage, base, taken)
 
-    def _move(self, player: str, eta: float, gradients: dict[str, Array]) -> None:
-        """One step of one player: theta + eta * magnitude * direction / norm(direction)."""
+    def _steps(
+        self, movers: list[str], stage: Stage, weights: tuple[Array, ...]
+    ) -> dict[str, Array]:
+        """The step Delta of each layer of the players who move, where they stand."""
+        gradient = self.game.evaluate(self.state, *weights)
+        field = corrected(self.game, self.opt, self.state, gradient, weights)
+        taken: dict[str, Array] = {}
+        for player in movers:
+            layers = LAYERS[player]
+            squares = [_sum_of_squares(self.xp, getattr(gradient, layer)) for layer in layers]
+            self._peaks[player] = self.xp.maximum(self._peaks[player], self.xp.sqrt(sum(squares)))
+            self._updates[player] += 1
+            taken |= self._step(player, {layer: getattr(field, layer) for layer in layers})
+        return taken
+
+    def _step(self, player: str, field: dict[str, Array]) -> dict[str, Array]:
+        """Delta = magnitude * direction / norm(direction) of one player's layers."""
         directions, sources = {}, {}
-        for layer, g in gradients.items():
-            vectors = self._vectors(layer, g)
+        for layer, g in field.items():
+            vectors = self._vectors(layer, g, self._updates[player])
             directions[layer] = vectors[self.opt.direction]
             sources[layer] = vectors.get(self.opt.magnitude, g)
         norms, magnitudes = self._block_norms(directions), self._block_norms(sources)
-        squares = [_sum_of_squares(self.xp, g) for g in gradients.values()]
-        self._peaks[player] = self.xp.maximum(self._peaks[player], self.xp.sqrt(sum(squares)))
-        squared_length = 0.0
-        for layer, direction in directions.items():
-            factor = self._factor(layer, norms[layer], magnitudes[layer])
-            step = factor * direction
-            self._X[layer] = self._X[layer] + eta * step
-            squared_length = squared_length + _sum_of_squares(self.xp, step)
-        self._update_norms[player] = self.xp.sqrt(squared_length)
+        taken = {
+            layer: self._factor(layer, norms[layer], magnitudes[layer]) * direction
+            for layer, direction in directions.items()
+        }
+        squares = [_sum_of_squares(self.xp, step) for step in taken.values()]
+        self._update_norms[player] = self.xp.sqrt(sum(squares))
+        return taken
 
-    def _vectors(self, layer: str, g: Array) -> dict[str, Array]:
+    def _move(
+        self, player: str, stage: Stage, base: dict[str, Array], taken: dict[str, Array]
+    ) -> None:
+        """theta <- base + eta (new Delta + old Delta_before) + pull (theta_0 - base)."""
+        opt = self.opt
+        eta, pull = opt.step_sizes(self.t)[player], opt.pulls(self.t)[player]
+        for layer in LAYERS[player]:
+            place = base[layer] if stage.back else self._X[layer]
+            here = place
+            if stage.looks:
+                place = place + eta * stage.new * taken[layer]
+            if stage.old:
+                before = self._past[layer]
+                if self.t == 1 and stage.looks and opt.first_step == "plain":
+                    before = taken[layer]
+                place = place + eta * stage.old * before
+            if opt.anchor:
+                place = place + pull * (getattr(self._start, layer) - here)
+            self._X[layer] = place
+            if opt.keeps_step and stage.looks:
+                self._past[layer] = taken[layer]
+
+    def _vectors(self, layer: str, g: Array, update: int) -> dict[str, Array]:
         """The gradient, the first moment and Adam's vector, the moments advanced by g."""
-        opt, xp = self.opt, self.xp
+        opt = self.opt
         vectors = {"gradient": g}
         if opt.uses_first_moment:
-            first, second = opt.moment_scales(self.t)
+            if opt.past_scale == "today":
+                self._past[layer] = self._scaled_moments(layer, update)[opt.direction]
             self._M[layer] = opt.beta1 * self._M[layer] + (1 - opt.beta1) * g
-            vectors["momentum"] = first * self._M[layer]
             if opt.uses_second_moment:
                 self._S[layer] = opt.beta2 * self._S[layer] + (1 - opt.beta2) * (g * g)
-                scale = xp.sqrt(second * self._S[layer]) + opt.eps
-                vectors["adam"] = _divide_or_zero(xp, vectors["momentum"], scale)
+            vectors |= self._scaled_moments(layer, update)
+        return vectors
+
+    def _scaled_moments(self, layer: str, update: int) -> dict[str, Array]:
+        """The first moment and Adam's vector, with the bias correction of this update."""
+        opt, xp = self.opt, self.xp
+        first, second = opt.moment_scales(update)
+        vectors = {"momentum": first * self._M[layer]}
+        if opt.uses_second_moment:
+            scale = xp.sqrt(second * self._S[layer]) + opt.eps
+            vectors["adam"] = _divide_or_zero(xp, vectors["momentum"], scale)
         return vectors
 
     def _block_norms(self, layers: dict[str, Array]) -> dict[str, Array]:

@@ -61,6 +61,8 @@ class ReducedEngine:
         self._U = self._pack(start.U[:, :, :2])  # the other coordinates are zero
         blocks = len(self._U)
         self._work = enc.make_work(game, blocks, np.float64)
+        layers = (self._D, self._bias, self._G)
+        self._correction = enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n))
         self._pace = lane_zeros((blocks, 2, 2))
         self._pace[:, :, 0] = np.nan
         self._model, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
@@ -70,6 +72,7 @@ class ReducedEngine:
                 *(enc.Neurons(*(x[block] for x in n)) for n in (self._D, self._G, self._bias)),
                 self._U[block],
                 enc.Work(*(x[block] for x in self._work)),
+                enc.Correction(*(x[block] for x in self._correction)),
                 self._pace[block],
             )
             for block in range(blocks)
@@ -96,13 +99,13 @@ class ReducedEngine:
         weights: Any = self._probabilities
         if batches is not None:
             weights = tuple(self._lanes(batch)[:, :, None] for batch in batches)
-        turns = np.array(self.opt.turns)
+        stages = enc.encode_stages(self.opt)
 
         def advance_block(block: int) -> None:
             # One set of weights serves every block in a population run.
             own = [w[block % len(w)] for w in weights]
             arrays = self._blocks[block]
-            _advance(steps, self.t, turns, self._model, self._rule, *own, *arrays)
+            _advance(steps, self.t, stages, self._model, self._rule, *own, *arrays)
 
         blocks = range(len(self._blocks))
         threads = min(numba.get_num_threads(), len(blocks))
@@ -140,9 +143,9 @@ class ReducedEngine:
 
     def _neurons(self, start: np.ndarray) -> enc.Neurons:
         X = self._pack(start)
-        empty = lane_zeros((len(X), 0, 0))
-        M = np.zeros_like(X) if self.opt.uses_first_moment else empty
-        return enc.Neurons(X, G=lane_zeros(X.shape[:3]), M=M, S=empty)
+        return enc.make_neurons(
+            self.opt, X, lane_zeros(X.shape[:3]), lambda *shape: lane_zeros(shape)
+        )
 
     def _pack(self, array: np.ndarray) -> np.ndarray:
         """(R, rows, columns) to (blocks, rows, columns, LANES), rows and columns padded."""
@@ -167,7 +170,7 @@ class ReducedEngine:
 def _advance(
     steps: int,
     t: int,
-    turns: Any,
+    stages: Any,
     model: enc.Model,
     rule: enc.RuleCode,
     data_weights: Any,
@@ -177,29 +180,111 @@ def _advance(
     bias: enc.Neurons,
     U: Any,
     work: enc.Work,
+    correction: enc.Correction,
     pace: Any,
 ) -> None:
     """All steps of LANES replicas."""
     m_D, m_G = model.m_D, model.m_G
-    W, V, bias_norms = D.X, G.X, work.norms_D[m_D:]
+    bias_norms = work.norms_D[m_D:]
+    corrected = rule.correction != k.NONE
     for n in range(steps):
         x_weights = data_weights[n % len(data_weights)]
         z_weights = latent_weights[n % len(latent_weights)]
-        for turn in range(len(turns)):
-            D_moves, G_moves = turns[turn, 0], turns[turn, 1]
-            k.project(W, V, U, work.y, work.h)
-            k.answer(model, x_weights, z_weights, bias, work)
-            if D_moves:
-                k.discriminator_gradient(work, V, U, D.G)
-                k.direct(m_D, rule, t + n + 1, D, work.norms_D)
-                k.direct(1, rule, t + n + 1, bias, bias_norms)
-                k.scale_discriminator(rule, work, pace)
-            if G_moves:
-                k.generator_gradient(work, W, G.G)
-                k.direct(m_G, rule, t + n + 1, G, work.norms_G)
-                k.scale_generator(rule, work, pace)
-            if D_moves:
-                k.move(m_D, D, work.norms_D)
-                k.move(1, bias, bias_norms)
-            if G_moves:
-                k.move(m_G, G, work.norms_G)
+        eta_D, eta_G = k.step_sizes(rule, t + n + 1)
+        pull_D, pull_G = k.pulls(rule, t + n + 1)
+        for turn in range(len(stages)):
+            stage = k.stage_at(stages, turn)
+            if stage.looks:
+                update = (t + n) * rule.updates + stage.update + 1
+                k.project(D.X, G.X, U, work.y, work.h)
+                k.answer(model, x_weights, z_weights, bias, work)
+                if stage.D or corrected:
+                    k.discriminator_gradient(work.A, work.C, G.X, U, D.G)
+                if stage.G or corrected:
+                    k.generator_gradient(work.C, D.X, G.G)
+                if corrected:
+                    _correct(
+                        stage,
+                        model,
+                        rule,
+                        x_weights,
+                        z_weights,
+                        D,
+                        G,
+                        bias,
+                        U,
+                        work,
+                        correction,
+                        pace,
+                    )
+                if stage.D:
+                    if rule.recalls:
+                        k.recall(m_D, rule, update, D)
+                        k.recall(1, rule, update, bias)
+                    k.direct(m_D, rule, update, D, work.norms_D)
+                    k.direct(1, rule, update, bias, bias_norms)
+                    k.scale_discriminator(rule, work, pace)
+                if stage.G:
+                    if rule.recalls:
+                        k.recall(m_G, rule, update, G)
+                    k.direct(m_G, rule, update, G, work.norms_G)
+                    k.scale_generator(rule, work, pace)
+            if rule.plain_moves:
+                if stage.D:
+                    k.move(m_D, eta_D, D, work.norms_D)
+                    k.move(1, eta_D, bias, bias_norms)
+                if stage.G:
+                    k.move(m_G, eta_G, G, work.norms_G)
+            else:
+                if stage.D:
+                    k.move_from(m_D, rule, stage, t + n + 1, eta_D, pull_D, D, work.norms_D)
+                    k.move_from(1, rule, stage, t + n + 1, eta_D, pull_D, bias, bias_norms)
+                if stage.G:
+                    k.move_from(m_G, rule, stage, t + n + 1, eta_G, pull_G, G, work.norms_G)
+
+
+@kernel(nogil=True)
+def _correct(
+    stage: enc.StageCode,
+    model: enc.Model,
+    rule: enc.RuleCode,
+    data_weights: Any,
+    latent_weights: Any,
+    D: enc.Neurons,
+    G: enc.Neurons,
+    bias: enc.Neurons,
+    U: Any,
+    work: enc.Work,
+    correction: enc.Correction,
+    pace: Any,
+) -> None:
+    """Replace the gradients of both players by the corrected ones."""
+    m_D, m_G = model.m_D, model.m_G
+    if stage.D:
+        k.gradient_norms(m_D, D, work.norms_D)
+        k.gradient_norms(1, bias, work.norms_D[m_D:])
+        k.raise_peak(work.norms_D, pace[0:1])
+    if stage.G:
+        k.gradient_norms(m_G, G, work.norms_G)
+        k.raise_peak(work.norms_G, pace[1:2])
+    sga = rule.correction == k.SGA
+    for product in range(2 if sga else 1):
+        # J^T xi = Sigma K Sigma F and J xi = K F, with K the derivative of F = -xi.
+        sign_D = -1.0 if product == 0 else 1.0
+        W, b, V = correction.JT_W, correction.JT_b, correction.JT_V
+        if product == 1:
+            W, b, V = correction.J_W, correction.J_b, correction.J_V
+        k.project_derivative(sign_D, D, G, U, correction.dy, correction.dh)
+        k.answer_derivative(model, data_weights, latent_weights, sign_D, bias, work, correction, b)
+        k.discriminator_product(sign_D, work.C, correction, G, U, W)
+        k.generator_product(sign_D, work.C, correction, D, V)
+    dots = correction.dots
+    if sga:
+        k.clear(dots)
+        k.add_alignment(m_D, D.G, correction.JT_W, correction.J_W, dots)
+        k.add_alignment(1, bias.G, correction.JT_b, correction.J_b, dots)
+        k.add_alignment(m_G, G.G, correction.JT_V, correction.J_V, dots)
+    weight = k.correction_weight(rule, dots)
+    k.correct(m_D, rule, weight, D.G, correction.JT_W, correction.J_W)
+    k.correct(1, rule, weight, bias.G, correction.JT_b, correction.J_b)
+    k.correct(m_G, rule, weight, G.G, correction.JT_V, correction.J_V)
