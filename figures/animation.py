@@ -26,7 +26,7 @@ def main() -> None:
         runs = [common.closer(run, f"{run.opt.name} d={D}, closer") for run in runs]
     animation = tm.plotting.animate(runs)
     path = args.out / "animation.gif"
-    with tempfile.TemporaryDirectory() as folder, common.Bar("drawing", "frame") as bar:
+    with tempfile.TemporaryDirectory() as folder, cli.JobBar("drawing", "frame") as bar:
         drawn = Path(folder, path.name)
         animation.save(drawn, PillowWriter(FRAMES_A_SECOND), dpi=DPI, progress_callback=bar)
         with new_file(path, overwrite=True) as file:

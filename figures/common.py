@@ -6,8 +6,7 @@ import argparse
 import io
 import math
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +94,24 @@ def closer(result: tm.Result, name: str) -> tm.Result:
         )
 
 
+def table(
+    args: argparse.Namespace, run: Callable[[], pd.DataFrame], column: str, values: Iterable[Any]
+) -> pd.DataFrame:
+    """The table named by --from, which must have these values of a column, or a fresh one."""
+    if args.source:
+        try:
+            loaded = pd.read_csv(args.source)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{args.source} cannot be read as a table: {error}") from error
+        missing = set(values) - set(loaded.get(column, ()))
+        require(not missing, f"{args.source} has no rows of {', '.join(sorted(missing))}")
+        return loaded
+    fresh = run()
+    if args.save_table:
+        save_text(args.save_table, fresh.to_csv(index=False), overwrite=True)
+    return fresh
+
+
 def sweep(
     args: argparse.Namespace,
     panels: Mapping[str, list[dict[str, Any]]],
@@ -102,22 +119,17 @@ def sweep(
     **options: Any,
 ) -> pd.DataFrame:
     """The table named by --from, or that of a fresh sweep, with a column ``panel``."""
-    if args.source:
-        try:
-            table = pd.read_csv(args.source)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{args.source} cannot be read as a table: {error}") from error
-        missing = panels.keys() - set(table.get("panel", ()))
-        require(not missing, f"{args.source} has no rows of {', '.join(sorted(missing))}")
-        return table
-    cells = [cell for listed in panels.values() for cell in listed]
-    names = [name for name, listed in panels.items() for _ in listed]
-    with tm.sweeps.processes() as executor, Bar(Path(sys.argv[0]).stem) as bar:
-        table = tm.sweep(cells, replicas, executor, progress=bar, **options)
-    table.insert(0, "panel", np.repeat(names, replicas))
-    if args.save_table:
-        save_text(args.save_table, table.to_csv(index=False), overwrite=True)
-    return table
+
+    def run() -> pd.DataFrame:
+        cells = [cell for listed in panels.values() for cell in listed]
+        names = [name for name, listed in panels.items() for _ in listed]
+        bar = cli.JobBar(Path(sys.argv[0]).stem)
+        with tm.sweeps.processes() as executor, bar:
+            fresh = tm.sweep(cells, replicas, executor, progress=bar, **options)
+        fresh.insert(0, "panel", np.repeat(names, replicas))
+        return fresh
+
+    return table(args, run, "panel", panels)
 
 
 def outcome(result: tm.Result) -> dict[str, Any]:
@@ -153,24 +165,3 @@ def sgda_cell(d: int, eta_D: float, eta_G: float) -> dict[str, Any]:
     steps = math.ceil(time * math.sqrt(d) / (tm.Game.preset(d).a * eta_D))
     cell = {"opt": "sgda", "d": d, "eta_D": eta_D, "eta_G": eta_G, "steps": steps}
     return cell | {"record_every": max(1, steps // 150), "resolve": 1.3}
-
-
-class Bar(AbstractContextManager["Bar"]):
-    """A progress bar of a sweep on stderr while it is a terminal, else nothing."""
-
-    def __init__(self, name: str, unit: str = "cell") -> None:
-        self._bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(desc=name, unit=unit, dynamic_ncols=True, leave=False)
-
-    def __call__(self, done: int, total: int) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            self._bar.total = total
-            self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
 import twomode as tm
 from twomode import cli
-from twomode.errors import require
 from twomode.io import check_writable, new_file, save_text
 from twomode.summary import summarize, tell
 
@@ -41,13 +39,8 @@ def parse() -> argparse.Namespace:
     run.add_argument("--dtype", default="float64", help="float64 or float32 (dense engine)")
     run.add_argument("--threads", type=int, help="threads of the compiled engines [all cores]")
     cli.add_game_flags(parser)
-    output = parser.add_argument_group("output")
-    output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
-    output.add_argument("--name", help="folder of this run in it [OPT-dD-seedS, numbered]")
-    output.add_argument("--overwrite", action="store_true", help="replace a run of this name")
-    output.add_argument("--no-plot", action="store_true", help="save no figure")
+    output = cli.add_output_flags(parser, "OPT-dD-seedS")
     output.add_argument("--cards", action="store_true", help="print the theorem cards too")
-    output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
     output.add_argument(
         "--list-optimizers", action="store_true", help="print the named rules and exit"
     )
@@ -75,7 +68,7 @@ def main() -> None:
         replicas = 16 if reduced else 4
     if args.threads is not None:
         cli.use_threads(args.threads)
-    folder = run_folder(args)
+    folder = cli.run_folder(args, f"{args.opt}-d{args.d}-seed{args.seed}")
     check_writable(folder)
 
     with cli.Bar(f"{opt.name} d={game.d}", steps) as bar:
@@ -110,23 +103,6 @@ def main() -> None:
         saved.append("mode_alignment.png")
     if not args.json:
         print(f"saved {', '.join(saved)} in {folder}")
-
-
-def run_folder(args: argparse.Namespace) -> Path:
-    """Where the run goes: the given name, or the first default one that is free."""
-    if args.name is not None:
-        folder = args.out / args.name
-        require(
-            args.overwrite or not folder.exists(),
-            f"{folder} exists already: choose another --name, or pass --overwrite",
-        )
-        return folder
-    base = f"{args.opt}-d{args.d}-seed{args.seed}"
-    folder, number = args.out / base, 1
-    while folder.exists() and not args.overwrite:
-        number += 1
-        folder = args.out / f"{base}-{number}"
-    return folder
 
 
 if __name__ == "__main__":

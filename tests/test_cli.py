@@ -75,7 +75,7 @@ def test_flags_reach_the_game_the_rule_and_the_start(tmp_path):
         "g-nsgda", eta_D=0.5, eta_G=0.25, schedule="alternating-G-first"
     )
     source = result.provenance
-    assert source["start"] == {"std_W": 0.6, "std_V": 0.8, "bias": 0.1, "modes": "axis"}
+    assert source["start"] == tm.GaussianStart(0.6, 0.8, 0.1, "axis").to_dict()
     assert (source["engine"], source["batch_size"]) == ("dense", 4)
 
 
@@ -101,7 +101,7 @@ BAD = {
         *("--latents", "{tmp}/bad.npz", "--m-G", 2),
     ),
     "did you mean nsgda": ("--opt", "nsgdaa"),
-    "did you mean sgda": ("--opt", "sdga"),
+    "did you mean sga or sgda": ("--opt", "sdga"),
     "replicas=0 ": ("--replicas", 0),
     "steps=-1 ": ("--steps", -1),
     "batch_size=0 ": ("--batch-size", 0),

@@ -14,6 +14,7 @@ from typing import Any as _Any
 
 from twomode import corrections, mechanism, statistics, sweeps, theory
 from twomode.bilinear import Bilinear
+from twomode.comparison import Comparison, compare_rules
 from twomode.errors import InputError
 from twomode.game import Game, Vector
 from twomode.laws import (
@@ -41,6 +42,7 @@ __all__ = [
     "RULES",
     "Bernoulli",
     "Bilinear",
+    "Comparison",
     "CorrelatedCoefficients",
     "CorrelatedModes",
     "ExplicitLatents",
@@ -57,6 +59,7 @@ __all__ = [
     "State",
     "Vector",
     "all_latents",
+    "compare_rules",
     "corrections",
     "first_stationary",
     "judge",

@@ -37,13 +37,16 @@ from twomode.starts import GaussianStart
 
 __all__ = [
     "Bar",
+    "JobBar",
     "Parser",
     "add_game_flags",
+    "add_output_flags",
     "add_rule_flags",
     "game_from",
     "list_optimizers",
     "rule_changes_from",
     "run",
+    "run_folder",
     "start_from",
     "use_threads",
 ]
@@ -200,6 +203,33 @@ def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
+def add_output_flags(parser: argparse.ArgumentParser, default: str) -> Any:
+    """Where a program saves, and what it prints; `default` names the folder."""
+    output = parser.add_argument_group("output")
+    output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
+    output.add_argument("--name", help=f"folder of this run in it [{default}, numbered]")
+    output.add_argument("--overwrite", action="store_true", help="replace a run of this name")
+    output.add_argument("--no-plot", action="store_true", help="save no figure")
+    output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
+    return output
+
+
+def run_folder(args: argparse.Namespace, base: str) -> Path:
+    """Where the run goes: the given name, or `base`, numbered if it is taken."""
+    if args.name is not None:
+        folder: Path = args.out / args.name
+        require(
+            args.overwrite or not folder.exists(),
+            f"{folder} exists already: choose another --name, or pass --overwrite",
+        )
+        return folder
+    folder, number = args.out / base, 1
+    while folder.exists() and not args.overwrite:
+        number += 1
+        folder = args.out / f"{base}-{number}"
+    return folder
+
+
 def use_threads(threads: int) -> None:
     """Limit the compiled engines to this many threads."""
     import numba
@@ -251,6 +281,29 @@ class Bar(AbstractContextManager["Bar"]):
             f"cos={progress.collapse_cosine:.3f} coverage={first:.2f}/{second:.2f}", refresh=False
         )
         self._bar.update(progress.step - self._bar.n)
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class JobBar(AbstractContextManager["JobBar"]):
+    """A progress bar of sweeps on stderr while it is a terminal, else nothing."""
+
+    def __init__(self, name: str, unit: str = "job") -> None:
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(desc=name, unit=unit, dynamic_ncols=True, leave=False)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            if done == 0:  # the first sweep, or another one
+                self._bar.reset(total)
+            self._bar.total = total
+            self._bar.update(done - self._bar.n)
 
     def __exit__(self, *exception: object) -> None:
         if self._bar is not None:

@@ -22,7 +22,9 @@ class Rule:
     fields: dict[str, Any]
     formula: str
     source: str
-    #: eta_G/eta_D that a rule is about; `optimizer` refuses others on the wrong side of 1.
+    #: The rule that it builds on.
+    base: str | None = None
+    #: eta_G/eta_D, for a rule that is about it; `optimizer` refuses those of 1 or more.
     ratio: float | None = None
 
     @property
@@ -50,15 +52,16 @@ def _method(
 ) -> dict[str, Rule]:
     """A method for games on three steps: the plain one, the normalized one and Adam's."""
     return {
-        name: Rule(fields, f"{formula};  Delta = g", source, **more),
+        name: Rule(fields, f"{formula};  Delta = g", source, "sgda", **more),
         f"{name}-nsgda": Rule(
             _NSGDA | fields,
             f"{formula};  Delta = g/norm(g), one norm for each w_i, v_j and b",
             f"{source}{_NORMALIZED}",
+            "nsgda",
             **more,
         ),
         adam or f"{name}-adam": Rule(
-            _ADAM | fields, f"{formula};  Delta = A", f"{source}{_WITH_ADAM}", **more
+            _ADAM | fields, f"{formula};  Delta = A", f"{source}{_WITH_ADAM}", "adam", **more
         ),
     }
 
@@ -74,6 +77,7 @@ RULES: dict[str, Rule] = {
         {"direction": "momentum", "heavy_ball": True},
         "theta + eta g + beta1 (theta - theta_before)",
         "Polyak 1964",
+        "sgda",
     ),
     "nsgda": Rule(
         _NSGDA,
@@ -94,6 +98,7 @@ RULES: dict[str, Rule] = {
         {"direction": "momentum", "magnitude": "unit", "granularity": "neuron"},
         "theta + eta M/norm(M), one norm for each w_i, v_j and b",
         "the talk, 'Hypothesis', with neurons as blocks",
+        "nsgda",
     ),
     "adam": Rule(
         _ADAM,
@@ -152,16 +157,19 @@ RULES: dict[str, Rule] = {
         _NEGATIVE | {"direction": "momentum", "heavy_ball": True},
         "theta_G + eta g + beta1 (theta_G - theta_G before),  then theta_D likewise,  beta1 = -1/2",
         _NEGATIVE_SOURCE,
+        "sgda",
     ),
     "negative-momentum-nsgda": Rule(
         _NSGDA | _NEGATIVE | {"direction": "momentum"},
         "theta_G + eta M/norm(M),  then theta_D likewise,  beta1 = -1/2",
         f"{_NEGATIVE_SOURCE}{_NORMALIZED}",
+        "nsgda",
     ),
     "negative-momentum-adam": Rule(
         _ADAM | _NEGATIVE,
         "theta_G + eta A,  then theta_D likewise,  beta1 = -1/2",
         f"{_NEGATIVE_SOURCE}{_WITH_ADAM}",
+        "adam",
     ),
     **_method(
         "sga",

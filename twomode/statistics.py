@@ -20,6 +20,7 @@ __all__ = [
     "compare",
     "fit_logistic",
     "fit_power",
+    "main_effects",
 ]
 
 
@@ -272,6 +273,54 @@ def fit_logistic(
         slope_interval=(float(beta[1]) - width, float(beta[1]) + width),
         confidence=confidence,
     )
+
+
+def main_effects(
+    samples: ArrayLike, confidence: float = 0.95, *, draws: int = 2000, seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """How much of the variance between the cells of a factorial each axis decides by itself.
+
+    Parameters
+    ----------
+    samples : array_like, shape (n_1, ..., n_k, R)
+        What each seed gave in each cell of a full factorial with k axes; seed r is the same start
+        in every cell.
+    confidence : float
+        Of each interval.
+    draws, seed : int
+        Of the bootstrap over the seeds.
+
+    Returns
+    -------
+    shares : ndarray, shape (k,)
+        Sum of squares of each axis' main effect over that of all cells; what is missing to 1 are
+        interactions.  NaN if all cells are alike.
+    intervals : ndarray, shape (k, 2)
+        Percentiles of the bootstrap.
+
+    Raises
+    ------
+    InputError
+        Unless there are at least two axes besides the seeds.
+    """
+    y = np.asarray(samples, dtype=float)
+    require(y.ndim >= 3, f"samples has shape {y.shape}: two axes and one of seeds are needed")
+    _require_confidence(confidence)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(y.shape[-1], np.full(y.shape[-1], 1 / y.shape[-1]), size=draws)
+    cells = np.concatenate([y.mean(axis=-1)[..., None], y @ weights.T / y.shape[-1]], axis=-1)
+    axes = tuple(range(y.ndim - 1))
+    total = cells.var(axis=axes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.stack(
+            [
+                cells.mean(axis=tuple(a for a in axes if a != axis)).var(axis=0) / total
+                for axis in axes
+            ]
+        )
+    if np.isnan(shares).any():
+        return shares[:, 0], np.full((len(axes), 2), np.nan)
+    return shares[:, 0], np.quantile(shares[:, 1:], _tails(confidence), axis=1).T
 
 
 def _lines(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -1,0 +1,88 @@
+"""The graft factorial: which of direction, magnitude and granularity decides recovery.
+
+    python figures/graft_factorial.py
+
+Every combination from the same starts, each at its best of a grid of step sizes.
+"""
+
+from __future__ import annotations
+
+import common
+import numpy as np
+import pandas as pd
+
+import twomode as tm
+from twomode import cli
+from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES
+from twomode.statistics import main_effects
+from twomode.tuning import covers_both, tune
+
+D, FULL_D = 2**8, 2**10
+AXES = ("direction", "magnitude", "granularity")
+
+
+def recovered(result: tm.Result) -> dict[str, np.ndarray]:
+    """Whether both modes are covered at the end."""
+    return {"recovered": covers_both(result)[:, -1]}
+
+
+def sweep(d: int) -> pd.DataFrame:
+    """A row for each combination and seed."""
+    cells = [
+        {"d": d, "opt": "sgda", **combination, "shared": True}
+        for combination in tm.sweeps.cells(
+            direction=DIRECTIONS, magnitude=MAGNITUDES, granularity=GRANULARITIES
+        )
+        # A rule of its own length has no norms: it runs once and stands in every panel.
+        if combination["magnitude"] != "own" or combination["granularity"] == GRANULARITIES[0]
+    ]
+    with tm.sweeps.processes() as executor, cli.JobBar("graft_factorial") as bar:
+        best, _ = tune(cells, 16, executor=executor, paired=AXES, progress=bar)
+        fresh = tm.sweep(
+            [{**cell, "record_every": common.ENDS} for cell in best],
+            64,
+            executor,
+            seed=1,
+            measure=recovered,
+            paired=(*AXES, "step_scale", "ratio"),
+            progress=bar,
+        )
+    own = fresh[fresh["magnitude"] == "own"]
+    copies = [own.assign(granularity=name) for name in GRANULARITIES[1:]]
+    return pd.concat([fresh, *copies], ignore_index=True)
+
+
+def main() -> None:
+    """Sweep or load, draw, and print the shares of the axes."""
+    source = "table to draw instead of a fresh sweep, .csv"
+    args = common.parse(__doc__, source, f"d = {FULL_D} instead of {D}: a quarter of an hour")
+    d = FULL_D if args.full else D
+    table = common.table(args, lambda: sweep(d), "magnitude", MAGNITUDES)
+    samples = np.stack(
+        [
+            [
+                [
+                    table.loc[(table[list(AXES)] == (x, y, z)).all(axis=1), "recovered"]
+                    for z in GRANULARITIES
+                ]
+                for y in MAGNITUDES
+            ]
+            for x in DIRECTIONS
+        ]
+    )
+    shares, intervals = main_effects(samples)
+    panels = tm.plotting.factorial(table, label="both modes recovered, % of seeds")
+    words = ", ".join(
+        f"{axis} {100 * share:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+        for axis, share, (low, high) in zip(AXES, shares, intervals, strict=True)
+    )
+    seeds = samples.shape[-1]
+    panels[0].figure.suptitle(
+        f"d = {table['d'].iloc[0]:,}, {seeds} seeds; decided by {words}", fontsize=9
+    )
+    print(f"variance between cells that each axis decides by itself: {words}")
+    common.save(panels[0].figure, args, "graft_factorial")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,134 @@
+"""Run all rules from the same starts: who collapses, who recovers both modes, at what cost.
+
+    python sims/compare.py --d 256
+
+Each rule runs by its recipe, with the recipe's eta_G/eta_D and finer steps, and at the best point
+of a grid of step sizes that was chosen on other starts.  Prints a table and answers, and saves
+table.csv, tuning.csv, runs.csv, answers.txt and comparison.png in runs/compare-dD-seedS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+
+import pandas as pd
+
+import twomode as tm
+from twomode import cli
+from twomode.io import check_writable, new_file, save_text
+from twomode.statistics import Proportion
+from twomode.tuning import STEP_SCALES
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--d", type=int, default=256, help="dimension of the data [256]")
+    parser.add_argument("--rules", nargs="+", metavar="NAME", help="[all named rules]")
+    parser.add_argument(
+        "--step-scales",
+        nargs="+",
+        type=float,
+        default=list(STEP_SCALES),
+        metavar="X",
+        help="the grid's multiples of the recipe's steps [0.25 1 4]",
+    )
+    parser.add_argument(
+        "--ratios",
+        nargs="+",
+        type=float,
+        metavar="X",
+        help="the grid's eta_G/eta_D [0.2, 1, ln d, sqrt(d)]",
+    )
+    parser.add_argument("--replicas", type=int, default=64, help="fresh starts [64]")
+    parser.add_argument("--tuning", type=int, default=16, help="starts of the grid [16]")
+    parser.add_argument("--seed", type=int, default=0, help="root of all randomness [0]")
+    parser.add_argument("--batch-size", type=int, help="minibatch [none: population gradient]")
+    parser.add_argument("--workers", type=int, help="processes [one a core]")
+    cli.add_output_flags(parser, "compare-dD-seedS")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse, compare, print, save."""
+    args = parse()
+    folder = cli.run_folder(args, f"compare-d{args.d}-seed{args.seed}")
+    check_writable(folder)
+    cell = {"d": args.d} | ({} if args.batch_size is None else {"batch_size": args.batch_size})
+    with tm.sweeps.processes(args.workers) as executor, cli.JobBar("compare") as bar:
+        comparison = tm.compare_rules(
+            tm.RULES if args.rules is None else args.rules,
+            cell,
+            step_scales=args.step_scales,
+            ratios=args.ratios,
+            replicas=args.replicas,
+            tuning=args.tuning,
+            seed=args.seed,
+            executor=executor,
+            progress=bar,
+        )
+    table, answers = comparison.table(), "\n".join(comparison.answers())
+    print(as_json(table, comparison) if args.json else f"{as_text(table)}\n\n{answers}", flush=True)
+
+    for name, text in (
+        ("table.csv", table.to_csv(index=False)),
+        ("tuning.csv", comparison.tuning.to_csv(index=False)),
+        ("runs.csv", comparison.runs.to_csv(index=False)),
+        ("answers.txt", answers + "\n"),
+    ):
+        save_text(folder / name, text, overwrite=args.overwrite)
+    if not args.no_plot:
+        figure = tm.plotting.compared(comparison)[0].figure
+        with new_file(folder / "comparison.png", overwrite=args.overwrite) as file:
+            figure.savefig(file, dpi=150)
+    if not args.json:
+        print(f"saved table, tuning, runs, answers and figure in {folder}")
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """What a person reads of the table; see `Comparison.table` for all of it."""
+
+    def number(x: float) -> str:
+        return f"{x:,.0f}" if math.isfinite(x) else "-"
+
+    rows = [
+        "rule                      cost     collapsed:   with fine    best step,  recovered"
+        "        iterations  gradients  steps",
+        "                                   by recipe    steps        ratio       at its best"
+        "      to it       to it      apart",
+    ]
+    for row in table.itertuples():
+        cost = f"{row.cost_gradients:g}g"
+        if row.cost_jacobian_products:
+            cost += f"+{row.cost_jacobian_products:g}J"
+        best = f"{row.step_scale:g}, {row.ratio:.3g}"
+        low, high = (100 * x for x in row.recovered.interval)
+        recovered = f"{100 * row.recovered.share:3.0f} % ({low:.0f}-{high:.0f})"
+        rows.append(
+            f"{row.rule:<26}{cost:<9}{100 * row.collapsed.share:6.0f} %"
+            f"{100 * row.collapsed_fine.share:11.0f} %     {best:<12}{recovered:<17}"
+            f"{number(row.iterations):>11}{number(row.gradients):>11}{number(row.apart):>7}"
+        )
+    return "\n".join(rows)
+
+
+def as_json(table: pd.DataFrame, comparison: tm.Comparison) -> str:
+    """Everything of the table and the answers."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, Proportion):
+            return {
+                "successes": value.successes,
+                "trials": value.trials,
+                "interval": list(value.interval),
+            }
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    rules = [{k: plain(v) for k, v in row.items()} for row in table.to_dict(orient="records")]
+    return json.dumps({"rules": rules, "answers": comparison.answers()}, indent=1)
+
+
+if __name__ == "__main__":
+    cli.run(main)

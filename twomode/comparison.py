@@ -1,0 +1,254 @@
+"""Which rule does better: all of them from the same starts, each at its own best step sizes.
+
+The talk's "inconvenient truth" is that principled methods for games did not by themselves make
+GANs work as Adam does.  Here each rule runs three times on the same fresh starts: by its recipe;
+with the recipe's eta_G/eta_D and finer steps, where rules that follow the same flow do the same;
+and with the best step sizes of a small grid, chosen beforehand on starts of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twomode.errors import require, require_whole
+from twomode.mechanism import explain
+from twomode.result import Result
+from twomode.rules import RULES
+from twomode.statistics import Proportion, compare
+from twomode.sweeps import sweep
+from twomode.tuning import STEP_SCALES, covers_both, tune
+from twomode.verdicts import judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SETTINGS", "Comparison", "compare_rules", "outcome"]
+
+#: The three runs of each rule.
+SETTINGS = ("recipe", "fine", "best")
+
+
+def outcome(result: Result) -> dict[str, Any]:
+    """What a comparison measures of each replica.
+
+    Returns
+    -------
+    dict
+        ``verdict``; ``recovered``, whether both modes are covered at the end, and
+        ``recovered_at``, the first recorded iteration with both covered (NaN if there is none);
+        ``collapsed``, and ``T0``; ``apart``, the factor by which the players' steps differ
+        until the generator follows (median in time).
+    """
+    judgement, when, covered = judge(result), explain(result), covers_both(result)
+    until = np.where(np.isnan(when.followed), np.inf, when.followed)
+    asked = (result.steps <= until[:, None]) & (result.steps > 0) & np.isfinite(when.step_ratio)
+    apart = np.full(result.replicas, np.nan)
+    for k in np.flatnonzero(asked.any(axis=1)):
+        with np.errstate(divide="ignore"):
+            apart[k] = np.exp(np.median(np.abs(np.log(when.step_ratio[k, asked[k]]))))
+    verdicts = np.array(judgement.verdicts)
+    first = result.steps[covered.argmax(axis=1)]
+    return {
+        "verdict": verdicts,
+        "recovered": covered[:, -1],
+        "recovered_at": np.where(covered.any(axis=1), first, np.nan),
+        "collapsed": verdicts == "collapsed",
+        "T0": judgement.T0,
+        "apart": apart,
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What each rule did, and at which step sizes.
+
+    Attributes
+    ----------
+    cell : dict
+        The game and the run, as `twomode.sweeps.plan` takes them.
+    tuning : DataFrame
+        A row for each rule and point of the grid: ``opt``, ``step_scale``, ``ratio`` and the share
+        ``recovered``.
+    runs : DataFrame
+        A row for each rule, ``setting`` (recipe, fine or best) and replica, with `outcome`.
+    confidence : float
+        With which all intervals of `table` and `differences` hold together.
+    """
+
+    cell: dict[str, Any]
+    tuning: pd.DataFrame
+    runs: pd.DataFrame
+    confidence: float = 0.95
+
+    @property
+    def rules(self) -> list[str]:
+        """In the order given."""
+        return list(dict.fromkeys(self.runs["opt"]))
+
+    def proportion(self, rule: str, setting: str, what: str) -> Proportion:
+        """How often a rule ``recovered`` or ``collapsed`` on the fresh starts."""
+        # Two outcomes in each setting of each rule, and a difference of each.
+        error = (1 - self.confidence) / (4 * len(SETTINGS) * len(self.rules))
+        return Proportion.of(self._of(rule, setting)[what], 1 - error)
+
+    def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
+        """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``."""
+        base = RULES[rule].base
+        require(base in self.rules, f"{rule} has no base among the rules compared")
+        return compare(
+            self.proportion(rule, setting, what), self.proportion(str(base), setting, what)
+        )
+
+    def table(self) -> pd.DataFrame:
+        """One row a rule.
+
+        Its base, and its cost in gradients and Jacobian products per iteration; ``collapsed``, by
+        the recipe, and the median ``T0`` of those; ``collapsed_fine``, with finer steps; with its
+        best step sizes ``step_scale`` and ``ratio``: ``recovered``, ``collapsed_best``, the median
+        ``iterations``, ``gradients`` and ``jacobian_products`` to recovery (over those that
+        recovered), and ``apart``.
+        """
+        import pandas as pd
+
+        rows = []
+        for rule in self.rules:
+            recipe, best = (self._of(rule, setting) for setting in ("recipe", "best"))
+            cost = RULES[rule].cost
+            when = _median(best.loc[best["recovered"], "recovered_at"])
+            rows.append(
+                {
+                    "rule": rule,
+                    "base": RULES[rule].base or rule,
+                    "cost_gradients": cost.gradients,
+                    "cost_jacobian_products": cost.jacobian_products,
+                    "collapsed": self.proportion(rule, "recipe", "collapsed"),
+                    "T0": _median(recipe.loc[recipe["collapsed"], "T0"]),
+                    "collapsed_fine": self.proportion(rule, "fine", "collapsed"),
+                    "step_scale": best["step_scale"].iloc[0],
+                    "ratio": best["ratio"].iloc[0],
+                    "recovered": self.proportion(rule, "best", "recovered"),
+                    "collapsed_best": self.proportion(rule, "best", "collapsed"),
+                    "iterations": when,
+                    "gradients": when * cost.gradients,
+                    "jacobian_products": when * cost.jacobian_products,
+                    "apart": _median(best["apart"]),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _of(self, rule: str, setting: str) -> pd.DataFrame:
+        return self.runs[(self.runs["opt"] == rule) & (self.runs["setting"] == setting)]
+
+    def answers(self) -> list[str]:
+        """For each base: whether what builds on it escapes the collapse, and recovers more."""
+        lines = []
+        for base in dict.fromkeys(RULES[rule].base for rule in self.rules):
+            if base not in self.rules:
+                continue
+            methods = [rule for rule in self.rules if RULES[rule].base == base]
+            own = self.proportion(base, "best", "recovered")
+            more, less = (
+                [rule for rule in methods if sign * self._side(rule, "best", "recovered") > 0]
+                for sign in (1, -1)
+            )
+            shares = {rule: self.proportion(rule, "best", "recovered").share for rule in methods}
+            top = max(shares, key=shares.__getitem__)
+            bottom = min(shares, key=shares.__getitem__)
+            lines.append(
+                f"on {base}, each at its best: {base} recovers both modes in {own}, the"
+                f" {len(methods)} methods in {100 * shares[bottom]:.0f} ({bottom}) to"
+                f" {100 * shares[top]:.0f} % ({top}); more than {base}: {_listed(more)};"
+                f" less: {_listed(less)}"
+            )
+            collapsed = self.proportion(base, "fine", "collapsed")
+            if collapsed.share > 0:
+                fewer = [r for r in methods if self._side(r, "fine", "collapsed") < 0]
+                lines.append(
+                    f"on {base}, with fine steps: {base} collapses in {collapsed};"
+                    f" less often: {_listed(fewer)}"
+                )
+        return lines
+
+    def _side(self, rule: str, setting: str, what: str) -> int:
+        """Whether a rule's proportion is clearly above (1) or below (-1) that of its base."""
+        low, high = self.difference(rule, setting, what)
+        return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def compare_rules(
+    rules: Iterable[str] = RULES,
+    cell: Mapping[str, Any] | None = None,
+    *,
+    step_scales: Sequence[float] = STEP_SCALES,
+    ratios: Sequence[float] | None = None,
+    replicas: int = 64,
+    tuning: int = 16,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Run rules from the same starts, by recipe, with finer steps, and at the best of a grid.
+
+    Parameters
+    ----------
+    rules : iterable of str
+        Named rules; all of them by default.
+    cell : mapping, optional
+        The game and the run, as `twomode.sweeps.plan` takes them; ``d`` is 256 by default.
+    step_scales, ratios : sequence of float, optional
+        The grid, as for `twomode.tuning.tune`; the least of the scales is that of ``fine``.
+    replicas : int
+        Fresh starts.
+    tuning : int
+        Starts on which the best point of the grid is chosen.
+    seed : int
+        Root of all randomness.
+    executor, progress
+        As for `twomode.sweep`; there are two sweeps, the tuning and the fresh starts.
+
+    Raises
+    ------
+    InputError
+        Before anything runs, if a rule, the cell or the grid is unusable.
+    """
+    names = list(dict.fromkeys(rules))
+    require(bool(names), "no rule to compare")
+    replicas = require_whole("replicas", replicas, 1)
+    # Drawn in R^d for all engines: the reduced one would have others of the same law.
+    cell = {"d": 256, **(cell or {}), "shared": True}
+    require("opt" not in cell, "opt cannot be fixed: it is what a comparison varies")
+    cells = [{**cell, "opt": rule} for rule in names]
+    options: dict[str, Any] = {"executor": executor, "seed": seed, "progress": progress}
+    best, tried = tune(
+        cells, tuning, step_scales=step_scales, ratios=ratios, paired=["opt"], **options
+    )
+    fine = [{**one, "step_scale": min(step_scales)} for one in cells]
+    runs = sweep(
+        [*cells, *fine, *best],
+        replicas,
+        measure=outcome,
+        paired=("opt", "step_scale", "ratio"),
+        **options,
+    )
+    runs.insert(0, "setting", np.repeat(SETTINGS, len(names) * replicas))
+    runs["ratio"] = runs["eta_G"] / runs["eta_D"]
+    runs["step_scale"] = runs["step_scale"].fillna(1.0)
+    tried.insert(0, "opt", [names[number] for number in tried.pop("cell")])
+    return Comparison(cell, tried, runs)
+
+
+def _median(values: Any) -> float:
+    """Median of the numbers that are there; NaN if none is."""
+    present = np.asarray(values, dtype=float)
+    present = present[~np.isnan(present)]
+    return float(np.median(present)) if len(present) else math.nan
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,122 @@
+"""Figures of a comparison of rules, and of a graft factorial."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from twomode.comparison import Comparison
+from twomode.plotting._style import MAP, MODE_COLOURS, PLAYER_COLOURS
+
+__all__ = ["compared", "factorial"]
+
+
+def compared(comparison: Comparison) -> np.ndarray:
+    """How often each rule collapsed with fine steps, and recovered both modes at its best.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    ndarray of Axes
+        One for each base (the rules that build on nothing together), the rules from top to bottom,
+        with Clopper-Pearson bars that all hold together, and the gradients to recovery.
+    """
+    table = comparison.table()
+    alone = table["base"].isin(set(table["rule"])) & (table["base"] != table["rule"])
+    built_on = set(table.loc[alone, "base"])
+    group = [base if base in built_on else "others" for base in table["base"]]
+    groups = dict(list(table.groupby(group, sort=False)))
+    heights = [len(rows) + 1.2 for rows in groups.values()]
+    figure = Figure(figsize=(7.5, 0.9 + 0.24 * sum(heights)), layout="constrained")
+    panels = figure.subplots(
+        len(groups), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+    )[:, 0]
+    for axes, (name, rows) in zip(panels, groups.items(), strict=True):
+        _panel(axes, rows)
+        d, seeds = comparison.cell["d"], rows["recovered"].iloc[0].trials
+        first = axes is panels[0]
+        title = f"d = {d:,}, {seeds} seeds; right: gradients to recovery\n" if first else ""
+        on = "other rules" if name == "others" else f"{name} and what builds on it"
+        axes.set_title(f"{title}{on}", loc="left", fontsize=9)
+    panels[0].legend(
+        frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1.0), borderpad=0
+    )
+    panels[-1].set_xlabel("share of seeds")
+    return np.asarray(panels)
+
+
+def _panel(axes: Axes, rows: pd.DataFrame) -> None:
+    at = np.arange(len(rows))[::-1]
+    for column, colour, marker, shift, label in (
+        ("collapsed_fine", PLAYER_COLOURS[0], "s", -0.14, "collapsed at $T_0$, fine steps"),
+        ("recovered", MODE_COLOURS[0], "o", 0.14, "recovered both modes, at its best"),
+    ):
+        shares = np.array([p.share for p in rows[column]])
+        low, high = np.array([p.interval for p in rows[column]]).T
+        axes.errorbar(
+            shares,
+            at + shift,
+            xerr=[np.maximum(shares - low, 0), np.maximum(high - shares, 0)],
+            color=colour,
+            marker=marker,
+            linestyle="none",
+            markersize=4.5,
+            elinewidth=1,
+            label=label,
+        )
+    axes.set(xlim=(-0.03, 1.22), ylim=(-0.6, len(rows) - 0.4), xticks=np.linspace(0, 1, 6))
+    axes.set_yticks(at, labels=rows["rule"].tolist(), fontsize=8)
+    axes.grid(axis="y", color="0.92", linewidth=0.8)
+    axes.set_axisbelow(True)
+    for y, gradients in zip(at, rows["gradients"], strict=True):
+        if math.isfinite(gradients):
+            axes.text(1.21, y, f"{gradients:,.0f} g", fontsize=7, ha="right", va="center")
+
+
+def factorial(
+    table: pd.DataFrame, value: str = "recovered", *, label: str = "share of seeds"
+) -> np.ndarray:
+    """A share over direction x magnitude x granularity, one panel a granularity.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row a replica, with columns ``direction``, ``magnitude``, ``granularity`` and `value`.
+    value : str
+        The column whose mean is shown.
+    label : str
+        Of the colour bar.
+
+    Returns
+    -------
+    ndarray of Axes
+        Directions are columns and magnitudes rows, in the order of the table.
+    """
+    granularities = table["granularity"].unique()
+    figure = Figure(figsize=(2.2 + 2.3 * len(granularities), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(granularities), sharey=True, squeeze=False)[0]
+    directions, magnitudes = (table[name].unique().tolist() for name in ("direction", "magnitude"))
+    for axes, granularity in zip(panels, granularities, strict=True):
+        cells = np.full((len(magnitudes), len(directions)), np.nan)
+        mine = table[table["granularity"] == granularity]
+        for (magnitude, direction), rows in mine.groupby(["magnitude", "direction"]):
+            cells[magnitudes.index(magnitude), directions.index(direction)] = rows[value].mean()
+        image = axes.imshow(cells, cmap=MAP, vmin=0, vmax=1, aspect="auto")
+        for (row, column), share in np.ndenumerate(cells):
+            if np.isfinite(share):
+                colour = "white" if share < 0.5 else "black"
+                axes.text(column, row, f"{100 * share:.0f}", color=colour, ha="center", va="center")
+        axes.set_facecolor("0.85")
+        axes.set_xticks(range(len(directions)), labels=directions, fontsize=8)
+        axes.set_yticks(range(len(magnitudes)), labels=magnitudes, fontsize=8)
+        axes.set(title=f"norms per {granularity}", xlabel="direction")
+    panels[0].set_ylabel("magnitude")
+    figure.colorbar(image, ax=list(panels), label=label)
+    return np.asarray(panels)
