@@ -93,25 +93,40 @@ def as_text(table: pd.DataFrame) -> str:
     def number(x: float) -> str:
         return f"{x:,.0f}" if math.isfinite(x) else "-"
 
-    rows = [
-        "rule                      cost     collapsed:   with fine    best step,  recovered"
-        "        iterations  gradients  steps",
-        "                                   by recipe    steps        ratio       at its best"
-        "      to it       to it      apart",
+    def share(x: float) -> str:
+        return f"{100 * x:.0f} %" if math.isfinite(x) else "-"
+
+    columns = (
+        ("rule", "", 26, "<"),
+        ("cost", "", 8, "<"),
+        ("collapsed", "by recipe", 11, ">"),
+        ("collapsed", "fine steps", 12, ">"),
+        ("best of the grid:", "step, ratio", 19, ">"),
+        ("both modes", "recovered", 17, ">"),
+        ("iterations", "to it", 12, ">"),
+        ("gradients", "to it", 11, ">"),
+        ("D had", "learned", 9, ">"),
+        ("steps", "apart", 8, ">"),
+    )
+    lines = [
+        "".join(f"{column[line]:{column[3]}{column[2]}}" for column in columns) for line in (0, 1)
     ]
     for row in table.itertuples():
-        cost = f"{row.cost_gradients:g}g"
-        if row.cost_jacobian_products:
-            cost += f"+{row.cost_jacobian_products:g}J"
-        best = f"{row.step_scale:g}, {row.ratio:.3g}"
         low, high = (100 * x for x in row.recovered.interval)
-        recovered = f"{100 * row.recovered.share:3.0f} % ({low:.0f}-{high:.0f})"
-        rows.append(
-            f"{row.rule:<26}{cost:<9}{100 * row.collapsed.share:6.0f} %"
-            f"{100 * row.collapsed_fine.share:11.0f} %     {best:<12}{recovered:<17}"
-            f"{number(row.iterations):>11}{number(row.gradients):>11}{number(row.apart):>7}"
+        cells = (
+            row.rule,
+            cli.cost_of(row.rule),
+            share(row.collapsed.share),
+            share(row.collapsed_fine.share),
+            f"{row.step_scale:g}, {row.ratio:.3g}",
+            f"{share(row.recovered.share)} ({low:.0f}-{high:.0f})",
+            number(row.iterations),
+            number(row.gradients),
+            share(row.learned),
+            number(row.apart),
         )
-    return "\n".join(rows)
+        lines.append("".join(f"{x:{c[3]}{c[2]}}" for x, c in zip(cells, columns, strict=True)))
+    return "\n".join(lines)
 
 
 def as_json(table: pd.DataFrame, comparison: tm.Comparison) -> str:

@@ -12,7 +12,7 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any as _Any
 
-from twomode import corrections, mechanism, statistics, sweeps, theory
+from twomode import corrections, mechanism, statistics, sweeps, theory, tuning
 from twomode.bilinear import Bilinear
 from twomode.comparison import Comparison, compare_rules
 from twomode.errors import InputError
@@ -72,6 +72,7 @@ __all__ = [
     "sweep",
     "sweeps",
     "theory",
+    "tuning",
 ]
 
 

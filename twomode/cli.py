@@ -42,6 +42,7 @@ __all__ = [
     "add_game_flags",
     "add_output_flags",
     "add_rule_flags",
+    "cost_of",
     "game_from",
     "list_optimizers",
     "rule_changes_from",
@@ -248,10 +249,17 @@ def list_optimizers() -> str:
         "",
     ]
     for name, rule in RULES.items():
-        gradients, products = rule.cost
-        cost = f"{gradients:g}g" + (f"+{products:g}J" if products else "")
-        lines += [f"{name:<{width}}  {cost:<5}  {rule.formula}", f"{'':<{width + 9}}{rule.source}"]
+        lines += [
+            f"{name:<{width}}  {cost_of(name):<5}  {rule.formula}",
+            f"{'':<{width + 9}}{rule.source}",
+        ]
     return "\n".join(lines)
+
+
+def cost_of(name: str) -> str:
+    """What an iteration of a named rule evaluates: 1g+2J is a gradient and two products."""
+    gradients, products = RULES[name].cost
+    return f"{gradients:g}g" + (f"+{products:g}J" if products else "")
 
 
 class Bar(AbstractContextManager["Bar"]):

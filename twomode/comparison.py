@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twomode.errors import require, require_whole
-from twomode.mechanism import explain
+from twomode.mechanism import ALIGNED, explain
 from twomode.result import Result
 from twomode.rules import RULES
 from twomode.statistics import Proportion, compare
@@ -42,8 +42,9 @@ def outcome(result: Result) -> dict[str, Any]:
     dict
         ``verdict``; ``recovered``, whether both modes are covered at the end, and
         ``recovered_at``, the first recorded iteration with both covered (NaN if there is none);
-        ``collapsed``, and ``T0``; ``apart``, the factor by which the players' steps differ
-        until the generator follows (median in time).
+        ``collapsed``, and ``T0``; ``learned``, whether the discriminator ever knew a mode: whether
+        some <w_i, u_l> came to 0.9 of the neurons' mean length at the start; ``apart``, the factor by which the players' steps differ until the generator
+        follows (median in time).
     """
     judgement, when, covered = judge(result), explain(result), covers_both(result)
     until = np.where(np.isnan(when.followed), np.inf, when.followed)
@@ -54,12 +55,14 @@ def outcome(result: Result) -> dict[str, Any]:
             apart[k] = np.exp(np.median(np.abs(np.log(when.step_ratio[k, asked[k]]))))
     verdicts = np.array(judgement.verdicts)
     first = result.steps[covered.argmax(axis=1)]
+    reached = np.nanmax(result.projections_W, axis=(1, 2, 3))
     return {
         "verdict": verdicts,
         "recovered": covered[:, -1],
         "recovered_at": np.where(covered.any(axis=1), first, np.nan),
         "collapsed": verdicts == "collapsed",
         "T0": judgement.T0,
+        "learned": reached >= ALIGNED * result.norms_W[:, 0].mean(axis=-1),
         "apart": apart,
     }
 
@@ -112,7 +115,8 @@ class Comparison:
         the recipe, and the median ``T0`` of those; ``collapsed_fine``, with finer steps; with its
         best step sizes ``step_scale`` and ``ratio``: ``recovered``, ``collapsed_best``, the median
         ``iterations``, ``gradients`` and ``jacobian_products`` to recovery (over those that
-        recovered), and ``apart``.
+        recovered), ``learned`` (the share of those whose discriminator knew a mode), and
+        ``apart``.
         """
         import pandas as pd
 
@@ -120,7 +124,8 @@ class Comparison:
         for rule in self.rules:
             recipe, best = (self._of(rule, setting) for setting in ("recipe", "best"))
             cost = RULES[rule].cost
-            when = _median(best.loc[best["recovered"], "recovered_at"])
+            covering = best[best["recovered"]]
+            when = _median(covering["recovered_at"])
             rows.append(
                 {
                     "rule": rule,
@@ -137,6 +142,7 @@ class Comparison:
                     "iterations": when,
                     "gradients": when * cost.gradients,
                     "jacobian_products": when * cost.jacobian_products,
+                    "learned": covering["learned"].mean(),
                     "apart": _median(best["apart"]),
                 }
             )
@@ -166,6 +172,16 @@ class Comparison:
                 f" {100 * shares[top]:.0f} % ({top}); more than {base}: {_listed(more)};"
                 f" less: {_listed(less)}"
             )
+            blind = [
+                rule
+                for rule in [base, *methods]
+                if self._of(rule, "best").query("recovered")["learned"].mean() < 0.5
+            ]
+            if blind:
+                lines.append(
+                    f"on {base}, most recoveries with a discriminator that never knew a mode:"
+                    f" {_listed(blind)}"
+                )
             collapsed = self.proportion(base, "fine", "collapsed")
             if collapsed.share > 0:
                 fewer = [r for r in methods if self._side(r, "fine", "collapsed") < 0]

@@ -58,24 +58,24 @@ class Work(NamedTuple):
 
 
 class Correction(NamedTuple):
-    """Scratch of a correction; empty for a rule without one.
+    """Scratch of a correction.
 
     It stands apart from `Neurons` and `Work` because every array that a parallel loop is given
     costs it time, used or not.
     """
 
-    JT_W: np.ndarray  #: J^T xi
-    JT_b: np.ndarray
-    JT_V: np.ndarray
-    J_W: np.ndarray  #: J xi
-    J_b: np.ndarray
-    J_V: np.ndarray
-    dy: np.ndarray  #: derivatives of `Work.y`, h, A, C along a vector
-    dh: np.ndarray
-    dA: np.ndarray
-    dC: np.ndarray
-    slopes: np.ndarray
-    dots: np.ndarray  #: <xi, grad H> and <A^T xi, grad H>
+    JT_W: Any  #: J^T xi
+    JT_b: Any
+    JT_V: Any
+    J_W: Any  #: J xi, for sga
+    J_b: Any
+    J_V: Any
+    dy: Any  #: derivatives of `Work.y`, h, A, C along a vector
+    dh: Any
+    dA: Any
+    dC: Any
+    slopes: Any
+    dots: Any  #: <xi, grad H> and <A^T xi, grad H>
 
 
 class StageCode(NamedTuple):
@@ -224,33 +224,33 @@ def make_neurons(
 
 def make_correction(
     game: Game, opt: Optimizer, layers: Sequence[Neurons], zeros: Callable[..., np.ndarray]
-) -> Correction:
-    """Scratch for the layers W, b, V; `zeros` takes a shape."""
+) -> Correction | None:
+    """Scratch for the layers W, b, V of a corrected rule; `zeros` takes a shape.
+
+    Kernels compile once with it and once with None, so that rules without a correction need not
+    wait for that of the others.
+    """
+    if not opt.corrected:
+        return None
     places = len(layers[0].X)
-    W, b, V = layers
-
-    def product(layer: Neurons, used: bool) -> np.ndarray:
-        return zeros(*layer.X.shape[:3]) if used else zeros(places, 0, 0)
-
-    def table(rows: int, columns: int) -> np.ndarray:
-        return zeros(places, rows, columns) if opt.corrected else zeros(places, 0, 0)
-
-    both = opt.correction == "sga"
     rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
-    return Correction(
-        JT_W=product(W, opt.corrected),
-        JT_b=product(b, opt.corrected),
-        JT_V=product(V, opt.corrected),
-        J_W=product(W, both),
-        J_b=product(b, both),
-        J_V=product(V, both),
-        dy=table(rows_U, rows_D),
-        dh=table(rows_G, rows_D),
-        dA=table(rows_U, rows_D),
-        dC=table(rows_G, rows_D),
-        slopes=table(2, rows_D),
-        dots=zeros(places, 1, 2),
+    W, b, V = (layer.X.shape[:3] for layer in layers)
+    J = [shape if opt.correction == "sga" else (places, 0, 0) for shape in (W, b, V)]
+    shapes = Correction(
+        JT_W=W,
+        JT_b=b,
+        JT_V=V,
+        J_W=J[0],
+        J_b=J[1],
+        J_V=J[2],
+        dy=(places, rows_U, rows_D),
+        dh=(places, rows_G, rows_D),
+        dA=(places, rows_U, rows_D),
+        dC=(places, rows_G, rows_D),
+        slopes=(places, 2, rows_D),
+        dots=(places, 1, 2),
     )
+    return Correction(*(zeros(*shape) for shape in shapes))
 
 
 def spread_probabilities(game: Game, dtype: Any) -> tuple[np.ndarray, np.ndarray]:

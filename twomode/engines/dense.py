@@ -149,7 +149,7 @@ class DenseEngine:
         G = self._zeros(places, rows, columns if whole else min(SLICE, columns))
         return enc.make_neurons(self.opt, X, G, self._zeros)
 
-    def _make_shares(self) -> tuple[Shares, DerivativeShares]:
+    def _make_shares(self) -> tuple[Shares, DerivativeShares | None]:
         slices = -(-self._U.shape[2] // SLICE)
         rows_D, rows_G, rows_U = (X.shape[1] for X in (self._D.X, self._G.X, self._U))
         plain_D, plain_G = self._zeros(self.game.m_D, 1), self._zeros(self.game.m_G, 1)
@@ -163,7 +163,7 @@ class DenseEngine:
             plain_G=plain_G,
         )
         if not self.opt.corrected:
-            rows_D = rows_G = rows_U = 0
+            return shares, None
         return shares, DerivativeShares(
             dy=self._zeros(self.replicas, slices, rows_U, rows_D),
             dh=self._zeros(self.replicas, slices, rows_G, rows_D),
@@ -288,8 +288,8 @@ def _advance(
     U: Any,
     work: enc.Work,
     shares: Shares,
-    correction: enc.Correction,
-    derivative_shares: DerivativeShares,
+    correction: enc.Correction | None,
+    derivative_shares: DerivativeShares | None,
     pace: Any,
 ) -> None:
     replicas, slices = len(U), shares.y.shape[1]
@@ -316,7 +316,7 @@ def _advance(
                         own_bias,
                         own_work,
                     )
-                if corrected:
+                if correction is not None:
                     _correct(
                         n,
                         stage,

@@ -72,7 +72,7 @@ class ReducedEngine:
                 *(enc.Neurons(*(x[block] for x in n)) for n in (self._D, self._G, self._bias)),
                 self._U[block],
                 enc.Work(*(x[block] for x in self._work)),
-                enc.Correction(*(x[block] for x in self._correction)),
+                self._correction and enc.Correction(*(x[block] for x in self._correction)),
                 self._pace[block],
             )
             for block in range(blocks)
@@ -180,7 +180,7 @@ def _advance(
     bias: enc.Neurons,
     U: Any,
     work: enc.Work,
-    correction: enc.Correction,
+    correction: enc.Correction | None,
     pace: Any,
 ) -> None:
     """All steps of LANES replicas."""
@@ -202,7 +202,7 @@ def _advance(
                     k.discriminator_gradient(work.A, work.C, G.X, U, D.G)
                 if stage.G or corrected:
                     k.generator_gradient(work.C, D.X, G.G)
-                if corrected:
+                if correction is not None:
                     _correct(
                         stage,
                         model,
