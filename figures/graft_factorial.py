@@ -42,7 +42,6 @@ def sweep(d: int) -> pd.DataFrame:
             [{**cell, "record_every": common.ENDS} for cell in best],
             64,
             executor,
-            seed=1,
             measure=recovered,
             paired=(*AXES, "step_scale", "ratio"),
             progress=bar,

@@ -20,6 +20,7 @@ import correlated_coefficients
 import granularity
 import minibatch_size
 import pace
+import principled_methods
 import report
 import theorem_4_1
 import theorem_4_1_collapse
@@ -41,6 +42,7 @@ CHECKS = {
         pace,
         adam_norm,
         adalr_adadir,
+        principled_methods,
         minibatch_size,
         correlated_coefficients,
     )

@@ -26,7 +26,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numba
@@ -37,13 +37,19 @@ from twomode.engines.array import ArrayEngine
 from twomode.engines.dense import DenseEngine
 from twomode.engines.reduced import ReducedEngine
 from twomode.game import Game
-from twomode.optimizers import Optimizer, optimizer
+from twomode.optimizers import Optimizer
+from twomode.rules import RULES, optimizer
 from twomode.starts import GaussianStart
 from twomode.state import State
 
 NEURONS = 9  #: m_D = m_G at every d, so that rows differ in d alone
 DIMENSIONS = (2**6, 2**12, 2**16, 2**20)
 FARTHEST = 2**40  #: for the reduced engine only
+#: Methods that are compared with what they build on, and where.
+METHODS = {
+    ("reduced", 2**12, 64): ("extragradient", "optimistic", "anchored", "consensus", "sga"),
+    ("dense", 2**16, 1): ("extra-adam", "optimistic-adam", "sga-adam"),
+}
 ETA = 1e-12  #: so small that a run of any length stays at its start
 PAUSE = 0.05  #: seconds after which the waiting threads of the library timed last are asleep
 #: Of Numba, OpenMP (PyTorch), the BLAS libraries that NumPy may use, and JAX.
@@ -66,6 +72,7 @@ columns:
                  written; more than 100 where a state fits into the caches
   x plain        how many times as fast as the plain NumPy step at the same d; nsgda is compared
                  with the plain step of sgda, which has no norms to take
+  x sgda, adam   how many times as long a method's step takes as that of what it builds on
 
 PyTorch (fused optimizers) and JAX (the whole loop compiled) differentiate the objective
 themselves, on the CPU in float64.  The default run needs up to 7 GB of memory.
@@ -129,8 +136,16 @@ class Case:
     replicas: int = 1
 
     @property
-    def flops(self) -> float:
+    def base(self) -> Case | None:
+        """The rule that this one builds on."""
+        name = RULES[self.rule].base
+        return None if name is None else replace(self, rule=name)
+
+    @property
+    def flops(self) -> float | None:
         """Arithmetic of one replica's step (see the column GFLOP/s)."""
+        if self.base:
+            return None
         game = make_game(self.d)
         n = game.reduced_dimension if self.engine == "reduced" else self.d
         latents = len(game.latent_points[1])
@@ -139,7 +154,7 @@ class Case:
     @property
     def traffic(self) -> float | None:
         """Bytes that one replica's step must read and write, for the dense engine."""
-        if not self.engine.startswith("dense"):
+        if not self.engine.startswith("dense") or self.base:
             return None
         game = make_game(self.d)
         itemsize = 4 if self.engine.endswith("float32") else 8
@@ -149,7 +164,7 @@ class Case:
     @property
     def plain(self) -> Case | None:
         """The plain NumPy step that this one is compared with."""
-        if self.d == FARTHEST:
+        if self.d == FARTHEST or self.base:
             return None
         return Case("plain NumPy", "adam" if self.rule == "adam" else "sgda", self.d)
 
@@ -170,7 +185,12 @@ def make_cases(quick: bool) -> list[Case]:
         for d in in_Rd
         if installed(engine) and (engine, rule) != ("dense float32", "sgda")
     ]
-    return reduced + others
+    methods = [
+        Case(engine, rule, d, replicas)
+        for (engine, d, replicas), rules in METHODS.items()
+        for rule in rules
+    ]
+    return reduced + others + methods
 
 
 @functools.cache
@@ -358,11 +378,13 @@ class Report:
 
     def percent_of_product(self, case: Case) -> float:
         """Rate of arithmetic, in percent of the matrix product's."""
-        return self.median(lambda r: 100 * case.flops / r.ns[case] / r.product)
+        flops = case.flops or math.nan
+        return self.median(lambda r: 100 * flops / r.ns[case] / r.product)
 
     def percent_of_copy(self, case: Case) -> float:
         """Rate of data moved, in percent of the faster copy's."""
-        return self.median(lambda r: 100 * case.traffic / r.ns[case] / r.copies[self.copy])
+        traffic = case.traffic or math.nan
+        return self.median(lambda r: 100 * traffic / r.ns[case] / r.copies[self.copy])
 
     def ratio(self, slow: Case, fast: Case) -> float:
         """How many times as long one case takes as another."""
@@ -388,15 +410,22 @@ class Report:
     def row(self, case: Case) -> Row:
         """A case's row."""
         ns = self.median(lambda r: r.ns[case])
-        moves = case.traffic is not None
+        flops, traffic, base = case.flops, case.traffic, case.base
+        note = ""
+        if base:
+            gradients, products = RULES[case.rule].cost
+            cost = f"{gradients:g} gradient{'s' if gradients > 1 else ''}"
+            cost += f" and {products:g} Jacobian products" if products else ""
+            note = f"{self.ratio(case, base):.2f} x {base.rule}, with {cost}"
         return Row(
             **asdict(case),
             ns=ns,
-            gflops=case.flops / ns,
-            percent_of_product=self.percent_of_product(case),
-            gbytes=case.traffic / ns if moves else None,
-            percent_of_copy=self.percent_of_copy(case) if moves else None,
+            gflops=flops / ns if flops else None,
+            percent_of_product=self.percent_of_product(case) if flops else None,
+            gbytes=traffic / ns if traffic else None,
+            percent_of_copy=self.percent_of_copy(case) if traffic else None,
             times_plain=self.ratio(case.plain, case) if case.plain in self.cases else None,
+            note=note,
         )
 
     def rows(self) -> list[Row]:
@@ -406,7 +435,7 @@ class Report:
 
     def targets(self) -> list[Target]:
         """The package's targets; each takes the worst of the rows it speaks of."""
-        many = [c for c in self.cases if c.engine == "reduced" and c.replicas > 1]
+        many = [c for c in self.cases if c.engine == "reduced" and c.replicas > 1 and not c.base]
         single = [c for c in self.cases if c.engine == "reduced" and c.replicas == 1]
         dense = Case("dense", "adam", 2**16)
         product = min(map(self.percent_of_product, many))

@@ -55,8 +55,8 @@ def tune(
     cells : sequence of mappings
         As `twomode.sweeps.plan` takes them, without ``step_scale`` and ``ratio``.
     replicas : int
-        Starts on which the choice is made.  A cell's streams follow from its content, and the
-        tuning records less than other sweeps: what runs the best cells starts afresh.
+        Starts on which the choice is made.  No sweep has them: whoever runs the best cells next
+        starts afresh.
     step_scales : sequence of float
         Multiples of the length of the recipe's steps.
     ratios : sequence of float, optional
@@ -82,6 +82,7 @@ def tune(
     import pandas as pd
 
     replicas = require_whole("tuning", replicas, 1)
+    seed = require_whole("seed", seed, 0)
     for name, values in (("step_scales", step_scales), ("ratios", ratios)):
         if values is not None:
             positive = len(values) > 0 and all(0 < x < math.inf for x in values)
@@ -102,7 +103,7 @@ def tune(
         ],
         replicas,
         executor,
-        seed=seed,
+        seed=_apart(seed),
         measure=_recovered,
         paired={*paired, "step_scale", "ratio"},
         progress=progress,
@@ -114,6 +115,12 @@ def tune(
         for number, cell in enumerate(cells)
     ]
     return best, tried
+
+
+def _apart(seed: int) -> int:
+    """A root of its own for the tuning: 64 bits that follow from the seed."""
+    word = int.from_bytes(b"tune", "big")
+    return int(np.random.SeedSequence([seed, word]).generate_state(1, np.uint64)[0])
 
 
 def _recovered(result: Result) -> dict[str, Any]:
