@@ -1,8 +1,10 @@
 """Shared by several test modules."""
 
 import numpy as np
+import pandas as pd
 
 import twomode as tm
+from twomode.comparison import SETTINGS
 
 
 def explicit_start(game, replicas, seed, **scales):
@@ -10,3 +12,34 @@ def explicit_start(game, replicas, seed, **scales):
     rng = np.random.default_rng(seed)
     draws = [tm.GaussianStart(**scales).draw(game, rng).arrays() for _ in range(replicas)]
     return tm.State(**{name: np.stack([draw[name] for draw in draws]) for name in draws[0]})
+
+
+def made_comparison(counts, replicas=40, confidence=0.95):
+    """A comparison that nobody ran.
+
+    Counts maps rules to the numbers of replicas (recovered, collapsed), in each setting or in all.
+    The first replicas recover, at iterations 100, 110, ..., and the last collapse, at 50, 51, ...,
+    counted from the first of them; those that do not have numbers that must not count.
+    """
+    k, frames = np.arange(replicas), []
+    for n, setting in enumerate(SETTINGS):
+        for rule, given in counts.items():
+            recovered, collapsed = given[setting] if isinstance(given, dict) else given
+            frame = {
+                "setting": setting,
+                "opt": rule,
+                "d": 64,
+                "replica": k,
+                "step_scale": [1.0, 0.25, 4.0][n],
+                "ratio": [0.2, 0.2, 2.5][n],
+                "verdict": np.where(k >= replicas - collapsed, "collapsed", "mixed"),
+                "recovered": k < recovered,
+                "recovered_at": np.where(k < recovered, 100 + 10 * k, np.where(k % 2, 1, np.nan)),
+                "collapsed": k >= replicas - collapsed,
+                "T0": np.where(k >= replicas - collapsed, 50 + k - (replicas - collapsed), 7e6),
+                "learned": True,
+                "apart": np.where(k % 4, 3.0, np.nan),
+            }
+            frames.append(pd.DataFrame(frame))
+    tuning = pd.DataFrame({"opt": list(counts), "step_scale": 1.0, "ratio": 0.2, "recovered": 0.5})
+    return tm.Comparison({"d": 64}, tuning, pd.concat(frames, ignore_index=True), confidence)

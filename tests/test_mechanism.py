@@ -187,6 +187,32 @@ def test_step_ratio_of_rules(tiny):
     np.testing.assert_allclose(explain(tiny).step_ratio[:, 1:], expected)
 
 
+def test_step_ratio_follows_steps_that_decay(tiny):
+    opt = dataclasses.replace(tiny.opt, decay_D=0.75, decay_G=0.25)
+    norms = np.random.default_rng(0).uniform(1, 2, (R, T, 2))
+    result = dataclasses.replace(tiny, opt=opt, update_norms=norms)
+    t = EVERY * np.arange(1.0, T)
+    expected = norms[:, 1:, 0] * 0.5 * t**-0.75 / (norms[:, 1:, 1] * 0.1 * t**-0.25)
+    np.testing.assert_allclose(explain(result).step_ratio[:, 1:], expected, rtol=1e-12)
+    alike = dataclasses.replace(opt, decay_G=0.75)  # decay alone does not set the players apart
+    ratio = explain(dataclasses.replace(tiny, opt=alike)).step_ratio
+    np.testing.assert_allclose(ratio[:, 1:], explain(tiny).step_ratio[:, 1:], rtol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["reduced", "array"])
+def test_step_ratio_is_how_far_the_players_went(engine):
+    """From the states themselves: a record each iteration, and steps that decay differently."""
+    opt = tm.Optimizer(0.5, 0.1, magnitude="unit", decay_D=0.75, decay_G=0.25)
+    start = tm.GaussianStart(std_V=0.5, shared=True)
+    run = {"replicas": 2, "record_every": 1, "engine": engine, "start": start}
+    ratio = explain(tm.simulate(GAME, opt, 4, **run)).step_ratio
+    for t in range(1, 5):
+        before, after = (tm.simulate(GAME, opt, n, **run).state for n in (t - 1, t))
+        squares = ((after.W - before.W) ** 2).sum(axis=(1, 2)) + (after.b - before.b) ** 2
+        G = np.sqrt(((after.V - before.V) ** 2).sum(axis=(1, 2)))
+        np.testing.assert_allclose(ratio[:, t], np.sqrt(squares) / G, rtol=1e-9)
+
+
 @pytest.mark.parametrize("factor", [1.0, 3.0, 1e4])
 @pytest.mark.parametrize("tail", [0.01, 0.05, 0.25])
 def test_spread_is_the_planted_factor(factor, tail):

@@ -297,6 +297,113 @@ def test_recipe_follows_a_given_eta_D(name):
     assert more == pytest.approx(longer * steps, abs=2 * longer)
 
 
+def distance(opt, steps, player):
+    """How far steps of length 1 get, as the sum over all iterations."""
+    eta, p = getattr(opt, f"eta_{player}"), getattr(opt, f"decay_{player}")
+    return eta * math.fsum(t**-p for t in range(1, steps + 1))
+
+
+@pytest.mark.parametrize("scale", [0.25, 4.0])
+@pytest.mark.parametrize("name", tm.RULES)
+def test_longer_steps_are_fewer(name, scale):
+    opt, steps = tm.recipe(GAME, name)
+    other, number = tm.recipe(GAME, name, step_scale=scale)
+    assert number == pytest.approx(steps / scale, abs=2)
+    assert other.eta_G / other.eta_D == pytest.approx(opt.eta_G / opt.eta_D, rel=1e-12)
+    for player, p in (("D", opt.decay_D), ("G", opt.decay_G)):
+        before, after = (getattr(x, f"eta_{player}") for x in (opt, other))
+        assert after == pytest.approx(scale ** (1 - p) * before, rel=1e-12)
+        # all of them together lead as far, but for the rounding of their number
+        rounding = 3 / min(steps, number) ** (1 - p)
+        assert distance(other, number, player) == pytest.approx(
+            distance(opt, steps, player), rel=rounding
+        )
+    assert replace(other, eta_D=opt.eta_D, eta_G=opt.eta_G) == opt
+
+
+def test_step_scale_is_about_defaults():
+    assert tm.recipe(GAME, "nsgda", step_scale=1.0) == tm.recipe(GAME, "nsgda")
+    given = {"eta_D": 0.1, "eta_G": 0.3, "steps": 7}
+    assert tm.recipe(GAME, "nsgda", step_scale=4.0, **given) == tm.recipe(GAME, "nsgda", **given)
+    opt, steps = tm.recipe(GAME, "nsgda", step_scale=4.0, steps=7)
+    assert (opt.eta_D, opt.eta_G, steps) == pytest.approx((0.02, 0.004, 7))
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, math.nan, math.inf])
+def test_unusable_step_scales(scale):
+    with pytest.raises(tm.InputError, match="step_scale=.* must be positive"):
+        tm.recipe(GAME, "sgda", step_scale=scale)
+
+
+@pytest.mark.parametrize("p", [0.25, 0.6, 0.9])
+@pytest.mark.parametrize("name", ["sgda", "nsgda", "adam"])
+def test_decaying_steps_lead_as_far_as_constant_ones(name, p):
+    opt, steps = tm.recipe(GAME, name)
+    both, number = tm.recipe(GAME, name, decay_D=p, decay_G=p)
+    assert number == pytest.approx(steps, abs=2)
+    assert both.eta_G / both.eta_D == pytest.approx(opt.eta_G / opt.eta_D, rel=1e-12)
+    # a sum over t of t^-p is zeta(p) away from its integral
+    away = 10 * steps ** (p - 1)
+    for player in "DG":
+        assert distance(both, number, player) == pytest.approx(
+            distance(opt, steps, player), rel=min(0.9, away)
+        )
+    # eta (1 + 2^-p + ...) ~ eta T^(1-p)/(1-p)
+    assert both.eta_D == pytest.approx(opt.eta_D * (1 - p) * number**p, rel=1e-2)
+
+
+@pytest.mark.parametrize("player", "DG")
+def test_one_player_may_decay_alone(player):
+    opt, steps = tm.recipe(GAME, "nsgda")
+    other, number = tm.recipe(GAME, "nsgda", **{f"decay_{player}": 0.5})
+    assert number == pytest.approx(steps, abs=2)
+    still = "G" if player == "D" else "D"
+    assert getattr(other, f"eta_{still}") == getattr(opt, f"eta_{still}")
+    assert distance(other, number, player) == pytest.approx(distance(opt, steps, player), rel=0.05)
+    assert getattr(other, f"eta_{player}") > 10 * getattr(opt, f"eta_{player}")
+
+
+def test_anchored_rules_have_decaying_steps():
+    opt, steps = tm.recipe(GAME, "anchored")
+    plain, same = tm.recipe(GAME, "sgda")
+    assert (opt.decay_D, opt.decay_G, opt.anchor) == (0.6, 0.6, 2.0)
+    assert steps == pytest.approx(same, abs=2)
+    assert opt.eta_D == pytest.approx(plain.eta_D * 0.4 * same**0.6, rel=1e-2)
+
+
+@pytest.mark.parametrize("beta1", [-0.5, -0.9, 0.0, 0.5, 0.9])
+def test_heavy_balls(beta1):
+    """Its steps add up to 1/(1 - beta1) of a plain one; only a positive beta1 shortens them."""
+    opt, steps = tm.recipe(GAME, "sgda-momentum", beta1=beta1)
+    plain, same = tm.recipe(GAME, "sgda")
+    assert opt.eta_D == pytest.approx(plain.eta_D * (1 - max(0, beta1)) ** 2, rel=1e-12)
+    assert opt.eta_G / opt.eta_D == pytest.approx(math.log(256), rel=1e-12)
+    led = opt.eta_D * steps / (1 - beta1)  # as far as plain steps
+    assert led == pytest.approx(plain.eta_D * same, rel=2 / same)
+
+
+@pytest.mark.parametrize("name", ["negative-momentum", "negative-momentum-nsgda"])
+def test_negative_momentum_has_the_steps_of_its_base(name):
+    opt, steps = tm.recipe(GAME, name)
+    base, same = tm.recipe(GAME, tm.RULES[name].base)
+    assert opt.beta1 == -0.5
+    assert (opt.eta_D, opt.eta_G) == (base.eta_D, base.eta_G)
+    assert steps == pytest.approx((1.5 if opt.heavy_ball else 1) * same, abs=2)
+
+
+@pytest.mark.parametrize("name", ["ttur", "ttur-nsgda", "ttur-adam"])
+@pytest.mark.parametrize("d", [16, 256, 2**20])
+def test_a_rule_about_the_ratio_has_its_own(name, d):
+    game, base = tm.Game.preset(d), tm.RULES[name].base
+    opt, steps = tm.recipe(game, name)
+    assert opt.eta_G == pytest.approx(tm.RULES[name].ratio * opt.eta_D, rel=1e-14)
+    assert 0 < opt.eta_G < opt.eta_D
+    assert (opt.eta_D, steps) == (tm.recipe(game, base).opt.eta_D, tm.recipe(game, base).steps)
+    with pytest.raises(tm.InputError, match=f"{name} needs eta_D > eta_G"):
+        tm.recipe(game, name, eta_G=2 * opt.eta_D)
+    assert {n for n, rule in tm.RULES.items() if rule.ratio} == {"ttur", "ttur-nsgda", "ttur-adam"}
+
+
 def test_recipe_keeps_what_is_given():
     opt, steps = tm.recipe(GAME, "nsgda", eta_D=0.1, eta_G=0.3, steps=7, granularity="layer")
     assert (opt.eta_D, opt.eta_G, steps, opt.granularity) == (0.1, 0.3, 7, "layer")

@@ -74,9 +74,9 @@ def test_bad_arguments_are_refused_by_name(arguments, message):
 
 @pytest.mark.parametrize("name", tm.RULES)
 def test_auto_takes_the_reduced_engine_where_it_can(name):
-    run = tm.simulate(GAME, tm.optimizer(name, eta_D=0.01, eta_G=0.01), 1)
-    expected = "dense" if name in ("adam", "adalr", "adadir") else "reduced"
-    assert run.provenance["engine"] == expected
+    run = tm.simulate(GAME, tm.optimizer(name, eta_D=0.01, eta_G=0.005), 1)
+    coordinate_wise = name.endswith("adam") or name in ("adalr", "adadir")
+    assert run.provenance["engine"] == ("dense" if coordinate_wise else "reduced")
 
 
 def test_cupy_engine_without_cupy_says_what_to_do(monkeypatch):
@@ -362,6 +362,42 @@ def test_a_run_that_cannot_fit_is_refused():
     with pytest.raises(tm.InputError, match=r"d=1099511627776.*GiB.*reduced engine") as refusal:
         tm.simulate(tm.Game.preset(2**40), ADAM, 10)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_shared_start_that_cannot_fit_is_refused():
+    """The reduced engine runs at any d, and draws at any d only what it need not share."""
+    opt, steps = tm.recipe(tm.Game.preset(2**40), "sgda", steps=1)
+    shared = tm.GaussianStart(shared=True)
+    with pytest.raises(tm.InputError, match=r"d=1099511627776 needs about .* GiB") as refusal:
+        tm.simulate(tm.Game.preset(2**40), opt, steps, start=shared)
+    assert "\n" not in str(refusal.value)
+    assert tm.simulate(tm.Game.preset(2**40), opt, steps).provenance["engine"] == "reduced"
+    fits = tm.simulate(tm.Game.preset(2**14), opt, steps, start=shared)
+    assert fits.provenance["engine"] == "reduced"
+    assert fits.provenance["start"]["shared"] is True
+
+
+def test_memory_is_asked_for_by_rules_that_keep_more(monkeypatch):
+    """At this d there is room for SGDA in R^d, and not for what a rule keeps besides the state."""
+    monkeypatch.setattr(simulate_module.os, "sysconf", lambda name: 2**15)  # 1 GiB in all
+    game = tm.Game.preset(2**20, m_D=2, m_G=2)
+    check = {"replicas": 3, "engine": "dense"}  # 0.14 GiB a copy, and 0.9 GiB to be had
+    for changes, fits in (
+        ({}, True),
+        ({"direction": "momentum"}, True),
+        ({"anchor": 1.0}, True),
+        ({"correction": "consensus"}, True),
+        ({"direction": "adam"}, True),
+        ({"direction": "adam", "schedule": "extragradient"}, False),
+        ({"correction": "sga", "direction": "momentum"}, False),
+        ({"correction": "sga", "anchor": 1.0}, False),
+    ):
+        opt = tm.Optimizer(1, 1, **changes)
+        if fits:
+            assert simulate_module.checked_engine(game, opt, **check) == "dense"
+        else:
+            with pytest.raises(tm.InputError, match=r"needs about .* GiB in R\^d"):
+                simulate_module.checked_engine(game, opt, **check)
 
 
 def test_resolve_finds_what_happens_between_two_records():

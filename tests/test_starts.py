@@ -152,6 +152,7 @@ def test_dimension_two_to_the_forty():
         ({"bias": math.inf}, "bias=inf must be a finite number"),
         ({"modes": "axes"}, "unknown modes 'axes': did you mean axis"),
         ({"modes": "zzz"}, "unknown modes 'zzz': choose from random, axis"),
+        ({"bias": math.nan, "shared": True}, "bias=nan must be a finite number"),
     ],
 )
 def test_bad_fields_are_refused_by_name(fields, message):
@@ -160,5 +161,76 @@ def test_bad_fields_are_refused_by_name(fields, message):
 
 
 def test_round_trip():
-    start = tm.GaussianStart(std_W=0.5, bias=-1.0, modes="axis")
+    start = tm.GaussianStart(std_W=0.5, bias=-1.0, modes="axis", shared=True)
     assert tm.GaussianStart(**start.to_dict()) == start
+    assert tm.GaussianStart(**{**start.to_dict(), "shared": False}) != start
+
+
+# Shared by engines
+
+
+ENGINES = ("reduced", "dense", "array")
+
+
+def first_record(engine, game=GAME, seed=4, **fields):
+    """What is recorded of a start and does not depend on coordinates."""
+    opt = tm.optimizer("sgda", eta_D=0.1, eta_G=0.1)
+    start = tm.GaussianStart(**fields)
+    run = tm.simulate(game, opt, 0, replicas=[0, 3], seed=seed, engine=engine, start=start)
+    U, W, V = run.state.U, run.state.W, run.state.V
+    return {
+        "W U": run.projections_W[:, 0],
+        "V U": run.projections_V[:, 0],
+        "V V": run.gram_V[:, 0],
+        "W W": W @ W.mT,
+        "W V": W @ V.mT,
+        "U U": U @ U.mT,
+        "objective": run.objective[:, 0],
+    }, (U, W, V)
+
+
+def alike(one, other):
+    return {name: np.allclose(x, other[name], rtol=1e-10, atol=1e-13) for name, x in one.items()}
+
+
+@pytest.mark.parametrize("d", DIMENSIONS)
+@pytest.mark.parametrize("modes", ["random", "axis"])
+def test_a_shared_start_is_the_same_for_all_engines(d, modes):
+    game = replace(GAME, d=d)
+    fields = {"modes": modes, "std_W": 0.7, "std_V": 0.4, "bias": 0.3, "shared": True}
+    found = {engine: first_record(engine, game, **fields) for engine in ENGINES}
+    for engine in ENGINES[1:]:
+        assert all(alike(found["reduced"][0], found[engine][0]).values())
+        for x, y in zip(found[engine][1], found["array"][1], strict=True):
+            np.testing.assert_array_equal(x, y)  # in R^d the numbers are the same, too
+    assert found["reduced"][1][0].shape[-1] == min(d, game.reduced_dimension)
+    assert not np.isclose(*found["reduced"][0]["W U"]).any()  # replicas differ
+    others = first_record("dense", game, seed=5, **fields)[0]
+    assert not alike(found["reduced"][0], others)["W U"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_only_the_reduced_engine_draws_otherwise_unless_shared(shared):
+    plain, other = (
+        {engine: first_record(engine, shared=s)[0] for engine in ENGINES} for s in (False, shared)
+    )
+    for engine in ("dense", "array"):
+        assert all(alike(plain["dense"], other[engine]).values())
+    assert all(alike(other["reduced"], plain["dense"]).values()) == shared
+    if not shared:  # the same law, not the same numbers
+        same = alike(plain["reduced"], plain["dense"])
+        assert [name for name, x in same.items() if x] == ["U U"]
+
+
+@pytest.mark.parametrize("rule", ["sgda", "extragradient-nsgda"])
+def test_runs_from_shared_starts_agree(rule):
+    """Not only at the start: the engines play the same game from it, with the same minibatches."""
+    opt = tm.optimizer(rule, eta_D=0.02, eta_G=0.01)
+    run = {"replicas": 2, "seed": 4, "start": tm.GaussianStart(std_V=0.3, shared=True)}
+    for batch_size in (None, 3):
+        reduced, dense = (
+            tm.simulate(GAME, opt, 30, engine=e, batch_size=batch_size, record_every=10, **run)
+            for e in ("reduced", "dense")
+        )
+        np.testing.assert_allclose(reduced.gram_V, dense.gram_V, rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(reduced.bias, dense.bias, rtol=1e-8, atol=1e-12)

@@ -66,10 +66,19 @@ NAMES = {
     "bias_correction": (False, lambda run: run.opt.bias_correction),
     "heavy_ball": (True, lambda run: run.opt.heavy_ball),
     "constant": (2.5, lambda run: run.opt.constant),
+    "correction": ("consensus", lambda run: run.opt.correction),
+    "correction_weight": (0.25, lambda run: run.opt.correction_weight),
+    "aligned": (False, lambda run: run.opt.aligned),
+    "anchor": (0.25, lambda run: run.opt.anchor),
+    "decay_D": (0.5, lambda run: run.opt.decay_D),
+    "decay_G": (0.25, lambda run: run.opt.decay_G),
+    "first_step": ("double", lambda run: run.opt.first_step),
+    "past_scale": ("today", lambda run: run.opt.past_scale),
     "std_W": (0.25, lambda run: run.start.std_W),
     "std_V": (0.25, lambda run: run.start.std_V),
     "bias": (0.25, lambda run: run.start.bias),
     "modes": ("axis", lambda run: run.start.modes),
+    "shared": (True, lambda run: run.start.shared),
     "batch_size": (7, lambda run: run.options["batch_size"]),
     "engine": ("array", lambda run: run.options["engine"]),
     "dtype": ("float32", lambda run: run.options["dtype"]),
@@ -79,20 +88,28 @@ NAMES = {
     "q": (0.75, lambda run: run.game.latents.q),
     "ratio": (0.5, lambda run: run.opt.eta_G / run.opt.eta_D),
     "horizon": (0.5, lambda run: run.steps / 5000),
+    "step_scale": (4, lambda run: run.opt.eta_D / 0.005),
+}
+#: What else a cell must have for a name to mean something.
+NEEDS = {
+    "correction_weight": {"correction": "sga"},
+    "aligned": {"correction": "sga"},
+    "first_step": {"schedule": "optimistic"},
+    "past_scale": {"schedule": "optimistic", "direction": "adam", "magnitude": "own"},
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_acts(name):
     value, where = NAMES[name]
-    run = plan({"d": 64, "opt": "nsgda", "engine": "dense", name: value})
+    run = plan({"d": 64, "opt": "nsgda", "engine": "dense", **NEEDS.get(name, {}), name: value})
     assert where(run) == value
     # and on nothing else than it says
     canonical = plan({"d": 64, "opt": "nsgda"})
     if name in {f.name for f in dataclasses.fields(tm.Game)} - {"d", "data"}:
         assert run.game == dataclasses.replace(canonical.game, **{name: value})
         assert run.opt == canonical.opt
-    if name in ("std_W", "std_V", "bias", "modes"):
+    if name in ("std_W", "std_V", "bias", "modes", "shared"):
         assert run.start == dataclasses.replace(canonical.start, **{name: value})
         assert (run.game, run.opt, run.steps) == (canonical.game, canonical.opt, canonical.steps)
 
@@ -122,6 +139,21 @@ def test_ratio_and_horizon_follow_the_recipe():
         assert (run.opt.eta_D, run.opt.eta_G, run.steps) == (0.25, 0.75, 7)
 
 
+def test_step_scale_and_ratio_are_two_axes():
+    """Steps so many times as long and as few, whatever the ratio; horizon is a time of its own."""
+    for rule in ("sgda", "nsgda", "anchored", "adam", "ttur"):
+        base = plan({"d": 256, "opt": rule})
+        for scale, ratio in ((0.25, 0.5), (4, 0.125)):
+            run = plan({"d": 256, "opt": rule, "step_scale": scale, "ratio": ratio})
+            length = scale ** (1 - base.opt.decay_D)
+            assert run.opt.eta_D == pytest.approx(length * base.opt.eta_D)
+            assert run.opt.eta_G == pytest.approx(ratio * run.opt.eta_D)
+            assert run.steps == pytest.approx(base.steps / scale, abs=2)
+            half = plan({"d": 256, "opt": rule, "step_scale": scale, "horizon": 0.5})
+            assert half.steps == pytest.approx(base.steps / scale / 2, abs=2)
+    assert plan(TINY | {"step_scale": 4}).steps == 20
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -137,9 +169,18 @@ def test_every_name_reaches_the_rows(name, value):
     }
     if name in ("magnitude", "granularity", "norm_eps", "constant"):
         cell |= {"magnitude": "constant"}
-    for one, other in (("ratio", "eta_G"), ("horizon", "steps")):
-        if name == one:
-            del cell[other]
+    if name == "shared":  # only the reduced engine draws otherwise
+        cell |= {"opt": "nsgda"}
+    cell |= NEEDS.get(name, {})
+    if name == "first_step":
+        cell |= {"direction": "gradient"}
+    replaced = {
+        "ratio": ["eta_G"],
+        "horizon": ["steps"],
+        "step_scale": ["eta_D", "eta_G"],
+    }
+    for other in replaced.get(name, []):
+        del cell[other]
     if name == "horizon":
         value = 0.1
     paired = {*cell, name}  # the same random numbers
@@ -364,7 +405,7 @@ def refused(grid, message, **options):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"stepz": 3}, "unknown stepz: choose from a, batch_size"),
+        ({"stepz": 3}, "unknown stepz: choose from a, aligned, anchor, batch_size"),
         ({"name": "mine"}, "unknown name: choose"),
         ({"ratio": 1, "eta_G": 0.1}, "ratio and eta_G exclude each other"),
         ({"horizon": 1}, "horizon and steps exclude each other"),
@@ -385,6 +426,16 @@ def refused(grid, message, **options):
         ({"granularity": "neurone"}, "unknown granularity 'neurone': did you mean neuron"),
         ({"std_V": -1}, "std_V=-1 must be a finite number"),
         ({"modes": "ax"}, "unknown modes 'ax': did you mean axis"),
+        ({"step_scale": 0}, "step_scale=0 must be positive"),
+        ({"step_scale": float("nan")}, "step_scale=nan must be positive"),
+        ({"correction": "SGA"}, "unknown correction 'SGA'"),
+        ({"correction_weight": 0.5}, r"correction_weight=0\.5 needs a correction"),
+        ({"aligned": False}, "aligned=False chooses the sign of sga's lambda"),
+        ({"anchor": 1, "decay_D": 1, "eta_D": 0.1}, r"which is 0 for decay_D=1"),
+        ({"decay_G": 2}, r"decay_G=2 must lie in \[0, 1\]"),
+        ({"first_step": "double"}, "'double' is about the optimistic schedule"),
+        ({"past_scale": "today"}, "past_scale='today' rescales the moments"),
+        ({"opt": "ttur", "eta_D": 0.1, "eta_G": 0.2}, "ttur needs eta_D > eta_G"),
     ],
     ids=str,
 )

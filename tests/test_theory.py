@@ -542,11 +542,60 @@ NSGDA = {"eta_D": 0.005, "eta_G": 0.001}
         (theorem_4_2, tm.optimizer("nsgda-momentum", **NSGDA), {"rule"}),
         (theorem_4_2, tm.optimizer("ada-nsgda", **NSGDA), {"rule"}),
         (theorem_4_2, tm.optimizer("nsgda", **NSGDA, schedule="alternating-G-first"), {"rule"}),
+        (theorem_4_1, tm.optimizer("ttur", eta_D=0.2, eta_G=0.05), set()),  # SGDA all the same
+        (theorem_4_2, tm.optimizer("ttur-nsgda", **NSGDA), set()),
     ],
     ids=lambda x: getattr(x, "name", None),
 )
 def test_the_rule_that_a_theorem_speaks_of(card, opt, missing):
     assert unmet(card, tm.Game.preset(1024), opt) == missing | {"horizon"}
+
+
+#: What a rule that is more than its steps says of itself.
+MORE = {
+    "extragradient": {"schedule": "extragradient"},
+    "past-extragradient": {"schedule": "past-extragradient"},
+    "optimistic": {"schedule": "optimistic"},
+    "alternating-D-first": {"schedule": "alternating-D-first"},
+    "corrected by sga": {"correction": "sga"},
+    "corrected by consensus": {"correction": "consensus"},
+    "corrected by hamiltonian": {"correction": "hamiltonian"},
+    "anchored with 2": {"anchor": 2.0},
+    "steps decaying as t^-0.6 and t^-0": {"decay_D": 0.6},
+    "steps decaying as t^-0 and t^-0.25": {"decay_G": 0.25},
+}
+
+
+@pytest.mark.parametrize("words", MORE)
+@pytest.mark.parametrize("card", CARDS)
+def test_the_theorems_speak_of_plain_rules_alone(card, words):
+    """Such a rule is not the theorem's, and the card says what it is instead."""
+    name, step_sizes = ("nsgda", NSGDA) if card is theorem_4_2 else ("sgda", SGDA)
+    plain, more = (
+        next(h for h in card(tm.simulate(GAME, opt, 2)).hypotheses if h.name == "rule")
+        for opt in (
+            tm.optimizer(name, **step_sizes),
+            tm.optimizer(name, **step_sizes, **MORE[words]),
+        )
+    )
+    assert (plain.met, more.met) == (True, False)
+    assert words in more.found
+    assert words not in plain.found
+    schedule = MORE[words].get("schedule", "simultaneous")
+    assert more.found.endswith(f", {schedule}")
+    assert more.found.startswith(f"{name}: gradient with magnitude ")
+
+
+@pytest.mark.parametrize("name", tm.RULES)
+def test_which_named_rules_the_theorems_speak_of(name):
+    opt = tm.recipe(GAME, name, steps=1).opt
+    state = tm.simulate(GAME, opt, 1)
+    met = [
+        {h.name: h.met for h in card(state).hypotheses}["rule"]
+        for card in (theorem_4_1, theorem_4_1_collapse, theorem_4_2)
+    ]
+    sgda = name in ("sgda", "ttur")
+    assert met == [sgda, sgda, name in ("nsgda", "l-nsgda", "g-nsgda", "ttur-nsgda")]
 
 
 def test_the_horizon_that_a_theorem_speaks_of(sgda, nsgda):

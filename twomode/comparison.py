@@ -43,8 +43,8 @@ def outcome(result: Result) -> dict[str, Any]:
         ``verdict``; ``recovered``, whether both modes are covered at the end, and
         ``recovered_at``, the first recorded iteration with both covered (NaN if there is none);
         ``collapsed``, and ``T0``; ``learned``, whether the discriminator ever knew a mode: whether
-        some <w_i, u_l> came to 0.9 of the neurons' mean length at the start; ``apart``, the factor by which the players' steps differ until the generator
-        follows (median in time).
+        some <w_i, u_l> came to 0.9 of the neurons' mean length at the start; ``apart``, the
+        factor by which the players' steps differ until the generator follows (median in time).
     """
     judgement, when, covered = judge(result), explain(result), covers_both(result)
     until = np.where(np.isnan(when.followed), np.inf, when.followed)
