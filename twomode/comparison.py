@@ -48,11 +48,11 @@ def outcome(result: Result) -> dict[str, Any]:
     """
     judgement, when, covered = judge(result), explain(result), covers_both(result)
     until = np.where(np.isnan(when.followed), np.inf, when.followed)
-    asked = (result.steps <= until[:, None]) & (result.steps > 0) & np.isfinite(when.step_ratio)
+    asked = (result.steps <= until[:, None]) & (result.steps > 0)
+    asked &= np.isfinite(when.step_ratio) & (when.step_ratio > 0)  # while both players move
     apart = np.full(result.replicas, np.nan)
     for k in np.flatnonzero(asked.any(axis=1)):
-        with np.errstate(divide="ignore"):
-            apart[k] = np.exp(np.median(np.abs(np.log(when.step_ratio[k, asked[k]]))))
+        apart[k] = np.exp(np.median(np.abs(np.log(when.step_ratio[k, asked[k]]))))
     verdicts = np.array(judgement.verdicts)
     first = result.steps[covered.argmax(axis=1)]
     reached = np.nanmax(result.projections_W, axis=(1, 2, 3))
@@ -112,7 +112,8 @@ class Comparison:
         """One row a rule.
 
         Its base, and its cost in gradients and Jacobian products per iteration; ``collapsed``, by
-        the recipe, and the median ``T0`` of those; ``collapsed_fine``, with finer steps; with its
+        the recipe, with the median ``T0`` of those, and ``gradients_to_T0``; ``collapsed_fine``,
+        with finer steps; with its
         best step sizes ``step_scale`` and ``ratio``: ``recovered``, ``collapsed_best``, the median
         ``iterations``, ``gradients`` and ``jacobian_products`` to recovery (over those that
         recovered), ``learned`` (the share of those whose discriminator knew a mode), and
@@ -124,6 +125,7 @@ class Comparison:
         for rule in self.rules:
             recipe, best = (self._of(rule, setting) for setting in ("recipe", "best"))
             cost = RULES[rule].cost
+            T0 = _median(recipe.loc[recipe["collapsed"], "T0"])
             covering = best[best["recovered"]]
             when = _median(covering["recovered_at"])
             rows.append(
@@ -133,7 +135,8 @@ class Comparison:
                     "cost_gradients": cost.gradients,
                     "cost_jacobian_products": cost.jacobian_products,
                     "collapsed": self.proportion(rule, "recipe", "collapsed"),
-                    "T0": _median(recipe.loc[recipe["collapsed"], "T0"]),
+                    "T0": T0,
+                    "gradients_to_T0": T0 * cost.gradients,
                     "collapsed_fine": self.proportion(rule, "fine", "collapsed"),
                     "step_scale": best["step_scale"].iloc[0],
                     "ratio": best["ratio"].iloc[0],
@@ -164,13 +167,16 @@ class Comparison:
                 for sign in (1, -1)
             )
             shares = {rule: self.proportion(rule, "best", "recovered").share for rule in methods}
-            top = max(shares, key=shares.__getitem__)
-            bottom = min(shares, key=shares.__getitem__)
+            first, last = (pick(shares, key=shares.__getitem__) for pick in (min, max))
+            span = (
+                f"{methods[0]} in {100 * shares[first]:.0f} %"
+                if len(methods) == 1
+                else f"the {len(methods)} methods in {100 * shares[first]:.0f} ({first}) to"
+                f" {100 * shares[last]:.0f} % ({last})"
+            )
             lines.append(
-                f"on {base}, each at its best: {base} recovers both modes in {own}, the"
-                f" {len(methods)} methods in {100 * shares[bottom]:.0f} ({bottom}) to"
-                f" {100 * shares[top]:.0f} % ({top}); more than {base}: {_listed(more)};"
-                f" less: {_listed(less)}"
+                f"on {base}, each at its best: {base} recovers both modes in {own}, {span};"
+                f" more than {base}: {_listed(more)}; less: {_listed(less)}"
             )
             blind = [
                 rule

@@ -24,6 +24,8 @@ __all__ = ["STEP_SCALES", "covers_both", "ratios_of", "tune"]
 STEP_SCALES = (0.25, 1.0, 4.0)
 #: As ``record_every``: the first and the last iteration only.
 _ENDS = 10**9
+#: What a cell must leave open.
+_TUNED = {"step_scale", "ratio", "eta_D", "eta_G"}
 
 
 def ratios_of(d: int) -> tuple[float, ...]:
@@ -53,7 +55,7 @@ def tune(
     Parameters
     ----------
     cells : sequence of mappings
-        As `twomode.sweeps.plan` takes them, without ``step_scale`` and ``ratio``.
+        As `twomode.sweeps.plan` takes them, without step sizes.
     replicas : int
         Starts on which the choice is made.  No sweep has them: whoever runs the best cells next
         starts afresh.
@@ -89,8 +91,8 @@ def tune(
             require(positive, f"{name}={tuple(values)!r} must be positive numbers")
     points = []
     for number, cell in enumerate(cells):
-        taken = sorted({"step_scale", "ratio"} & cell.keys())
-        require(not taken, f"{', '.join(taken)} cannot be fixed: it is what is tuned")
+        taken = sorted(_TUNED & cell.keys())
+        require(not taken, f"{', '.join(taken)} cannot be fixed: step sizes are what is tuned")
         plan(cell)
         about_ratio = RULES[cell["opt"]].ratio is not None
         own = [x for x in ratios or ratios_of(cell["d"]) if x < 1 or not about_ratio]
