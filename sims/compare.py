@@ -2,9 +2,9 @@
 
     python sims/compare.py --d 256
 
-Each rule runs by its recipe, with the recipe's eta_G/eta_D and finer steps, and at the best point
-of a grid of step sizes that was chosen on other starts.  Prints a table and answers, and saves
-table.csv, tuning.csv, runs.csv, answers.txt and comparison.png in runs/compare-dD-seedS.
+Each rule runs by its recipe, those with plain steps also with steps 1/64 as long, and at the best
+point of a grid of step sizes that was chosen on other starts.  Prints a table and answers, and
+saves table.csv, tuning.csv, runs.csv, answers.txt and comparison.png in runs/compare-dD-seedS.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ def as_text(table: pd.DataFrame) -> str:
         ("collapsed", "by recipe", 11, ">"),
         ("at T_0 =", "iteration", 11, ">"),
         ("collapsed", "fine steps", 12, ">"),
+        ("like its", "base", 9, ">"),
         ("best of the grid:", "step, ratio", 19, ">"),
         ("both modes", "recovered", 17, ">"),
         ("iterations", "to it", 12, ">"),
@@ -119,7 +120,8 @@ def as_text(table: pd.DataFrame) -> str:
             cli.cost_of(row.rule),
             share(row.collapsed.share),
             number(row.T0),
-            share(row.collapsed_fine.share),
+            "-" if row.collapsed_fine is None else share(row.collapsed_fine.share),
+            share(row.agreement),
             f"{row.step_scale:g}, {row.ratio:.3g}",
             f"{share(row.recovered.share)} ({low:.0f}-{high:.0f})",
             number(row.iterations),

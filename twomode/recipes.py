@@ -15,7 +15,7 @@ from twomode.game import Game
 from twomode.optimizers import Optimizer
 from twomode.rules import RULES, optimizer
 
-__all__ = ["Recipe", "recipe"]
+__all__ = ["Recipe", "as_long_as_gradient", "has_plain_steps", "recipe"]
 
 #: More iterations than this are not chosen for anyone.
 _MOST = 1e12
@@ -78,7 +78,7 @@ def recipe(
     """
     require(0 < step_scale < math.inf, f"step_scale={step_scale!r} must be positive")
     rule = optimizer(name, eta_D=0.0, eta_G=0.0, **changes)
-    if _as_long_as_gradient(rule):
+    if as_long_as_gradient(rule):
         length, ratio = 0.2 * (256 / game.d) ** 0.125, math.log(game.d)
         time = 3 * math.sqrt(game.d) / abs(game.a) if game.a else math.inf
         if rule.heavy_ball and rule.uses_first_moment:
@@ -120,7 +120,12 @@ def _steps(eta: float, decay: float, time: float) -> float:
     return steps**exponent if exponent * math.log(steps) < math.log(_MOST) else math.inf
 
 
-def _as_long_as_gradient(rule: Optimizer) -> bool:
+def has_plain_steps(rule: Optimizer) -> bool:
+    """Whether the rule's step is in the direction of gradients and as long."""
+    return rule.equivariant and as_long_as_gradient(rule)
+
+
+def as_long_as_gradient(rule: Optimizer) -> bool:
     """Whether the rule's step shrinks and grows with the gradient."""
     if rule.magnitude == "own":
         return rule.direction != "adam"

@@ -16,7 +16,7 @@ __all__ = ["compared", "factorial"]
 
 
 def compared(comparison: Comparison) -> np.ndarray:
-    """How often each rule collapsed with fine steps, and recovered both modes at its best.
+    """How often each rule collapsed, by recipe and with fine steps, and recovered at its best.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def compared(comparison: Comparison) -> np.ndarray:
     group = [base if base in built_on else "others" for base in table["base"]]
     groups = dict(list(table.groupby(group, sort=False)))
     heights = [len(rows) + 1.2 for rows in groups.values()]
-    figure = Figure(figsize=(7.5, 0.9 + 0.24 * sum(heights)), layout="constrained")
+    figure = Figure(figsize=(7.5, 0.9 + 0.27 * sum(heights)), layout="constrained")
     panels = figure.subplots(
         len(groups), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
     )[:, 0]
@@ -54,18 +54,23 @@ def compared(comparison: Comparison) -> np.ndarray:
 
 def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     at = np.arange(len(rows))[::-1]
-    for column, colour, marker, shift, label in (
-        ("collapsed_fine", PLAYER_COLOURS[0], "s", -0.14, "collapsed at $T_0$, fine steps"),
-        ("recovered", MODE_COLOURS[0], "o", 0.14, "recovered both modes, at its best"),
+    red, blue = PLAYER_COLOURS[0], MODE_COLOURS[0]
+    for column, colour, face, marker, shift, label in (
+        ("collapsed", red, "white", "s", -0.22, "collapsed at $T_0$, by recipe"),
+        ("collapsed_fine", red, red, "s", 0.0, "collapsed at $T_0$, fine steps"),
+        ("recovered", blue, blue, "o", 0.22, "recovered both modes, at its best"),
     ):
-        shares = np.array([p.share for p in rows[column]])
-        low, high = np.array([p.interval for p in rows[column]]).T
+        there = rows[column].notna().to_numpy()
+        found = rows[column][there]
+        shares = np.array([p.share for p in found])
+        low, high = np.array([p.interval for p in found]).reshape(-1, 2).T
         axes.errorbar(
             shares,
-            at + shift,
+            at[there] + shift,
             xerr=[np.maximum(shares - low, 0), np.maximum(high - shares, 0)],
             color=colour,
             marker=marker,
+            markerfacecolor=face,
             linestyle="none",
             markersize=4.5,
             elinewidth=1,
