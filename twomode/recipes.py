@@ -19,6 +19,7 @@ __all__ = ["Recipe", "as_long_as_gradient", "has_plain_steps", "recipe"]
 
 #: More iterations than this are not chosen for anyone.
 _MOST = 1e12
+_EULER = 0.5772156649015329  #: 1 + 1/2 + ... + 1/n is about ln n + this
 
 
 class Recipe(NamedTuple):
@@ -109,15 +110,24 @@ def recipe(
 
 def _first(length: float, decay: float, steps: float) -> float:
     """eta such that the sum of eta/t^decay over so many steps is `length` times their number."""
-    return length * (1 - decay) * steps**decay if math.isfinite(steps) else length
+    if not math.isfinite(steps):
+        return length
+    if decay == 1:
+        return length * steps / (math.log(steps) + _EULER)
+    return length * (1 - decay) * steps**decay
 
 
 def _steps(eta: float, decay: float, time: float) -> float:
     """The number of steps over which the sum of eta/t^decay is `time`."""
-    if eta == 0 or decay == 1 or not math.isfinite(time):
+    if eta == 0 or not math.isfinite(time):
         return math.inf
-    steps, exponent = (1 - decay) * time / eta, 1 / (1 - decay)
-    return steps**exponent if exponent * math.log(steps) < math.log(_MOST) else math.inf
+    if decay == 0:
+        return time / eta
+    if decay == 1:
+        logarithm = time / eta - _EULER
+    else:
+        logarithm = math.log((1 - decay) * time / eta) / (1 - decay)
+    return math.exp(logarithm) if logarithm < math.log(_MOST) else math.inf
 
 
 def has_plain_steps(rule: Optimizer) -> bool:
