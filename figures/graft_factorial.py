@@ -13,6 +13,7 @@ import pandas as pd
 
 import twomode as tm
 from twomode import cli
+from twomode.errors import require
 from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES
 from twomode.statistics import main_effects
 from twomode.tuning import covers_both, tune
@@ -57,18 +58,12 @@ def main() -> None:
     args = common.parse(__doc__, source, f"d = {FULL_D} instead of {D}: a quarter of an hour")
     d = FULL_D if args.full else D
     table = common.table(args, lambda: sweep(d), "magnitude", MAGNITUDES)
-    samples = np.stack(
-        [
-            [
-                [
-                    table.loc[(table[list(AXES)] == (x, y, z)).all(axis=1), "recovered"]
-                    for z in GRANULARITIES
-                ]
-                for y in MAGNITUDES
-            ]
-            for x in DIRECTIONS
-        ]
-    )
+    missing = {*AXES, "replica", "recovered"} - set(table)
+    require(not missing, f"{args.source or 'the table'} has no column {', '.join(sorted(missing))}")
+    order = pd.MultiIndex.from_product([DIRECTIONS, MAGNITUDES, GRANULARITIES])
+    by_cell = table.pivot(index=AXES, columns="replica", values="recovered").reindex(order)
+    sizes = [len(values) for values in (DIRECTIONS, MAGNITUDES, GRANULARITIES)]
+    samples = by_cell.to_numpy(dtype=float).reshape(*sizes, -1)
     shares, intervals = main_effects(samples)
     panels = tm.plotting.factorial(table, label="both modes recovered, % of seeds")
     words = ", ".join(

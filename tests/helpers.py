@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 import twomode as tm
-from twomode.comparison import SETTINGS
+from twomode.comparison import FINE, SETTINGS
 
 
 def explicit_start(game, replicas, seed, **scales):
@@ -17,20 +17,23 @@ def explicit_start(game, replicas, seed, **scales):
 def made_comparison(counts, replicas=40, confidence=0.95):
     """A comparison that nobody ran.
 
-    Counts maps rules to the numbers of replicas (recovered, collapsed), in each setting or in all.
+    Counts maps rules to the numbers of replicas (recovered, collapsed), in each setting or in all;
+    a setting that is not there did not run.
     The first replicas recover, at iterations 100, 110, ..., and the last collapse, at 50, 51, ...,
     counted from the first of them; those that do not have numbers that must not count.
     """
     k, frames = np.arange(replicas), []
     for n, setting in enumerate(SETTINGS):
         for rule, given in counts.items():
+            if isinstance(given, dict) and setting not in given:
+                continue
             recovered, collapsed = given[setting] if isinstance(given, dict) else given
             frame = {
                 "setting": setting,
                 "opt": rule,
                 "d": 64,
                 "replica": k,
-                "step_scale": [1.0, 0.25, 4.0][n],
+                "step_scale": [1.0, FINE, 4.0][n],
                 "ratio": [0.2, 0.2, 2.5][n],
                 "verdict": np.where(k >= replicas - collapsed, "collapsed", "mixed"),
                 "recovered": k < recovered,

@@ -1,5 +1,8 @@
-"""sims/mode_collapse.py as a user meets it."""
+"""The programs in sims/ as a user meets them."""
 
+import contextlib
+import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -7,11 +10,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from helpers import made_comparison
+from pandas.testing import assert_frame_equal
 
 import twomode as tm
+from twomode import cli
+from twomode.comparison import compare_rules
 
-PROGRAM = Path(__file__).parents[1] / "sims" / "mode_collapse.py"
+SIMS = Path(__file__).parents[1] / "sims"
+PROGRAM = SIMS / "mode_collapse.py"
 SMALL = ("--d", "64", "--steps", "20", "--replicas", "3")
 
 
@@ -23,6 +32,30 @@ def call(*arguments, cwd, **options):
         cwd=cwd,
         **options,
     )
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch, capsys):
+    """Run a program in this process, in an empty folder: status, stdout and stderr."""
+    processes = tm.sweeps.processes
+
+    def run(program, *arguments):
+        path = SIMS / program
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        with pytest.raises(SystemExit) as leave:
+            cli.run(module.main)
+        return leave.value.code, *capsys.readouterr()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        *(tm.sweeps, "processes"),
+        # none, where there would be some
+        lambda workers: processes(workers) if workers == 0 else contextlib.nullcontext(),
+    )
+    return run
 
 
 def test_saves_prints_and_loads_back(tmp_path):
@@ -190,3 +223,307 @@ def test_cards_follow_the_summary(tmp_path):
         tm.theory.theorem_4_2,
     ):
         assert str(theorem(result)) in done.stdout
+
+
+# The rule's own flags
+
+
+@pytest.mark.parametrize(
+    ("flags", "fields"),
+    [
+        ("--opt sgda --schedule extragradient", {"schedule": "extragradient"}),
+        ("--opt nsgda --schedule past-extragradient", {"schedule": "past-extragradient"}),
+        (
+            "--opt sgda --correction sga --correction-weight 0.5 --no-aligned",
+            {"correction": "sga", "correction_weight": 0.5, "aligned": False},
+        ),
+        ("--opt sga --aligned", {"aligned": True}),
+        ("--opt consensus --correction-weight 3", {"correction_weight": 3.0}),
+        ("--opt nsgda --correction hamiltonian", {"correction": "hamiltonian"}),
+        (
+            "--opt sgda --anchor 0.5 --decay-D 0.25 --decay-G 0.75",
+            {"anchor": 0.5, "decay_D": 0.25, "decay_G": 0.75},
+        ),
+        ("--opt anchored --anchor 0", {"anchor": 0.0, "decay_D": 0.6}),
+        ("--opt optimistic --first-step double", {"first_step": "double"}),
+        ("--opt optimistic-adam --past-scale today", {"past_scale": "today"}),
+        ("--opt sgda-momentum --beta1=-0.25", {"beta1": -0.25}),
+    ],
+)
+def test_flags_of_the_methods_reach_the_rule(play, flags, fields):
+    status, _, errors = play(
+        *("mode_collapse.py", *flags.split(), "--d", 37, "--steps", 2, "--replicas", 1),
+        *("--no-plot", "--name", "here"),
+    )
+    assert (status, errors) == (0, "")
+    found = tm.load(Path("runs/here/result.npz")).opt
+    name = flags.split()[1]
+    assert {key: getattr(found, key) for key in fields} == fields
+    plain = tm.recipe(tm.Game.preset(37), name, eta_D=found.eta_D, eta_G=found.eta_G).opt
+    changed = {key for key, value in found.to_dict().items() if value != getattr(plain, key)}
+    assert changed == {key for key in fields if getattr(plain, key) != fields[key]}
+    recipe = tm.recipe(tm.Game.preset(37), name, steps=2, **fields).opt
+    assert found == recipe
+
+
+METHODLESS = {
+    "needs a correction that has a weight": "--correction-weight 0.5",
+    "sga or consensus, not hamiltonian": "--opt hamiltonian --correction-weight 0.5",
+    "aligned=False chooses the sign of sga's lambda": "--opt consensus --no-aligned",
+    "which is 0 for decay_D=1": "--anchor 1 --decay-D 1 --decay-G 0 --eta-d 0.1",
+    "decay_G=1.5 must lie in [0, 1]": "--decay-G 1.5",
+    "anchor=-1.0 must be a finite number": "--anchor -1",
+    "'double' is about the optimistic schedule": "--opt extragradient --first-step double",
+    "past_scale='today' rescales the moments": "--opt optimistic --past-scale today",
+    "invalid choice: 'extra'": "--schedule extra",
+    "invalid choice: 'SGA'": "--correction SGA",
+    "ttur needs eta_D > eta_G": "--opt ttur --eta-d 0.1 --eta-g 0.1",
+    "beta1=-1.0 must lie in (-1, 1)": "--opt negative-momentum --beta1=-1",
+}
+
+
+@pytest.mark.parametrize("message", METHODLESS)
+def test_methods_that_mean_nothing_are_one_line_status_2_and_no_files(play, tmp_path, message):
+    flags = METHODLESS[message].split()
+    status, output, errors = play("mode_collapse.py", "--d", 64, *flags)
+    assert (status, output) == (2, "")
+    assert message in errors
+    assert errors.startswith("mode_collapse.py: error: ")
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_list_of_optimizers_says_what_they_cost():
+    lines = cli.list_optimizers().splitlines()
+    costs = {line.split()[0]: line.split()[1] for line in lines[3::2]}
+    sources = lines[4::2]
+    assert list(costs) == list(tm.RULES)
+    for name, cost in {
+        "sgda": "1g",
+        "adam": "1g",
+        "extragradient": "2g",
+        "past-extragradient-nsgda": "1g",
+        "optimistic": "1g",
+        "sga-adam": "1g+2J",
+        "consensus": "1g+1J",
+        "hamiltonian": "1g+1J",
+        "alternating": "1g",
+    }.items():
+        assert costs[name] == cost
+    for rule, formula, source in zip(tm.RULES.values(), lines[3::2], sources, strict=True):
+        assert formula.endswith(rule.formula)
+        assert source.strip() == rule.source
+
+
+# sims/compare.py
+
+
+RULES = ("sgda", "extragradient", "sga")
+FEW = (
+    *("--d", 16, "--rules", *RULES, "--step-scales", 0.5, 1, "--ratios", 0.2, 1),
+    *("--replicas", 3, "--tuning", 2, "--seed", 7),
+)
+FILES = ["answers.txt", "comparison.png", "runs.csv", "table.csv", "tuning.csv"]
+
+
+@pytest.fixture(scope="module")
+def few():
+    grid = {"step_scales": [0.5, 1], "ratios": [0.2, 1]}
+    return tm.compare_rules(RULES, {"d": 16}, replicas=3, tuning=2, seed=7, **grid)
+
+
+def test_a_comparison_saves_what_it_prints(tmp_path, few):
+    """With processes, as a user runs it."""
+    done = subprocess.run(
+        [sys.executable, str(SIMS / "compare.py"), *map(str, FEW), "--workers", "1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    folder = tmp_path / "runs/compare-d16-seed7"
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert done.stdout.endswith("in runs/compare-d16-seed7\n")
+    for line in few.answers():
+        assert line in done.stdout.splitlines()
+    assert (folder / "answers.txt").read_text().splitlines() == few.answers()
+    for rule, cost in zip(RULES, ("1g", "2g", "1g+2J"), strict=True):
+        (row,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [rule]]
+        assert row.split()[1] == cost
+    runs, tuning = (pd.read_csv(folder / f"{name}.csv") for name in ("runs", "tuning"))
+    assert_frame_equal(runs, few.runs, check_dtype=False)
+    assert_frame_equal(tuning, few.tuning, check_dtype=False)
+    table = pd.read_csv(folder / "table.csv")
+    assert table["rule"].tolist() == list(RULES)
+    assert table["recovered"].tolist() == few.table()["recovered"].map(str).tolist()
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def strictly(text):
+    """JSON as any reader takes it: without NaN and Infinity."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_a_comparison_as_json(play, tmp_path, few):
+    status, output, errors = play("compare.py", *FEW, "--json", "--no-plot", "--name", "mine")
+    assert (status, errors) == (0, "")
+    found = strictly(output)
+    assert found["answers"] == few.answers()
+    table = few.table()
+    assert [row["rule"] for row in found["rules"]] == list(RULES)
+    assert all(row.keys() == set(table.columns) for row in found["rules"])
+    for row, expected in zip(found["rules"], table.to_dict(orient="records"), strict=True):
+        for name, value in expected.items():
+            if isinstance(value, tm.statistics.Proportion):
+                assert (row[name]["successes"], row[name]["trials"]) == (value.successes, 3)
+                assert row[name]["interval"] == pytest.approx(list(value.interval))
+            elif value != value:
+                assert row[name] is None
+            else:
+                assert row[name] == pytest.approx(value)
+    assert sorted(path.name for path in (tmp_path / "runs/mine").iterdir()) == [
+        name for name in FILES if not name.endswith("png")
+    ]
+
+
+def test_a_comparison_is_not_overwritten(play, tmp_path, monkeypatch):
+    made = [made_comparison(dict.fromkeys(RULES, (n, 3))) for n in range(4)]
+    monkeypatch.setattr(tm, "compare_rules", lambda *args, **options: made.pop(0))
+    for expected in ("compare-d256-seed0", "compare-d256-seed0-2"):
+        assert play("compare.py", "--no-plot")[1].endswith(f"in runs/{expected}\n")
+    first = tmp_path / "runs/compare-d256-seed0"
+    before = {path: path.read_bytes() for path in first.iterdir()}
+    status, output, errors = play("compare.py", "--no-plot", "--name", first.name)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert f"{first.name} exists already" in errors
+    assert len(made) == 2  # nothing ran
+    assert before == {path: path.read_bytes() for path in first.iterdir()}
+    assert play("compare.py", "--no-plot", "--name", first.name, "--overwrite")[0] == 0
+    after = {path: path.read_bytes() for path in first.iterdir()}
+    assert after.keys() == before.keys()
+    assert after[first / "table.csv"] != before[first / "table.csv"]
+    # and, without a name, the first folder itself
+    assert play("compare.py", "--no-plot", "--overwrite")[1].endswith(f"in runs/{first.name}\n")
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_nobody_recovers_is_a_dash_and_null(play, monkeypatch):
+    made = made_comparison(dict.fromkeys(RULES, (0, 0)))
+    monkeypatch.setattr(tm, "compare_rules", lambda *args, **options: made)
+    status, output, errors = play("compare.py", "--no-plot")
+    assert (status, errors) == (0, "")
+    (row,) = [line for line in output.splitlines() if line.startswith("sga ")]
+    assert row.split().count("-") >= 2
+    assert "nan" not in output
+    row = strictly(play("compare.py", "--no-plot", "--json")[1])["rules"][0]
+    assert (row["iterations"], row["gradients"], row["T0"]) == (None, None, None)
+    assert row["recovered"]["successes"] == 0
+
+
+def test_flags_reach_the_comparison(play, monkeypatch):
+    calls = []
+
+    def record(*arguments, **options):
+        calls.append((arguments, options))
+        return made_comparison({"sgda": (1, 1)})
+
+    monkeypatch.setattr(tm, "compare_rules", record)
+    assert play("compare.py", "--no-plot")[0] == 0
+    flags = (*FEW, "--batch-size", 5, "--no-plot")
+    assert play("compare.py", *flags)[0] == 0
+    (rules, cell), options = calls[0]
+    assert (list(rules), cell) == (list(tm.RULES), {"d": 256})
+    names = ("step_scales", "ratios", "replicas", "tuning", "seed")
+    assert [options[name] for name in names] == [[0.25, 1.0, 4.0], None, 64, 16, 0]
+    (rules, cell), options = calls[1]
+    assert (list(rules), cell) == (list(RULES), {"d": 16, "batch_size": 5})
+    assert [options[name] for name in names] == [[0.5, 1.0], [0.2, 1.0], 3, 2, 7]
+    defaults = {name: compare_rules.__kwdefaults__[name] for name in names}
+    assert {name: calls[0][1][name] for name in names} == defaults | {
+        "step_scales": list(defaults["step_scales"])
+    }
+
+
+NO_COMPARISON = {
+    "d=2 ": "--d 2",
+    "did you mean sga or sgda": "--rules sdga",
+    "step_scales=(0.0,) must be positive numbers": "--step-scales 0",
+    "step_scales=(1.0, -1.0) must be positive numbers": "--step-scales 1 -1",
+    "ratios=(nan,) must be positive numbers": "--ratios nan",
+    "ttur needs a ratio below 1 in ratios=(1.0, 2.0)": "--rules sgda ttur --ratios 1 2",
+    "replicas=0 ": "--replicas 0",
+    "tuning=0 ": "--tuning 0",
+    "seed=-1 ": "--seed -1",
+    "batch_size=0 ": "--batch-size 0",
+    "GiB": f"--d {2**40} --rules adam",
+    "workers=0 ": "--workers 0",
+    "cannot write to": "--out a-file/runs",
+    "invalid int value: 'x'": "--d x",
+    "expected at least one argument": "--rules",
+    "unrecognized arguments: --opt": "--opt sgda",
+}
+
+
+@pytest.mark.parametrize("message", NO_COMPARISON)
+def test_no_comparison_is_one_line_status_2_and_no_files(play, tmp_path, monkeypatch, message):
+    def run_cell(*job):
+        raise AssertionError("ran")
+
+    monkeypatch.setattr(tm.sweeps, "run_cell", run_cell)
+    (tmp_path / "a-file").touch()
+    status, output, errors = play("compare.py", *NO_COMPARISON[message].split())
+    assert (status, output) == (2, "")
+    assert errors.count("\n") == 1
+    assert errors.startswith("compare.py: error: ")
+    assert message in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_bar_of_jobs_counts_each_sweep(monkeypatch, terminal):
+    shown = Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    counts, began = [], []
+    with cli.JobBar("compare") as bar:
+        for total in (7, 3):
+            for done in range(total + 1):
+                bar(done, total)
+                if terminal:
+                    counts.append((bar._bar.n, bar._bar.total))
+                    began.append(bar._bar.start_t)
+    assert counts == ([(n, m) for m in (7, 3) for n in range(m + 1)] if terminal else [])
+    assert ("compare" in shown.getvalue()) == terminal
+    if terminal:  # and from then on each sweep's own time
+        assert began[0] == began[7] < began[8] == began[-1]
+
+
+def test_output_flags_name_the_default_folder(capsys):
+    parser = cli.Parser(prog="x")
+    cli.add_output_flags(parser, "OPT-dD")
+    args = parser.parse_args([])
+    assert (args.out, args.name, args.overwrite, args.no_plot, args.json) == (
+        *(Path("runs"), None, False, False, False),
+    )
+    assert "OPT-dD, numbered" in parser.format_help()
+
+
+def test_folders_are_numbered_until_one_is_free(tmp_path):
+    parser = cli.Parser(prog="x")
+    cli.add_output_flags(parser, "base")
+    args = parser.parse_args(["--out", str(tmp_path)])
+    for name in ("base", "base-2", "base-3"):
+        folder = cli.run_folder(args, "base")
+        assert folder == tmp_path / name
+        assert not folder.exists()
+        folder.mkdir()
+    args.overwrite = True
+    assert cli.run_folder(args, "base") == tmp_path / "base"

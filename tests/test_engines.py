@@ -143,7 +143,7 @@ def test_long_runs_use_both_parts_of_the_activation():
 @pytest.mark.parametrize(("d", "opt"), long_runs())
 def test_engines_agree_over_long_runs(d, opt, batch):
     # Descent on H comes to where its gradient vanishes, and from there rounding errors grow.
-    steps = 500 if opt.plain else 50 if opt.corrected else 200
+    steps = 50 if opt.corrected else 200
     minibatch, replicas = batch == "minibatch", 1 if d == 4096 else 2
     moved = agreement(clipping_game(d), opt, steps, 1e-10, minibatch=minibatch, replicas=replicas)
     assert moved > 1e-5
@@ -207,24 +207,6 @@ def test_engines_agree_for_every_kind_of_optimism(direction, first_step, past_sc
     for correction in ("none", "sga"):
         opt = make_rule("optimistic", game.d, correction=correction, **changes)
         assert agreement(game, opt, 20, 1e-11) > 1e-4
-
-
-@pytest.mark.parametrize("Engine", [ArrayEngine, DenseEngine, ReducedEngine])
-def test_each_replica_has_its_own_sign_of_lambda(Engine):
-    game = clipping_game(37)
-    start = make_start(game, replicas=2 * LANES)
-
-    def step(**changes):
-        engine = Engine(game, make_rule("sga", game.d, scale=10, **changes), start)
-        engine.advance(1)
-        return engine.state.W
-
-    with_it, against = (step(aligned=False, correction_weight=weight) for weight in (1, -1))
-    aligned = step()
-    found = [np.array_equal(a, b) for a, b in zip(aligned, with_it, strict=True)]
-    turned = [np.array_equal(a, b) for a, b in zip(aligned, against, strict=True)]
-    assert np.array_equal(found, np.logical_not(turned))
-    assert 0 < sum(turned) < len(turned)
 
 
 @pytest.mark.parametrize("name", tm.RULES)
@@ -568,7 +550,13 @@ def test_bias_as_a_number_joins_the_other_arrays_device():
     assert tm.State(W, W, 0.5, W[:, :2, :]).b.device == device
 
 
-@pytest.mark.parametrize("name", ["sgda", "nsgda", "adam", "adalr", "sga-adam", "extra-adam"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("sgda", "nsgda", "adam", "adalr", "extra-adam"),
+        pytest.param("sga-adam", marks=pytest.mark.slow),  # kernels of its own to compile
+    ],
+)
 def test_float32(name):
     game = clipping_game(256)
     opt = make_rule(name, game.d)

@@ -1,3 +1,6 @@
+import argparse
+import contextlib
+import importlib
 import os
 import subprocess
 import sys
@@ -6,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import made_comparison
 from matplotlib.animation import PillowWriter
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
@@ -13,6 +17,7 @@ from PIL import Image
 
 import twomode as tm
 from twomode.mechanism import alignments, explain
+from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES
 from twomode.plotting._style import MODE_COLOURS, PLAYER_COLOURS
 from twomode.plotting.plane import _frames
 from twomode.statistics import clopper_pearson
@@ -236,6 +241,135 @@ def test_tables_name_the_missing_column(axes):
         tm.plotting.phase_diagram(axes, table, "x", "y", "good")
 
 
+# --- Rules side by side ---------------------------------------------------------------------------
+
+
+COUNTS = {
+    "sgda": {"recipe": (9, 31), "fine": (1, 30), "best": (20, 2)},
+    "nsgda": {"recipe": (9, 8), "best": (40, 2)},
+    "adalr": {"recipe": (9, 0), "best": (12, 2)},
+    "extragradient": {"recipe": (9, 22), "fine": (1, 5), "best": (0, 2)},
+    "optimistic-nsgda": {"recipe": (9, 9), "best": (33, 2)},
+    "optimistic-adam": {"recipe": (9, 11), "best": (1, 2)},
+}
+
+
+def test_compared_draws_the_table():
+    made = made_comparison(COUNTS)
+    table = made.table().set_index("rule")
+    panels = tm.plotting.compared(made)
+    # in the order of their bases; what builds on nothing here, and on what is not here, together
+    groups = [
+        ["sgda", "extragradient"],
+        ["nsgda", "optimistic-nsgda"],
+        ["adalr", "optimistic-adam"],
+    ]
+    titles = ["sgda and what builds on it", "nsgda and what builds on it", "other rules"]
+    assert len(panels) == 3
+    for panel, rules, title in zip(panels, groups, titles, strict=True):
+        assert panel.get_title(loc="left").endswith(title)
+        ticks = panel.get_yticks()
+        assert [label.get_text() for label in panel.get_yticklabels()] == rules
+        assert (np.diff(ticks) < 0).all()  # from top to bottom
+        columns = ("collapsed", "collapsed_fine", "recovered")
+        for container, column in zip(panel.containers, columns, strict=True):
+            points, _, (bars,) = container.lines
+            proportions = table.loc[rules, column].dropna()
+            if column == "collapsed_fine" and panel is not panels[0]:  # nothing ran
+                assert not len(points.get_xdata())
+                continue
+            np.testing.assert_allclose(points.get_xdata(), [p.share for p in proportions])
+            np.testing.assert_allclose(np.round(y(points)), ticks)
+            drawn = [segment[:, 0] for segment in bars.get_segments()]
+            np.testing.assert_allclose(drawn, [p.interval for p in proportions], atol=1e-12)
+        written = {round(text.get_position()[1]): text.get_text() for text in panel.texts}
+        assert written == {
+            tick: f"{table.loc[rule, 'gradients']:,.0f} g"
+            for tick, rule in zip(ticks, rules, strict=True)
+            if table.loc[rule, "recovered"].successes
+        }
+    assert "d = 64, 40 seeds" in panels[0].get_title(loc="left")
+    labels = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert [label.split()[0] for label in labels] == ["collapsed", "collapsed", "recovered"]
+    assert all(panel.get_legend() is None for panel in panels[1:])
+    looks = {
+        (line.get_marker(), same_color(line.get_markerfacecolor(), "white"))
+        for line in (container.lines[0] for container in panels[0].containers)
+    }
+    assert len(looks) == 3  # also without colour
+
+
+@pytest.mark.parametrize(
+    ("rules", "title"),
+    [
+        (["sgda"], "other rules"),
+        (["sgda", "nsgda", "extra-adam"], "other rules"),
+        (["adam", "extra-adam"], "adam and what builds on it"),
+        (["extra-adam", "adam"], "adam and what builds on it"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("count", [0, 40])
+def test_compared_with_one_group(rules, title, count):
+    panels = tm.plotting.compared(made_comparison(dict.fromkeys(rules, (count, count))))
+    assert len(panels) == 1
+    assert panels[0].get_title(loc="left").endswith(title)
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == rules
+    panels[0].figure.canvas.draw()
+    assert len(panels[0].texts) == (len(rules) if count else 0)
+
+
+def graft_table(**axes):
+    names = ("direction", "magnitude", "granularity")
+    rows = [
+        {**dict(zip(names, cell, strict=True)), "d": 64, "recovered": k < n % 5, "replica": k}
+        for n, cell in enumerate(np.stack(np.meshgrid(*axes.values()), -1).reshape(-1, 3).tolist())
+        for k in range(4)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_factorial_has_a_panel_for_each_granularity():
+    table = graft_table(
+        direction=["momentum", "gradient"], magnitude=["unit", "own", "adam"], granularity=["layer"]
+    )
+    table = pd.concat([table, table.assign(granularity="global", recovered=~table["recovered"])])
+    gone = (table["granularity"] == "layer") & (table["magnitude"] == "own")
+    table = table[~(gone & (table["direction"] == "gradient"))]
+    panels = tm.plotting.factorial(table, label="so many")
+    assert [panel.get_title() for panel in panels] == ["norms per layer", "norms per global"]
+    for panel, granularity in zip(panels, ("layer", "global"), strict=True):
+        (image,) = panel.images
+        cells = np.ma.filled(image.get_array().astype(float), np.nan)
+        columns = [label.get_text() for label in panel.get_xticklabels()]
+        rows = [label.get_text() for label in panels[0].get_yticklabels()]
+        assert columns == ["momentum", "gradient"]
+        assert rows == ["unit", "own", "adam"]
+        assert image.get_clim() == (0, 1)
+        written = {text.get_position(): text.get_text() for text in panel.texts}
+        for i, magnitude in enumerate(rows):
+            for j, direction in enumerate(columns):
+                one = table[
+                    (table["granularity"] == granularity)
+                    & (table["magnitude"] == magnitude)
+                    & (table["direction"] == direction)
+                ]
+                np.testing.assert_equal(cells[i, j], one["recovered"].mean())
+                if len(one):
+                    assert written.pop((j, i)) == f"{100 * one['recovered'].mean():.0f}"
+        assert not written  # nothing where nothing ran
+    assert panels[0].figure.axes[-1].get_ylabel() == "so many"
+    panels[0].figure.canvas.draw()
+
+
+def test_factorial_of_another_column_with_one_panel():
+    table = graft_table(direction=["adam"], magnitude=["own"], granularity=["neuron"])
+    table["other"] = [0.0, 0.5, 1.0, 1.0]
+    (panel,) = tm.plotting.factorial(table, "other")
+    assert panel.images[0].get_array().tolist() == [[0.625]]
+    panel.figure.canvas.draw()
+
+
 # --- The plane of the modes -----------------------------------------------------------------------
 
 
@@ -358,10 +492,85 @@ def test_script_draws_a_saved_table(tmp_path):
 
 @pytest.mark.parametrize(
     ("script", "source", "message"),
-    [("pace", "no.npz", "does not exist"), ("recovery_batch", "no.csv", "cannot be read")],
+    [
+        ("pace", "no.npz", "does not exist"),
+        ("recovery_batch", "no.csv", "cannot be read"),
+        ("graft_factorial", "other.csv", "other.csv has no rows of"),
+        ("graft_factorial", "one.csv", "one.csv has no column direction, granularity, replica"),
+    ],
 )
 def test_script_says_in_one_line_what_it_cannot_read(script, source, message, tmp_path):
+    for name, magnitudes in (("other.csv", ["own"]), ("one.csv", list(MAGNITUDES))):
+        pd.DataFrame({"magnitude": magnitudes, "recovered": True}).to_csv(tmp_path / name)
     done = call(script, "--from", source, "--out", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_script_says_which_axis_decides(tmp_path):
+    """The whole factorial, in which the magnitude alone decides, but for the unit steps."""
+    table = graft_table(
+        direction=DIRECTIONS, magnitude=tuple(MAGNITUDES), granularity=GRANULARITIES
+    )
+    table["recovered"] = table["magnitude"].isin(["adam", "constant"])
+    unit = table["magnitude"] == "unit"
+    table.loc[unit, "recovered"] = table.loc[unit, "granularity"] == "neuron"
+    table.sample(frac=1, random_state=0).to_csv(tmp_path / "table.csv")  # in any order
+    done = call("graft_factorial", "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    means = np.array([0, 1 / 3, 1, 0, 0, 1])  # own, unit, constant, gradient, momentum, adam
+    every = np.zeros((6, 3)) + means[:, None]
+    every[1] = 1, 0, 0
+    shares = means.var() / every.var(), every.mean(axis=0).var() / every.var()
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("variance")]
+    parts = [part.strip() for part in line.partition(":")[2].split(",")]
+    assert parts == [
+        f"{name} {100 * share:.0f} % ({100 * share:.0f}-{100 * share:.0f})"
+        for name, share in zip(("direction", "magnitude", "granularity"), (0, *shares), strict=True)
+    ]
+    assert (tmp_path / "graft_factorial.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture
+def common(monkeypatch):
+    monkeypatch.syspath_prepend(FIGURES)
+    return importlib.import_module("common")
+
+
+def arguments(**changes):
+    return argparse.Namespace(**({"source": None, "save_table": None} | changes))
+
+
+def test_a_fresh_sweep_of_panels_can_be_saved_for_later(common, monkeypatch, tmp_path):
+    monkeypatch.setattr(tm.sweeps, "processes", contextlib.nullcontext)
+    cell = {"d": 16, "opt": "nsgda", "steps": 2}
+    panels = {"one": [cell, cell | {"gamma": 0.3}], "two": [cell | {"opt": "sgda"}]}
+    path = tmp_path / "new" / "table.csv"
+    fresh = common.sweep(arguments(save_table=path), panels, 3, seed=4)
+    assert fresh["panel"].tolist() == ["one"] * 6 + ["two"] * 3
+    plain = tm.sweep([cell for listed in panels.values() for cell in listed], 3, seed=4)
+    pd.testing.assert_frame_equal(fresh.drop(columns="panel"), plain)
+    again = common.sweep(arguments(source=path), panels, 3)
+    pd.testing.assert_frame_equal(again, fresh, check_dtype=False)
+    with pytest.raises(tm.InputError, match=r"table\.csv has no rows of three, two and a half"):
+        common.sweep(arguments(source=path), panels | {"three": [], "two and a half": []}, 3)
+
+
+def test_a_table_is_run_only_without_a_source(common, tmp_path):
+    def run():
+        ran.append(1)
+        return pd.DataFrame({"x": ["a", "b"]})
+
+    ran, path = [], tmp_path / "t.csv"
+    table = common.table(arguments(save_table=path), run, "x", ["a", "b"])
+    assert table["x"].tolist() == ["a", "b"]
+    assert common.table(arguments(source=path), run, "x", ["a"])["x"].tolist() == ["a", "b"]
+    assert ran == [1]
+    for column, values, missing in (("x", ["a", "c"], "c"), ("y", ["a"], "a")):
+        with pytest.raises(tm.InputError, match=f"has no rows of {missing}$"):
+            common.table(arguments(source=path), run, column, values)
+    with pytest.raises(tm.InputError, match="cannot be read as a table") as refusal:
+        common.table(arguments(source=tmp_path / "none.csv"), run, "x", ["a"])
+    assert "\n" not in str(refusal.value)
+    assert ran == [1]

@@ -465,6 +465,11 @@ def test_cells_that_are_all_alike_leave_nothing_to_decide(same):
     assert np.isnan(main_effects(np.zeros((3, 2, 8)) + alternating)[0]).all()
 
 
+def test_cells_that_are_all_alike_up_to_rounding_leave_nothing_to_decide():
+    shares, _ = main_effects(np.arange(10) < 3 + np.zeros((3, 6, 3, 10)))
+    assert np.isnan(shares).all()
+
+
 def paired_factorial(rng, seeds, chances=((0.2, 0.3), (0.6, 0.9))):
     """Successes whose true cell means are the chances; a seed has one luck in all cells."""
     return rng.random(seeds) < np.asarray(chances)[..., None]

@@ -447,6 +447,14 @@ def test_unusable_cells_are_named(changes, message):
         run_cell(cell, range(1), 0)
 
 
+def test_a_ratio_that_the_rule_is_not_about():
+    refused([TINY, TINY | {"opt": "ttur", "ratio": 2}], "ttur needs eta_D > eta_G")
+
+
+def test_a_shared_start_that_cannot_fit():
+    refused([TINY, {"d": 2**40, "opt": "sgda", "steps": 1, "shared": True}], "GiB")
+
+
 @pytest.mark.parametrize("horizon", [0, -1, float("inf"), float("nan"), "long", None])
 def test_unusable_horizons(horizon):
     cell = {"d": 64, "opt": "nsgda", "horizon": horizon}

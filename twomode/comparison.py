@@ -264,8 +264,11 @@ def compare_rules(
     require(bool(names), "no rule to compare")
     replicas = require_whole("replicas", replicas, 1)
     # Drawn in R^d for all engines: the reduced one would have others of the same law.
-    cell = {"d": 256, **(cell or {}), "shared": True}
+    cell = {"d": 256, "shared": True, **(cell or {})}
     require("opt" not in cell, "opt cannot be fixed: it is what a comparison varies")
+    require(
+        cell["shared"], "shared=False cannot be: a comparison has the same starts for all rules"
+    )
     cells = [{**cell, "opt": rule} for rule in names]
     options: dict[str, Any] = {"executor": executor, "seed": seed, "progress": progress}
     best, tried = tune(

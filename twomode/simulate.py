@@ -124,6 +124,7 @@ def simulate(
         dtype=dtype,
         record_every=record_every,
         resolve=resolve,
+        start=start,
     )
     batch_size, record_every = (None if n is None else int(n) for n in (batch_size, record_every))
     if not isinstance(seed, np.random.SeedSequence):
@@ -181,6 +182,7 @@ def checked_engine(
     dtype: str = "float64",
     record_every: int | None = None,
     resolve: float | None = None,
+    start: State | GaussianStart | None = None,
 ) -> str:
     """The engine that these options of `simulate` stand for.
 
@@ -206,6 +208,8 @@ def checked_engine(
         dtype == "float64" or engine == "dense",
         f"dtype={dtype!r} needs engine='dense', not {engine!r}",
     )
+    if engine == "reduced" and isinstance(start, GaussianStart) and start.shared:
+        _require_memory(game, 3 * 8.0 * (game.m_D + game.m_G + 2) * game.d)
     if engine != "reduced":
         copies = 4 + opt.memory  # the state, the steps, a gradient and a copy to record from
         need = 8.0 * copies * replicas * (game.m_D + game.m_G + 2) * game.d
@@ -299,8 +303,6 @@ def _draw_start(
         game.check(start)
         return start.replicated(len(replicas))
     reduced = engine == "reduced"
-    if reduced and start.shared:
-        _require_memory(game, 3 * 8.0 * (game.m_D + game.m_G + 2) * game.d)
 
     def draw(stream: np.random.Generator) -> State:
         if not start.shared:

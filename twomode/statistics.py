@@ -296,7 +296,7 @@ def main_effects(
         Sum of squares of each axis' main effect over that of all cells; what is missing to 1 are
         interactions.  NaN if all cells are alike.
     intervals : ndarray, shape (k, 2)
-        Percentiles of the bootstrap.
+        Percentiles of the bootstrap; NaN if a draw has all cells alike.
 
     Raises
     ------
@@ -311,13 +311,10 @@ def main_effects(
     cells = np.concatenate([y.mean(axis=-1)[..., None], y @ weights.T / y.shape[-1]], axis=-1)
     axes = tuple(range(y.ndim - 1))
     total = cells.var(axis=axes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.stack(
-            [
-                cells.mean(axis=tuple(a for a in axes if a != axis)).var(axis=0) / total
-                for axis in axes
-            ]
-        )
+    total[total <= (1e-12 * np.abs(cells).max()) ** 2] = np.nan  # alike up to rounding
+    shares = np.stack(
+        [cells.mean(axis=tuple(a for a in axes if a != axis)).var(axis=0) / total for axis in axes]
+    )
     if np.isnan(shares).any():
         return shares[:, 0], np.full((len(axes), 2), np.nan)
     return shares[:, 0], np.quantile(shares[:, 1:], _tails(confidence), axis=1).T

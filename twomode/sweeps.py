@@ -18,7 +18,7 @@ import multiprocessing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,16 +108,17 @@ def plan(cell: Cell) -> Run:
         chosen = _pick(given, {"eta_D", "eta_G", "steps", "step_scale"})
         opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "ratio" in given:
-            opt = replace(opt, eta_G=given["ratio"] * opt.eta_D)
+            own = {"eta_D": opt.eta_D, "eta_G": given["ratio"] * opt.eta_D, "steps": steps}
+            opt, _ = recipe(game, given["opt"], **own, **rule)
         if "horizon" in given:
             require(
                 0 < given["horizon"] < math.inf, f"horizon={given['horizon']!r} must be positive"
             )
             steps = math.ceil(given["horizon"] * steps)
         steps = require_whole("steps", steps, 1)
-        options = _pick(given, _RUN)
-        checked_engine(game, opt, **options)
-        return Run(game, opt, steps, GaussianStart(**_pick(given, _START)), options)
+        options, start = _pick(given, _RUN), GaussianStart(**_pick(given, _START))
+        checked_engine(game, opt, start=start, **options)
+        return Run(game, opt, steps, start, options)
     except (InputError, TypeError) as error:
         raise InputError(f"cell {_show(given)}: {error}") from error
 
@@ -249,6 +250,8 @@ def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
 @contextmanager
 def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """An executor of processes for `sweep`, each with one thread; one a core by default."""
+    if workers is not None:
+        workers = require_whole("workers", workers, 1)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as executor:
         yield executor

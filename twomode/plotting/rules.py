@@ -31,8 +31,8 @@ def compared(comparison: Comparison) -> np.ndarray:
     table = comparison.table()
     alone = table["base"].isin(set(table["rule"])) & (table["base"] != table["rule"])
     built_on = set(table.loc[alone, "base"])
-    group = [base if base in built_on else "others" for base in table["base"]]
-    groups = dict(list(table.groupby(group, sort=False)))
+    table["group"] = [base if base in built_on else "others" for base in table["base"]]
+    groups = dict(list(table.groupby("group", sort=False)))
     heights = [len(rows) + 1.2 for rows in groups.values()]
     figure = Figure(figsize=(7.5, 0.9 + 0.27 * sum(heights)), layout="constrained")
     panels = figure.subplots(
