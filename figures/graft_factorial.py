@@ -65,7 +65,7 @@ def main() -> None:
     sizes = [len(values) for values in (DIRECTIONS, MAGNITUDES, GRANULARITIES)]
     samples = by_cell.to_numpy(dtype=float).reshape(*sizes, -1)
     shares, intervals = main_effects(samples)
-    panels = tm.plotting.factorial(table, label="both modes recovered, % of seeds")
+    panels = tm.plotting.factorial(table, label="share that recovers both modes")
     words = ", ".join(
         f"{axis} {100 * share:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
         for axis, share, (low, high) in zip(AXES, shares, intervals, strict=True)

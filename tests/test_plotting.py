@@ -337,7 +337,7 @@ def test_factorial_has_a_panel_for_each_granularity():
     gone = (table["granularity"] == "layer") & (table["magnitude"] == "own")
     table = table[~(gone & (table["direction"] == "gradient"))]
     panels = tm.plotting.factorial(table, label="so many")
-    assert [panel.get_title() for panel in panels] == ["norms per layer", "norms per global"]
+    assert [panel.get_title() for panel in panels] == ["one norm per layer", "one norm per player"]
     for panel, granularity in zip(panels, ("layer", "global"), strict=True):
         (image,) = panel.images
         cells = np.ma.filled(image.get_array().astype(float), np.nan)

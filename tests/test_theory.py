@@ -488,7 +488,7 @@ def uneven(first):
         ({"m_D": 48}, set()),
         ({"m_G": 2}, set()),
     ],
-    ids=lambda x: str(x)[:40],
+    ids=lambda x: str(sorted(x) if isinstance(x, set) else x)[:40],
 )
 @pytest.mark.parametrize("card", CARDS)
 def test_the_game_that_a_theorem_speaks_of(card, changes, missing):

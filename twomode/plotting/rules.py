@@ -121,7 +121,8 @@ def factorial(
         axes.set_facecolor("0.85")
         axes.set_xticks(range(len(directions)), labels=directions, fontsize=8)
         axes.set_yticks(range(len(magnitudes)), labels=magnitudes, fontsize=8)
-        axes.set(title=f"norms per {granularity}", xlabel="direction")
+        block = "player" if granularity == "global" else granularity
+        axes.set(title=f"one norm per {block}", xlabel="direction")
     panels[0].set_ylabel("magnitude")
     figure.colorbar(image, ax=list(panels), label=label)
     return np.asarray(panels)
