@@ -6,6 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from helpers import explicit_start
+from recurrences import balduzzi, grad_H, mescheder
 
 import twomode as tm
 from twomode import corrections
@@ -188,23 +189,6 @@ def test_products_of_the_bilinear_game_are_its_matrix():
 # Corrections, as the papers write them with a dense Jacobian
 
 
-def balduzzi(xi, J, weight=1.0, aligned=True):
-    """Symplectic gradient adjustment, Algorithm 1 of Balduzzi et al. 2018."""
-    antisymmetric = (J - J.T) / 2
-    adjustment, grad_H = antisymmetric.T @ xi, J.T @ xi
-    alignment = (xi @ grad_H) * (adjustment @ grad_H) / xi.size + 0.1
-    return xi + (weight * np.sign(alignment) if aligned else weight) * adjustment
-
-
-def mescheder(xi, J, weight=1.0):
-    """Consensus optimization: xi + gamma times the gradient of norm(xi)^2 / 2."""
-    return xi + weight * J.T @ xi
-
-
-def hamiltonian(xi, J):
-    return J.T @ xi
-
-
 PAPERS = [
     ("sga", {}, balduzzi),
     ("sga", {"aligned": False}, balduzzi),
@@ -212,7 +196,7 @@ PAPERS = [
     ("sga", {"correction_weight": -0.3}, balduzzi),
     ("consensus", {}, mescheder),
     ("consensus", {"correction_weight": 0.3}, mescheder),
-    ("hamiltonian", {}, hamiltonian),
+    ("hamiltonian", {}, grad_H),
     ("sgda", {}, lambda xi, J: xi),
 ]
 papers = pytest.mark.parametrize(

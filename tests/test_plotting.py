@@ -480,14 +480,25 @@ def test_script_runs_afresh(script, names, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == wanted
 
 
-def test_script_draws_a_saved_table(tmp_path):
+@pytest.mark.parametrize(
+    ("script", "x", "panels"),
+    [
+        ("recovery_width", "m_G", ["width"]),
+        ("step_ratio", "ratio", ["schedules", "corrections and anchoring"]),
+    ],
+)
+def test_script_draws_a_saved_table(script, x, panels, tmp_path):
     rows = [
-        {"panel": "width", "m_G": m_G, "recovered": k < m_G} for m_G in (2, 3) for k in range(4)
+        {"panel": panel, x: at, "opt": opt, "recovered": k < at}
+        for panel in panels
+        for at in (2, 3)
+        for opt in ("nsgda", "sga-nsgda")
+        for k in range(4)
     ]
     pd.DataFrame(rows).to_csv(tmp_path / "table.csv", index=False)
-    done = call("recovery_width", "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)
+    done = call(script, "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (tmp_path / "recovery_width.png").exists()
+    assert (tmp_path / f"{script}.png").exists()
 
 
 @pytest.mark.parametrize(
