@@ -77,7 +77,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    """Import `twomode.plotting` on first use: Matplotlib takes longer to import than all else."""
-    if name == "plotting":
-        return _import_module("twomode.plotting")
+    """Import these on first use: Matplotlib, and parts of SciPy that runs of the game do without."""
+    if name in ("adversarial", "plotting"):
+        return _import_module(f"twomode.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,288 @@
+"""p_adv* in closed form: for each anchor a Gibbs law on a box.
+
+Regniez, Gidel and Berard, in the second half of Gidel's talk:
+
+    p_adv*(x~, y) = E_x [ p(y|x) exp(lam l(f(x~), y)) 1{x~ in B(x)} / Z(x) ],
+
+B(x) the box of half width eps around x, Z(x) the integral of exp(lam l) over it.  Here B(x) is cut
+by the domain of x, to which the talk's Algorithm 1 projects.  Among all plans that move no point by
+more than eps, p_adv* maximizes E[l] - KL(plan | uniform plan) / lam.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import gammaln, logsumexp
+
+from twomode.adversarial.problems import Data, IntArray, Model
+from twomode.errors import InputError, require, require_finite
+from twomode.laws import FloatArray
+
+__all__ = ["Law", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """p_adv* of n anchors, up to its normalization: exp(lam l(x, y)) on their boxes.
+
+    Made by `Target.of`, which checks; the fields are as they are.
+
+    Parameters
+    ----------
+    model : Model
+    x : ndarray, shape (n, d)
+        The anchors.
+    y : ndarray of int, shape (n,)
+        Their labels.
+    low, high : ndarray, shape (n, d)
+        Faces of their boxes, cut by the domain.
+    eps : float
+        Half width of a box that is not cut, in units of x.
+    lam : float
+        Inverse strength of the regularization: 0 is uniform on the box, infinity the worst case.
+    """
+
+    model: Model
+    x: FloatArray
+    y: IntArray
+    low: FloatArray
+    high: FloatArray
+    eps: float
+    lam: float
+
+    @classmethod
+    def of(cls, model: Model, data: Data, eps: float, lam: float) -> Target:
+        """The target of each point of some data.
+
+        Raises
+        ------
+        InputError
+            If a number is out of range, a point lies outside the domain, or the labels or the
+            dimension do not fit the model.
+        """
+        require_finite("eps", eps)
+        require(eps > 0, f"eps={eps!r} must be positive")
+        require_finite("lam", lam, least=0)
+        x, y, (lowest, highest) = np.asarray(data.x, float), np.asarray(data.y), data.domain
+        model.check(x, y)
+        for i, j in np.argwhere((x < lowest) | (x > highest)):
+            raise InputError(
+                f"anchor {i} has coordinate {j} at {x[i, j]:g}, outside the domain"
+                f" [{lowest:g}, {highest:g}]: clip or rescale the data"
+            )
+        low, high = np.maximum(x - eps, lowest), np.minimum(x + eps, highest)
+        return cls(model, x, y.astype(np.int64), low, high, eps, lam)
+
+    def take(self, rows: Any) -> Target:
+        """That of some of the anchors."""
+        return replace(self, **{k: getattr(self, k)[rows] for k in ("x", "y", "low", "high")})
+
+    def loss_grad(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Losses and their gradients at points of shape (..., n, d), those of each anchor."""
+        loss, gradient = self.model.loss_grad(x.reshape(-1, x.shape[-1]), self._labels(x))
+        return loss.reshape(x.shape[:-1]), gradient.reshape(x.shape)
+
+    def losses(self, x: FloatArray) -> FloatArray:
+        """Losses at points of shape (..., n, d)."""
+        return self.model.losses(x.reshape(-1, x.shape[-1]), self._labels(x)).reshape(x.shape[:-1])
+
+    def _labels(self, x: FloatArray) -> IntArray:
+        return np.broadcast_to(self.y, x.shape[:-1]).ravel()
+
+
+class Law:
+    """p_adv* of each anchor: what follows from the integrals of exp(lam l) over parts of its box.
+
+    Attributes
+    ----------
+    target : Target
+    log_Z : ndarray, shape (n,)
+        log of the integral over the box.
+    log_mean : ndarray, shape (n,)
+        log of the mean over the box.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.log_Z = self.log_integral(target.low, target.high)
+        self.log_mean = self.log_Z - np.log(target.high - target.low).sum(axis=1)
+
+    def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
+        """log of the integral over parts of the boxes with faces (..., n, d); shape (..., n)."""
+        raise NotImplementedError
+
+    @property
+    def dual(self) -> float:
+        """(1/lam) E_x log mean exp(lam l): the largest E[l] - KL / lam of any plan."""
+        require(self.target.lam > 0, "lam=0 has no dual value: its limit is the uniform mean loss")
+        return float(self.log_mean.mean() / self.target.lam)
+
+    def log_density(self, x: FloatArray) -> FloatArray:
+        """log p_adv* of each anchor at points of shape (..., n, d), -inf outside its box."""
+        inside = ((x >= self.target.low) & (x <= self.target.high)).all(axis=-1)
+        return np.where(inside, self.target.lam * self.target.losses(x) - self.log_Z, -np.inf)
+
+    def probability(self, low: FloatArray, high: FloatArray) -> FloatArray:
+        """Of parts of the boxes with faces of shape (..., n, d); shape (..., n)."""
+        low, high = np.maximum(low, self.target.low), np.minimum(high, self.target.high)
+        there = np.asarray((high > low).all(axis=-1))
+        high = np.where(there[..., None], high, low + 1)  # any part, for those that are empty
+        return np.where(there, np.exp(self.log_integral(low, high) - self.log_Z), 0.0)
+
+    def cdf(self, x: FloatArray, coordinate: int = 0) -> FloatArray:
+        """Of one coordinate, at numbers of shape (..., n)."""
+        high = np.broadcast_to(self.target.high, (*np.shape(x), self.target.high.shape[1])).copy()
+        high[..., coordinate] = x
+        return self.probability(self.target.low, high)
+
+
+class Quadrature(Law):
+    """By Gauss-Legendre, in one or two dimensions, for any smooth loss.
+
+    Attributes
+    ----------
+    order : int
+        Nodes in a dimension: doubled until no log_Z changes by more than the tolerance.
+    points, weights : ndarray, shapes (order^d, n, d) and (order^d, n)
+        Nodes, and their probabilities.
+    mean_loss, var_loss, kl : ndarray, shape (n,)
+        Moments of the loss; KL divergence from the uniform law on the box.
+    mean : ndarray, shape (n, d)
+        Of x.
+
+    Raises
+    ------
+    InputError
+        If d > 2, or the largest order does not reach the tolerance.
+    """
+
+    LARGEST_ORDER: ClassVar = {1: 4096, 2: 256}
+
+    def __init__(self, target: Target, tolerance: float = 1e-10) -> None:
+        d, self.order = target.x.shape[1], 8
+        require(d in self.LARGEST_ORDER, f"d={d} is too much for quadrature: at most 2")
+        super().__init__(target)
+        change = np.inf
+        while change >= tolerance:
+            require(
+                self.order < self.LARGEST_ORDER[d],
+                f"log Z still changes by {change:.1g} at order {self.order}: lam={target.lam:g} and"
+                f" eps={target.eps:g} make the law too sharp for quadrature; reduce them",
+            )
+            before, self.order = self.log_Z, 2 * self.order
+            super().__init__(target)
+            change = np.abs(self.log_Z - before).max()
+        self.points, log_weights = self._nodes(target.low, target.high)
+        loss = target.losses(self.points)
+        log_p = target.lam * loss - self.log_Z
+        self.weights = np.exp(log_p + log_weights)
+        self.mean_loss = (self.weights * loss).sum(axis=0)
+        self.var_loss = (self.weights * (loss - self.mean_loss) ** 2).sum(axis=0)
+        self.mean = (self.weights[..., None] * self.points).sum(axis=0)
+        self.kl = (self.weights * (log_p + self.log_Z - self.log_mean)).sum(axis=0)
+
+    def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
+        """See `Law.log_integral`."""
+        points, log_weights = self._nodes(low, high)
+        return logsumexp(self.target.lam * self.target.losses(points) + log_weights, axis=0)
+
+    def _nodes(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+        nodes, weights = np.polynomial.legendre.leggauss(self.order)
+        grid = np.array(list(itertools.product(nodes, repeat=low.shape[-1])))
+        log_w = np.log(list(itertools.product(weights / 2, repeat=low.shape[-1]))).sum(axis=1)
+        shape = (len(grid), *(1,) * (low.ndim - 1))
+        half = (high - low) / 2
+        points = (low + high) / 2 + half * grid.reshape(*shape, -1)
+        return points, log_w.reshape(shape) + np.log(2 * half).sum(axis=-1)
+
+
+class TruncatedExponentials(Law):
+    """Exactly, in any dimension, where exp(lam l) is a sum of exponentials of linear functions.
+
+    For the linear loss it is one.  For the logistic loss and whole lam it is
+    (1 + exp(-m))^lam = sum_k binom(lam, k) exp(-k m).
+
+    Raises
+    ------
+    InputError
+        Unless the model has no hidden layer and such a loss.
+    """
+
+    def __init__(self, target: Target) -> None:
+        require(
+            self.applies(target),
+            "only the linear loss, and the logistic one at whole lam, without a hidden layer, are"
+            f" sums of exponentials: this is a {target.model.loss} loss at lam={target.lam:g}",
+        )
+        lam, sign = target.lam, 2.0 * target.y - 1
+        linear = target.model.loss == "linear"
+        k = np.array([lam]) if linear else np.arange(lam + 1)
+        log_binomial = 0.0 if linear else gammaln(lam + 1) - gammaln(k + 1) - gammaln(lam - k + 1)
+        #: exp(lam l) is the sum over k of exp(constants + <rates, x>), shapes (n, k), (n, k, d).
+        self.rates = -sign[:, None, None] * k[:, None] * target.model.A[0]
+        self.constants = -sign[:, None] * k * target.model.c[0] + log_binomial
+        super().__init__(target)
+
+    @staticmethod
+    def applies(target: Target) -> bool:
+        """Whether the loss is of this kind."""
+        model, whole = target.model, float(target.lam).is_integer()
+        return model.B is None and (model.loss == "linear" or (model.loss == "logistic" and whole))
+
+    def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
+        """See `Law.log_integral`."""
+        return logsumexp(self._log_integrals(low, high), axis=-1)
+
+    def _log_integrals(self, low: FloatArray, high: FloatArray) -> FloatArray:
+        """Of each exponential, shape (..., n, k)."""
+        middle, half = (low + high)[..., None, :] / 2, (high - low)[..., None, :] / 2
+        each = self.rates * middle + np.log(2 * half) + _log_sinhc(self.rates * half)
+        return self.constants + each.sum(axis=-1)
+
+    @property
+    def mean(self) -> FloatArray:
+        """Of x, shape (n, d)."""
+        low, high = self.target.low[:, None], self.target.high[:, None]
+        share = np.exp(self._log_integrals(self.target.low, self.target.high) - self.log_Z[:, None])
+        half = (high - low) / 2
+        means = (low + high) / 2 + half * _langevin(self.rates * half)
+        return (share[..., None] * means).sum(axis=1)
+
+    def sample(self, size: int, rng: np.random.Generator) -> FloatArray:
+        """Independent points of each anchor, shape (size, n, d)."""
+        n, k, d = self.rates.shape
+        logits = self._log_integrals(self.target.low, self.target.high)
+        which = (logits + rng.gumbel(size=(size, n, k))).argmax(axis=-1)
+        rates, width = self.rates[np.arange(n), which], self.target.high - self.target.low
+        z = np.maximum(np.abs(rates) * width, 1e-12)
+        depth = -np.log1p(rng.random((size, n, d)) * np.expm1(-z)) / z * width
+        return np.where(rates > 0, self.target.high - depth, self.target.low + depth)
+
+
+def closed_form(target: Target) -> Quadrature | TruncatedExponentials:
+    """The exact law: in exponentials where there are such, else by quadrature.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    kind = TruncatedExponentials if TruncatedExponentials.applies(target) else Quadrature
+    return kind(target)
+
+
+def _log_sinhc(z: FloatArray) -> FloatArray:
+    """log(sinh(z) / z)."""
+    z = np.abs(z)
+    safe = np.maximum(z, 1e-3)
+    return np.where(z < 1e-3, z * z / 6, safe + np.log1p(-np.exp(-2 * safe)) - np.log(2 * safe))
+
+
+def _langevin(z: FloatArray) -> FloatArray:
+    """Langevin's function coth(z) - 1/z, the slope of log(sinh(z) / z)."""
+    safe = np.where(np.abs(z) < 1e-3, 1.0, z)
+    return np.where(np.abs(z) < 1e-3, z / 3, 1 / np.tanh(safe) - 1 / safe)

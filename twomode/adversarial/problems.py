@@ -1,0 +1,248 @@
+"""Toy data, and models whose loss has an analytic gradient, per sample, in x and in theta."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import expit, log_softmax
+
+from twomode.errors import InputError, require, require_choice, require_whole
+from twomode.laws import FloatArray
+
+__all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
+
+IntArray = np.typing.NDArray[np.int64]
+
+
+class Data(NamedTuple):
+    """Labelled points, shapes (n, d) and (n,), and the domain: least and largest coordinate."""
+
+    x: FloatArray
+    y: IntArray
+    domain: tuple[float, float] = (-np.inf, np.inf)
+
+    def take(self, rows: Any) -> Data:
+        """Some of the points."""
+        return self._replace(x=self.x[rows], y=self.y[rows])
+
+
+def blobs(n: int, rng: np.random.Generator, d: int = 2, noise: float = 0.5) -> Data:
+    """Two Gaussians, at -1 and 1 along the diagonal of R^d."""
+    y = np.arange(n) % 2
+    return Data((2 * y - 1)[:, None] / np.sqrt(d) + noise * rng.standard_normal((n, d)), y)
+
+
+def moons(n: int, rng: np.random.Generator, noise: float = 0.1) -> Data:
+    """Two interleaved half circles of radius 1."""
+    y, angle = np.arange(n) % 2, np.pi * rng.random(n)
+    x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x[y == 1] = np.array([1.0, 0.5]) - x[y == 1]
+    return Data(x + noise * rng.standard_normal((n, 2)), y)
+
+
+def circles(n: int, rng: np.random.Generator, noise: float = 0.1) -> Data:
+    """Two concentric circles, of radii 1/2 and 1."""
+    y, angle = np.arange(n) % 2, 2 * np.pi * rng.random(n)
+    x = ((1 + y) / 2)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return Data(x + noise * rng.standard_normal((n, 2)), y)
+
+
+def mixture(n: int, rng: np.random.Generator, noise: float = 0.3) -> Data:
+    """Four Gaussians on the line, at -3, -1, 1 and 3, of alternating labels."""
+    component = np.arange(n) % 4
+    return Data((2.0 * component - 3)[:, None] + noise * rng.standard_normal((n, 1)), component % 2)
+
+
+def digits(n: int, rng: np.random.Generator) -> Data:
+    """8 x 8 grey digits in [0, 1]^64, `n` of scikit-learn's 1,797 in random order."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise InputError(
+            "data 'digits' needs scikit-learn: pip install 'twomode[digits]'"
+        ) from error
+    x, y = load_digits(return_X_y=True)
+    require(n <= len(y), f"n={n} is more than the {len(y)} digits there are")
+    order = rng.permutation(len(y))[:n]
+    return Data(x[order] / 16, y[order].astype(np.int64), (0.0, 1.0))
+
+
+#: Each takes n, a generator, and options of its own.
+DATA: dict[str, Callable[..., Data]] = {
+    f.__name__: f for f in (blobs, moons, circles, mixture, digits)
+}
+
+
+def load_data(name: str, n: int, seed: Any = 0, **options: float) -> Data:
+    """`n` points of a named toy data set, the classes in turn (digits: in random order).
+
+    Raises
+    ------
+    InputError
+        If there is no such name, n is not a positive number, or scikit-learn is not there.
+    """
+    require_choice("data", name, DATA)
+    return DATA[name](require_whole("n", n, 1), np.random.default_rng(seed), **options)
+
+
+def _linear(scores: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
+    minus_sign = np.asarray(1.0 - 2 * y[:, None])
+    return (minus_sign * scores)[:, 0], minus_sign
+
+
+def _logistic(scores: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
+    minus_m, minus_sign = _linear(scores, y)
+    return np.logaddexp(0.0, minus_m), minus_sign * expit(minus_m)[:, None]
+
+
+def _softmax(scores: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
+    log_p, rows = log_softmax(scores, axis=1), np.arange(len(y))
+    slope = np.exp(log_p)
+    slope[rows, y] -= 1
+    return -log_p[rows, y], slope
+
+
+#: From scores (n, k) and labels (n,): the losses (n,), and their gradients in the scores (n, k).
+#: Linear is -m and logistic log(1 + exp(-m)), of the margin m = (2y - 1) f(x), k = 1.
+LOSSES = {"linear": _linear, "logistic": _logistic, "softmax": _softmax}
+
+
+def _tanh(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    h = np.tanh(z)
+    return h, 1 - h * h
+
+
+def _softplus(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+    return np.logaddexp(0.0, z), expit(z)
+
+
+#: Values and slopes.
+ACTIVATIONS = {"tanh": _tanh, "softplus": _softplus}
+
+
+@dataclass(frozen=True)
+class Model:
+    """Scores f(x) = A h + c, of h = x or of one hidden layer h = phi(B x + b), and a loss of them.
+
+    Parameters
+    ----------
+    A : ndarray, shape (k, d) or (k, hidden)
+    c : ndarray, shape (k,)
+    B, b : ndarray, shapes (hidden, d) and (hidden,), optional
+    loss : str
+        linear or logistic (k = 1), or softmax; see `LOSSES`.
+    activation : str
+        tanh or softplus.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a number is not finite, or a name is unknown.
+    """
+
+    A: FloatArray
+    c: FloatArray
+    B: FloatArray | None = None
+    b: FloatArray | None = None
+    loss: str = "logistic"
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        require_choice("loss", self.loss, LOSSES)
+        require_choice("activation", self.activation, ACTIVATIONS)
+        for name, array in self.theta.items():
+            require(bool(np.isfinite(array).all()), f"{name} holds a NaN or an infinity")
+        k, h = np.shape(self.A)
+        fits = np.shape(self.c) == (k,) and (k == 1) == (self.loss != "softmax")
+        if self.B is not None:
+            fits = fits and len(self.B) == h and self.b is not None and self.b.shape == (h,)
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in self.theta.items())
+        require(fits, f"shapes do not fit each other or the {self.loss} loss: {shapes}")
+
+    @classmethod
+    def random(
+        cls,
+        data: Data,
+        seed: Any = 0,
+        *,
+        hidden: int | None = None,
+        loss: str | None = None,
+        activation: str = "tanh",
+        scale: float = 1.0,
+    ) -> Model:
+        """A model for some data, with weights N(0, scale^2 / fan-in) and biases 0.
+
+        Logistic for two classes and softmax for more, unless `loss` says otherwise; without a
+        hidden layer unless `hidden` is its width.
+        """
+        rng, d, classes = np.random.default_rng(seed), data.x.shape[1], int(data.y.max()) + 1
+        loss = loss or ("logistic" if classes <= 2 else "softmax")
+        k, h = classes if loss == "softmax" else 1, d if hidden is None else hidden
+
+        def layer(rows: int, columns: int) -> FloatArray:
+            return rng.standard_normal((rows, columns)) * scale / np.sqrt(columns)
+
+        A = layer(k, require_whole("hidden", h, 1))
+        B, b = (None, None) if hidden is None else (layer(h, d), np.zeros(h))
+        return cls(A, np.zeros(k), B, b, loss, activation)
+
+    @property
+    def theta(self) -> dict[str, FloatArray]:
+        """The parameters by name."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)[:4]}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def step(self, gradient: dict[str, FloatArray], size: float) -> Model:
+        """The model with theta - size * gradient."""
+        theta: dict[str, Any] = {k: x - size * gradient[k] for k, x in self.theta.items()}
+        return replace(self, **theta)
+
+    def check(self, x: FloatArray, y: IntArray) -> None:
+        """Raise `InputError` unless the points have the model's d and the labels are in range."""
+        d, classes = (self.A if self.B is None else self.B).shape[1], max(2, len(self.c))
+        fits = x.ndim == 2 and x.shape[1] == d and y.shape == x.shape[:1]
+        require(fits, f"x, y have shapes {x.shape}, {y.shape}: (n, {d}) and (n,) are needed")
+        require(bool(np.isfinite(x).all()), "x holds a NaN or an infinity")
+        wrong = y[(y < 0) | (y >= classes) | (y != np.floor(y))]
+        if len(wrong):
+            raise InputError(f"label {wrong[0]} is out of range: 0 to {classes - 1} are known")
+
+    def predict(self, x: FloatArray) -> IntArray:
+        """The likeliest labels, shape (n,)."""
+        scores = self._hidden(x)[0] @ self.A.T + self.c
+        return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
+
+    def losses(self, x: FloatArray, y: IntArray) -> FloatArray:
+        """The loss of each sample, shape (n,)."""
+        return LOSSES[self.loss](self._hidden(x)[0] @ self.A.T + self.c, y)[0]
+
+    def loss_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
+        """The loss of each sample, shape (n,), and its gradient in x, shape (n, d).
+
+        Not of their mean: that would divide lambda by the number of samples.
+        """
+        loss, _, inner, _ = self._backward(x, y)
+        return loss, inner @ (self.A if self.B is None else self.B)
+
+    def theta_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """The loss of each sample, and the gradient of their mean in theta."""
+        loss, outer, inner, h = self._backward(x, y)
+        gradient = {"A": outer.T @ h / len(y), "c": outer.mean(axis=0)}
+        if self.B is not None:
+            gradient |= {"B": inner.T @ x / len(y), "b": inner.mean(axis=0)}
+        return loss, gradient
+
+    def _hidden(self, x: FloatArray) -> tuple[FloatArray, FloatArray | float]:
+        """The layer h, and its slopes."""
+        if self.B is None or self.b is None:
+            return x, 1.0
+        return ACTIVATIONS[self.activation](x @ self.B.T + self.b)
+
+    def _backward(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, ...]:
+        """Losses; their gradients at the scores, and where the first layer ends; and h."""
+        h, slope = self._hidden(x)
+        loss, outer = LOSSES[self.loss](h @ self.A.T + self.c, y)
+        return loss, outer, outer if self.B is None else (outer @ self.A) * slope, h

@@ -1,0 +1,388 @@
+"""Markov chains for p_adv*: the talk's step and Langevin steps, and what they really sample.
+
+A step of every chain is a drift, Gaussian noise, and what a wall of the box does:
+
+| name | drift | noise | wall | then |
+|---|---|---|---|---|
+| sign | eta eps sign(grad l) | sigma eps | projection | |
+| projected | h eps^2 lam grad l | eps sqrt(2 h) | projection | |
+| reflected | the same | the same | reflection | |
+| mala | the same | the same | none | accept by Metropolis: never outside |
+| mala-folded | the same | the same | reflection | accept by Metropolis |
+
+Only the last two leave p_adv* as it is.  With h -> 0 the reflected and projected chains come to it,
+with errors of orders h and sqrt(h).  The sign step, that of the talk's Algorithm 1, knows no lam:
+in one dimension its law comes to exp(2 eta / (sigma^2 eps) V) with V' = sign(l'), which is p_adv*
+only where the loss has one and the same slope everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp, ndtr
+
+from twomode.adversarial.closed_form import Target
+from twomode.errors import require, require_choice, require_finite, require_whole
+from twomode.laws import FloatArray
+
+__all__ = [
+    "SAMPLERS",
+    "Advance",
+    "Chains",
+    "Langevin",
+    "Sampler",
+    "SignStep",
+    "Stationary",
+    "advance",
+    "effective_sample_size",
+    "face_atom",
+    "sample",
+    "sampler",
+    "stationary",
+]
+
+
+@dataclass(frozen=True)
+class SignStep:
+    """The inner step of the talk's Algorithm 1, lines 8 to 10; with sigma = 0 that of PGD.
+
+    Parameters
+    ----------
+    eta : float
+        Length of a coordinate's step, in units of eps.
+    sigma : float
+        Standard deviation of the noise, in units of eps.
+    """
+
+    eta: float = 0.5
+    sigma: float = 0.3
+    wall: ClassVar[str] = "project"
+    metropolis: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_finite("eta", self.eta, least=0)
+        require_finite("sigma", self.sigma, least=0)
+
+    def drift(self, target: Target, gradient: FloatArray) -> FloatArray:
+        """Mean of a step, in units of x."""
+        return self.eta * target.eps * np.sign(gradient)
+
+    def noise(self, target: Target) -> float:
+        """Standard deviation of each coordinate of a step, in units of x."""
+        return self.sigma * target.eps
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """x + h lam grad l + sqrt(2 h) xi, with h in units of eps^2.
+
+    Parameters
+    ----------
+    wall : str
+        project, reflect or, with Metropolis, reject.
+    metropolis : bool
+        Whether a step is accepted by Metropolis and Hastings' rule (MALA).
+    h : float
+    """
+
+    wall: str = "reflect"
+    metropolis: bool = False
+    h: float = 0.01
+
+    def __post_init__(self) -> None:
+        require_finite("h", self.h)
+        require(self.h > 0, f"h={self.h!r} must be positive")
+        require_choice("wall", self.wall, ("project", "reflect", "reject"))
+        require(
+            self.wall == "reflect" or self.metropolis == (self.wall == "reject"),
+            f"wall={self.wall!r} with metropolis={self.metropolis}: a projected step has no density"
+            " to accept it by, and only Metropolis can reject; choose wall='reflect'",
+        )
+
+    def drift(self, target: Target, gradient: FloatArray) -> FloatArray:
+        """Mean of a step, in units of x."""
+        return self.h * target.eps**2 * target.lam * gradient
+
+    def noise(self, target: Target) -> float:
+        """Standard deviation of each coordinate of a step, in units of x."""
+        return float(target.eps * np.sqrt(2 * self.h))
+
+
+Sampler: TypeAlias = SignStep | Langevin
+
+#: By name, with their default step sizes.
+SAMPLERS: dict[str, Sampler] = {
+    "sign": SignStep(),
+    "projected": Langevin("project"),
+    "reflected": Langevin("reflect"),
+    "mala": Langevin("reject", metropolis=True, h=0.1),
+    "mala-folded": Langevin("reflect", metropolis=True, h=0.1),
+}
+
+
+def sampler(name: str, **sizes: Any) -> Sampler:
+    """A named sampler: sign takes eta and sigma (in eps), the others h (in eps^2).
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or it has no such step size.
+    """
+    require_choice("sampler", name, SAMPLERS)
+    takes = [f.name for f in fields(SAMPLERS[name]) if f.name in ("eta", "sigma", "h")]
+    for size, value in sizes.items():
+        require(size in takes, f"{size}={value!r}: sampler {name} takes {' and '.join(takes)}")
+    return replace(SAMPLERS[name], **sizes)
+
+
+class Advance(NamedTuple):
+    """Where chains are after some steps."""
+
+    x: FloatArray  #: shape (..., n, d)
+    acceptance: FloatArray  #: share of steps that were accepted, shape (..., n); 1 if unadjusted
+    gradients: int  #: evaluations of each chain
+
+
+def _see_nothing(t: int, x: FloatArray, loss: FloatArray) -> None:
+    pass
+
+
+def advance(
+    target: Target,
+    sampler: Sampler,
+    x: FloatArray,
+    steps: int,
+    rng: np.random.Generator,
+    visit: Callable[[int, FloatArray, FloatArray], None] = _see_nothing,
+) -> Advance:
+    """So many steps from x, shape (..., n, d), in the boxes.
+
+    `visit` sees t, x and its losses before each step.  A step evaluates one gradient, and the first
+    of a Metropolis chain another one.
+    """
+    low, high, sd = target.low, target.high, sampler.noise(target)
+    accepted, known = np.zeros(x.shape[:-1]), None
+    for t in range(steps):
+        loss, gradient = target.loss_grad(x) if known is None else known
+        visit(t, x, loss)
+        mean = x + sampler.drift(target, gradient)
+        y = mean + sd * rng.standard_normal(x.shape) if sd else mean
+        if sampler.wall == "project":  # to the box, then to the domain, is to their intersection
+            y = np.clip(y, low, high)
+        elif sampler.wall == "reflect":
+            y = _fold(y, low, high)
+        if not sampler.metropolis:
+            x = y
+            continue
+        inside = np.asarray(((y >= low) & (y <= high)).all(axis=-1))
+        y = np.where(inside[..., None], y, x)
+        loss_y, gradient_y = target.loss_grad(y)
+        back = y + sampler.drift(target, gradient_y)
+        log_q = _log_folded if sampler.wall == "reflect" else _log_normal
+        log_ratio = (log_q(x, back, sd, low, high) - log_q(y, mean, sd, low, high)).sum(axis=-1)
+        log_ratio += target.lam * (loss_y - loss)
+        yes = inside & (np.log1p(-rng.random(inside.shape)) < log_ratio)
+        accepted += yes
+        x, gradient = np.where(yes[..., None], (y, gradient_y), (x, gradient))
+        known = np.where(yes, loss_y, loss), gradient
+    share = accepted / max(steps, 1) if sampler.metropolis else np.ones_like(accepted)
+    return Advance(x, share, steps + (sampler.metropolis and steps > 0))
+
+
+class Chains(NamedTuple):
+    """What `sample` returns."""
+
+    x: FloatArray  #: shape (kept, chains, n, d)
+    losses: FloatArray  #: shape (kept, chains, n)
+    acceptance: FloatArray  #: share of steps that were accepted, shape (n,); 1 if unadjusted
+    gradients: int  #: evaluations of each chain
+
+    @property
+    def ess(self) -> FloatArray:
+        """Effective sample size of the loss over all chains of an anchor, shape (n,)."""
+        return effective_sample_size(self.losses)
+
+
+def sample(
+    target: Target,
+    sampler: Sampler,
+    steps: int,
+    *,
+    chains: int = 1,
+    burn: int = 0,
+    every: int = 1,
+    start: FloatArray | None = None,
+    seed: int | np.random.Generator = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Chains:
+    """Run chains of every anchor at once.
+
+    Parameters
+    ----------
+    target : Target
+    sampler : Sampler
+    steps : int
+        Of each chain.
+    chains : int
+        Of each anchor.
+    burn, every : int
+        The states before steps `burn`, `burn` + `every`, ... are kept.
+    start : ndarray, shape (chains, n, d), optional
+        In the boxes; by default the anchors.
+    seed : int or Generator
+    progress : callable, optional
+        Called with the steps done and in all.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, a start lies outside its box, or no step was accepted.
+    """
+    steps, chains = require_whole("steps", steps, 1), require_whole("chains", chains, 1)
+    burn, every = require_whole("burn", burn, 0), require_whole("every", every, 1)
+    require(burn < steps, f"burn={burn} leaves none of steps={steps}: make it smaller")
+    shape = (chains, *target.x.shape)
+    start = np.broadcast_to(target.x, shape) if start is None else np.asarray(start, float)
+    require(start.shape == shape, f"start has shape {start.shape}: {shape} is needed")
+    inside = bool(((start >= target.low) & (start <= target.high)).all())
+    require(inside, "a start lies outside its box: clip it to target.low and target.high")
+    x, losses = [], []
+
+    def visit(t: int, here: FloatArray, loss: FloatArray) -> None:
+        if t >= burn and (t - burn) % every == 0:
+            x.append(here)
+            losses.append(loss)
+        if progress is not None:
+            progress(t, steps)
+
+    end = advance(target, sampler, start, steps, np.random.default_rng(seed), visit)
+    total = steps * end.acceptance.size
+    require(
+        bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: make h smaller"
+    )
+    return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)
+
+
+def effective_sample_size(f: FloatArray) -> FloatArray:
+    """How many independent draws have a mean of the same variance.
+
+    Parameters
+    ----------
+    f : ndarray, shape (T, chains, ...)
+        A function along each chain.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        T chains / (1 + 2 sum of the autocorrelations), summed in pairs while these are positive
+        (Geyer 1992); NaN where f is constant.
+    """
+    T, chains = f.shape[:2]
+    f = f - f.mean(axis=(0, 1))
+    power = np.abs(np.fft.rfft(f, n=2 * T, axis=0)) ** 2
+    covariance = np.fft.irfft(power, n=2 * T, axis=0)[:T].mean(axis=1) / T
+    pairs = covariance[: T - T % 2].reshape(T // 2, 2, *f.shape[2:]).sum(axis=1)
+    pairs *= np.cumprod(pairs > 0, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        time = np.maximum(2 * pairs.sum(axis=0) / covariance[0] - 1, 1 / T)
+        return np.where(covariance[0] > 0, T * chains / time, np.nan)
+
+
+def _fold(y: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Reflect at both faces as often as it takes."""
+    y = np.mod(y - low, 2 * (high - low))
+    return np.clip(low + np.minimum(y, 2 * (high - low) - y), low, high)
+
+
+def _log_normal(y: FloatArray, mean: FloatArray, sd: Any, *faces: FloatArray) -> FloatArray:
+    """log density of mean + sd xi at y."""
+    return -((y - mean) ** 2) / (2 * sd**2) - np.log(sd * np.sqrt(2 * np.pi))
+
+
+def _log_folded(
+    y: FloatArray, mean: FloatArray, sd: float, low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """log density of fold(mean + sd xi) at y in the box: a sum over the images of y.
+
+    The mean may be folded first: a reflection maps the normal law around it to that around its
+    image.  A standard deviation of three widths gives the uniform law to 1e-19, as any larger one.
+    """
+    width = high - low
+    mean, sd_there = _fold(mean, low, high), np.minimum(sd, 3 * width)
+    most = int(np.ceil((9 * sd_there / (2 * width)).max()))
+    images = [z + 2 * k * width for k in range(-most, most + 1) for z in (y, 2 * low - y)]
+    return logsumexp([_log_normal(image, mean, sd_there) for image in images], axis=0)
+
+
+class Stationary(NamedTuple):
+    """The stationary law of an unadjusted chain in one dimension, at N nodes and the two faces."""
+
+    x: FloatArray  #: shape (N + 2,), the lower and the upper face last
+    weights: FloatArray  #: of quadrature, shape (N + 2,), 0 at the faces
+    mass: FloatArray  #: probabilities, shape (N + 2,): weight times density, and the faces' atoms
+
+    def total_variation(self, density: FloatArray) -> float:
+        """From a law that has this density at the x."""
+        return float(np.abs(self.mass - self.weights * density).sum()) / 2
+
+
+def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
+    """Without Monte Carlo, by Nystrom's method.
+
+    Parameters
+    ----------
+    target : Target
+        In one dimension.
+    sampler : Sampler
+        Not a Metropolis chain: that has p_adv* itself.
+    anchor : int
+
+    Raises
+    ------
+    InputError
+        If d > 1, the sampler is a Metropolis chain, or its noise is below 1/200 of the box.
+    """
+    require(target.x.shape[1] == 1, f"d={target.x.shape[1]}: stationary laws are for d = 1")
+    require(not sampler.metropolis, f"{sampler} has p_adv* itself as its stationary law")
+    target = target.take([anchor])
+    low, high, sd = target.low.item(), target.high.item(), sampler.noise(target)
+    require(sd > (high - low) / 200, f"{sampler} has a noise of {sd:g}: make it larger")
+
+    def slope(x: float) -> float:
+        return target.loss_grad(np.full((1, 1), x))[1].item()
+
+    # Panels as long as the noise; they end where the slope changes its sign: the sign step jumps.
+    fine = np.linspace(low, high, 2001)
+    signs = np.sign(target.loss_grad(fine[:, None, None])[1].ravel())
+    turns = [brentq(slope, *fine[k : k + 2]) for k in np.nonzero(signs[:-1] * signs[1:] < 0)[0]]
+    edges = np.sort([*np.linspace(low, high, int((high - low) / sd) + 2), *turns])
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+    half = np.diff(edges)[:, None] / 2
+    x = np.append(edges[:-1, None] + half * (1 + nodes), [low, high])
+    weights = np.append(half * weights, [0.0, 0.0])
+
+    mean = (x[:, None, None] + sampler.drift(target, target.loss_grad(x[:, None, None])[1]))[:, 0]
+    log_q = _log_folded if sampler.wall == "reflect" else _log_normal
+    P = weights * np.exp(log_q(x, mean, sd, target.low, target.high))
+    if sampler.wall == "project":
+        P[:, -2:] = ndtr(np.concatenate([low - mean, mean - high], axis=1) / sd)
+    equations = P.T - np.eye(len(P))
+    equations[0] = 1.0
+    return Stationary(x, weights, np.linalg.solve(equations, np.eye(len(P))[0]))
+
+
+def face_atom(beta: float) -> float:
+    """Probability of a face to which a constant drift presses the projected chain.
+
+    exp(-sum_n Phi(-beta sqrt(n)) / n), beta the drift over the noise, the other face far away
+    (Spitzer 1956: how likely a random walk never rises above its start).
+    """
+    require_finite("beta", beta)
+    require(beta > 0, f"beta={beta!r} must be positive")
+    n = np.arange(1, int((9 / beta) ** 2) + 2)
+    return float(np.exp(-(ndtr(-beta * np.sqrt(n)) / n).sum()))

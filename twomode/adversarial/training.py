@@ -1,0 +1,207 @@
+"""Training against an adversary: the talk's Algorithm 1, and what it is compared with.
+
+They are one loop.  At each step of SGD a minibatch's adversarial points start somewhere, make some
+steps of a sampler in their boxes, and the model descends the mean of their losses:
+
+| name | starts at | steps | sampler |
+|---|---|---|---|
+| natural | the data | 0 | |
+| fgsm | the data | 1 | eps sign(grad l) |
+| pgd-k | uniform in the box | k | (2.5/k) eps sign(grad l), projected |
+| algorithm-1 | where the point was last time | 1 | sign step with noise, or any other |
+
+Cost is counted in gradient evaluations: one forward and one backward pass of one sample, be it for
+the gradient in x or in theta.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twomode.adversarial.closed_form import Target
+from twomode.adversarial.problems import Data, Model
+from twomode.adversarial.samplers import Sampler, SignStep, advance
+from twomode.errors import InputError, require, require_choice, require_finite, require_whole
+from twomode.laws import FloatArray
+
+__all__ = ["METHODS", "STARTS", "Method", "State", "method", "robust_error", "train"]
+
+STARTS = ("warm", "data", "uniform")
+METHODS = ("natural", "fgsm", "pgd-K", "algorithm-1")
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the points that a model is trained on are found.
+
+    Parameters
+    ----------
+    sampler : Sampler
+    steps : int
+        T, of the sampler for each step of SGD.
+    copies : int
+        K, adversarial points of each data point.
+    start : str
+        warm (where they were last time, at first the data), data, or uniform in the box.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range or the start is unknown.
+    """
+
+    sampler: Sampler
+    steps: int = 1
+    copies: int = 1
+    start: str = "warm"
+
+    def __post_init__(self) -> None:
+        require_whole("steps", self.steps, 0)
+        require_whole("copies", self.copies, 1)
+        require_choice("start", self.start, STARTS)
+
+
+def _pgd(k: int) -> SignStep:
+    """A step of PGD-k: k of them go 2.5 times as far as a face is (Madry et al. 2018)."""
+    return SignStep(eta=2.5 / k, sigma=0.0)
+
+
+def method(name: str, **changes: Any) -> Method:
+    """A named method, any field replaced by keyword; pgd-k for any k.
+
+    Raises
+    ------
+    InputError
+        If there is no such name, or a field is out of range.
+    """
+    pgd = re.fullmatch(r"pgd-([1-9]\d*)", name)
+    if pgd:
+        k = int(pgd[1])
+        return replace(Method(_pgd(k), steps=k, start="uniform"), **changes)
+    require_choice("method", name, METHODS)
+    require(name != "pgd-K", "method 'pgd-K': say how many steps, as in pgd-7")
+    named = {
+        "natural": Method(SignStep(sigma=0.0), steps=0, start="data"),
+        "fgsm": Method(SignStep(eta=1.0, sigma=0.0), start="data"),
+        "algorithm-1": Method(SignStep()),
+    }
+    return replace(named[name], **changes)
+
+
+class State(NamedTuple):
+    """Training after some steps of SGD."""
+
+    step: int
+    model: Model
+    attacks: FloatArray  #: the adversarial data set, shape (K, n, d)
+    rows: np.ndarray  #: the last minibatch, empty at first
+    loss: float  #: mean loss of the points it was trained on, before the step; NaN at first
+    gradients: int  #: evaluations so far
+    seconds: float  #: of training so far, whatever is done between two states
+
+
+def train(
+    model: Model,
+    data: Data,
+    method: Method,
+    *,
+    eps: float,
+    lam: float = 1.0,
+    steps: int,
+    batch: int = 50,
+    learning_rate: float = 0.1,
+    seed: Any = 0,
+) -> Iterator[State]:
+    """The talk's Algorithm 1 with any method inside: a state before the first step and after each.
+
+    Parameters
+    ----------
+    model : Model
+        To start from.
+    data : Data
+    method : Method
+    eps : float
+        Half width of the boxes, in units of x.
+    lam : float
+        Inverse strength of the regularization; the sign step does not see it.
+    steps : int
+        Of SGD.
+    batch : int
+        Data points in a minibatch; each epoch has its own order.
+    learning_rate : float
+    seed : int
+        The order of the data and what the sampler draws have streams of their own, so that methods
+        with the same seed see the same minibatches.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, the data do not fit, or the loss is no longer finite.
+    """
+    target = Target.of(model, data, eps, lam)
+    n, steps = len(data.x), require_whole("steps", steps, 0)
+    batch = min(require_whole("batch", batch, 1), n)
+    require_finite("learning_rate", learning_rate)
+    require(learning_rate > 0, f"learning_rate={learning_rate!r} must be positive")
+    return _states(target, method, steps, batch, learning_rate, seed)
+
+
+def _states(
+    target: Target, method: Method, steps: int, batch: int, learning_rate: float, seed: Any
+) -> Iterator[State]:
+    (n, d), K = target.x.shape, method.copies
+    order_rng, rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    attacks = np.repeat(target.x[None], K, axis=0)
+    order = np.empty(0, dtype=np.int64)
+    gradients, seconds = 0, 0.0
+    yield State(0, target.model, attacks, order, np.nan, 0, 0.0)
+    for step in range(1, steps + 1):
+        began = time.perf_counter()
+        if len(order) < batch:
+            order = order_rng.permutation(n)
+        rows, order = order[:batch], order[batch:]
+        here = target.take(rows)
+        x = attacks[:, rows] if method.start == "warm" else np.repeat(here.x[None], K, axis=0)
+        if method.start == "uniform":
+            x = rng.uniform(here.low, here.high, size=x.shape)
+        x, _, evaluations = advance(here, method.sampler, x, method.steps, rng)
+        attacks[:, rows] = x
+        losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
+        loss = float(losses.mean())
+        if not np.isfinite(loss):
+            raise InputError(f"the loss is {loss} at step {step}: reduce {learning_rate=}")
+        target = replace(target, model=target.model.step(gradient, learning_rate))
+        gradients += K * batch * (evaluations + 1)
+        seconds += time.perf_counter() - began
+        yield State(step, target.model, attacks, rows, loss, gradients, seconds)
+
+
+def robust_error(
+    model: Model, data: Data, eps: float, *, steps: int = 40, restarts: int = 1, seed: Any = 0
+) -> tuple[float, float]:
+    """Shares of points that a model gets wrong: as they are, and under PGD.
+
+    Parameters
+    ----------
+    steps, restarts : int
+        PGD-`steps` from so many uniform starts.  A point that any of its attacks, or none, makes
+        wrong counts.
+
+    Raises
+    ------
+    InputError
+        If a number is out of range or the data do not fit.
+    """
+    target, k = Target.of(model, data, eps, 0.0), require_whole("steps", steps, 1)
+    rng, copies = np.random.default_rng(seed), require_whole("restarts", restarts, 1)
+    natural = wrong = model.predict(target.x) != target.y
+    for _ in range(copies):
+        x = rng.uniform(target.low, target.high)
+        wrong = wrong | (model.predict(advance(target, _pgd(k), x, k, rng).x) != target.y)
+    return float(natural.mean()), float(wrong.mean())
