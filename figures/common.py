@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import twomode as tm
-from twomode import cli
+from twomode import adversarial, cli
+from twomode.adversarial import Data, Model
 from twomode.errors import InputError, require
 from twomode.io import new_file, save_text
 
@@ -25,15 +26,18 @@ FOLDER = Path(__file__).parent
 ENDS = 10**9  #: as ``record_every``: the first and the last iteration only
 
 
-def parse(doc: str | None, source: str, full: str | None = None) -> argparse.Namespace:
-    """The command line; `source` says what --from takes, `full` what --full adds."""
+def parse(
+    doc: str | None, source: str | None = None, full: str | None = None
+) -> argparse.Namespace:
+    """The command line; `source` says what --from takes, if anything, `full` what --full adds."""
     parser = cli.Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    several = "+" if source.endswith(".npz") else None
-    parser.add_argument(
-        "--from", dest="source", type=Path, nargs=several, metavar="FILE", help=source
-    )
+    if source is not None:
+        several = "+" if source.endswith(".npz") else None
+        parser.add_argument(
+            "--from", dest="source", type=Path, nargs=several, metavar="FILE", help=source
+        )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder [that of this script]")
-    if source.endswith(".csv"):
+    if source is not None and source.endswith(".csv"):
         parser.add_argument("--save-table", type=Path, metavar="FILE", help="for a later --from")
     if full is not None:
         parser.add_argument("--full", action="store_true", help=full)
@@ -165,3 +169,13 @@ def sgda_cell(d: int, eta_D: float, eta_G: float) -> dict[str, Any]:
     steps = math.ceil(time * math.sqrt(d) / (tm.Game.preset(d).a * eta_D))
     cell = {"opt": "sgda", "d": d, "eta_D": eta_D, "eta_G": eta_G, "steps": steps}
     return cell | {"record_every": max(1, steps // 150), "resolve": 1.3}
+
+
+def classifier(data: str, n: int, **options: float) -> tuple[Model, Data]:
+    """A classifier with 32 tanh neurons that was trained on 500 points, and n others."""
+    of_data, of_model, of_training = np.random.SeedSequence(0).spawn(3)
+    pool = adversarial.load_data(data, n + 500, of_data, **options)
+    model = adversarial.Model.random(pool, of_model, hidden=32)
+    training, natural = pool.take(slice(n, None)), adversarial.method("natural")
+    model = adversarial.fit(model, training, natural, eps=1, steps=2000, seed=of_training)
+    return model, pool.take(slice(n))

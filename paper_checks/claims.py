@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
+from twomode.errors import require
 from twomode.io import check_writable, new_file, save_text
 from twomode.statistics import Proportion
 from twomode.theory import Card
@@ -185,10 +187,14 @@ class Settings:
             **options,
         )
 
-    def map(self, f: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
-        """``f`` of each set of arguments, on this check's executor."""
+    def map(self, label: str, f: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
+        """``f`` of each set of arguments, on this check's executor, with progress."""
         each = map if self.executor is None else self.executor.map
-        return list(each(f, *arguments))
+        results = []
+        for result in each(f, *arguments):
+            results.append(result)
+            self.progress(label, len(results), len(arguments[0]))
+        return results
 
     @staticmethod
     def records(d: int, steps: int) -> dict[str, Any]:
@@ -212,11 +218,18 @@ class Check:
     """A claim's check: how many findings it makes, and the function that makes them.
 
     The number is declared before anything is run, because it sets the confidence of the intervals.
+    `needs` is a package that is not among twomode's own dependencies.
     """
 
     name: str
     findings: Callable[[bool], int]
     run: Callable[[Settings], Claim]
+    needs: str | None = None
+
+    def require_ready(self) -> None:
+        """Raise `InputError` unless what the check needs is installed."""
+        there = self.needs is None or importlib.util.find_spec(self.needs) is not None
+        require(there, f"{self.name} needs {self.needs}: pip install 'twomode[digits]'")
 
     def __call__(self, settings: Settings) -> Claim:
         """Run it, timed; the findings must be as many as declared."""
@@ -297,6 +310,7 @@ def parser(description: str | None) -> cli.Parser:
 def main(check: Check, description: str | None) -> None:
     """Run one check alone: print its findings and evidence, save what it made."""
     args = parser(description).parse_args()
+    check.require_ready()
     if args.out is not None:
         check_writable(args.out)
     confidence = family_confidence(check.findings(args.full))

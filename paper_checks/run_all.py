@@ -18,13 +18,17 @@ import any_step_size
 import claims
 import correlated_coefficients
 import granularity
+import langevin_samples_p_adv
+import langevin_speed_up
 import minibatch_size
+import one_langevin_step
 import pace
 import principled_methods
 import report
 import theorem_4_1
 import theorem_4_1_collapse
 import theorem_4_2
+import warm_start
 
 import twomode as tm
 from twomode import cli
@@ -45,6 +49,10 @@ CHECKS = {
         principled_methods,
         minibatch_size,
         correlated_coefficients,
+        langevin_samples_p_adv,
+        one_langevin_step,
+        langevin_speed_up,
+        warm_start,
     )
 }
 
@@ -59,6 +67,8 @@ def main() -> int:
     folder = args.out or Path("runs/paper_checks")
     check_writable(folder)
     chosen = {n: check for n, check in CHECKS.items() if not args.only or n in args.only}
+    for check in chosen.values():
+        check.require_ready()
     count = sum(check.findings(args.full) for check in chosen.values())
     began = time.perf_counter()
     done: dict[str, claims.Claim] = {}

@@ -1,5 +1,7 @@
 """Shared by several test modules."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -46,3 +48,12 @@ def made_comparison(counts, replicas=40, confidence=0.95):
             frames.append(pd.DataFrame(frame))
     tuning = pd.DataFrame({"opt": list(counts), "step_scale": 1.0, "ratio": 0.2, "recovered": 0.5})
     return tm.Comparison({"d": 64}, tuning, pd.concat(frames, ignore_index=True), confidence)
+
+
+def strictly(text):
+    """JSON as any reader takes it: without NaN and Infinity."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    return json.loads(text, parse_constant=refuse)

@@ -1,7 +1,5 @@
 """The programs in sims/ as a user meets them."""
 
-import contextlib
-import importlib.util
 import io
 import json
 import os
@@ -12,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import made_comparison
+from helpers import made_comparison, strictly
 from pandas.testing import assert_frame_equal
 
 import twomode as tm
@@ -32,30 +30,6 @@ def call(*arguments, cwd, **options):
         cwd=cwd,
         **options,
     )
-
-
-@pytest.fixture
-def play(tmp_path, monkeypatch, capsys):
-    """Run a program in this process, in an empty folder: status, stdout and stderr."""
-    processes = tm.sweeps.processes
-
-    def run(program, *arguments):
-        path = SIMS / program
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        with pytest.raises(SystemExit) as leave:
-            cli.run(module.main)
-        return leave.value.code, *capsys.readouterr()
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        *(tm.sweeps, "processes"),
-        # none, where there would be some
-        lambda workers: processes(workers) if workers == 0 else contextlib.nullcontext(),
-    )
-    return run
 
 
 def test_saves_prints_and_loads_back(tmp_path):
@@ -357,15 +331,6 @@ def test_a_comparison_saves_what_it_prints(tmp_path, few):
     assert table["rule"].tolist() == list(RULES)
     assert table["recovered"].tolist() == few.table()["recovered"].map(str).tolist()
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
-
-
-def strictly(text):
-    """JSON as any reader takes it: without NaN and Infinity."""
-
-    def refuse(word):
-        raise ValueError(word)
-
-    return json.loads(text, parse_constant=refuse)
 
 
 def test_a_comparison_as_json(play, tmp_path, few):

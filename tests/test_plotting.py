@@ -24,6 +24,7 @@ from twomode.statistics import clopper_pearson
 
 FIGURES = Path(__file__).parents[1] / "figures"
 SCRIPTS = sorted(path.stem for path in FIGURES.glob("*.py") if path.stem != "common")
+FRESH = ["p_adv_samples"]  #: drawn from what no file holds
 
 
 @pytest.fixture(scope="module")
@@ -451,7 +452,7 @@ def call(script, *arguments, cwd):
 def test_script_has_help(script, tmp_path):
     done = call(script, "--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "--from" in done.stdout
+    assert ("--from" in done.stdout) == (script not in FRESH)
     assert not list(tmp_path.iterdir())
 
 
@@ -499,6 +500,39 @@ def test_script_draws_a_saved_table(script, x, panels, tmp_path):
     done = call(script, "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / f"{script}.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "columns", "rows"),
+    [
+        (
+            "sampler_bias",
+            ["sampler", "h", "bias", "tv"],
+            [(name, h, -h, h) for name in ("projected", "reflected") for h in (0.01, 0.02, 0.04)],
+        ),
+        (
+            "face_atom",
+            ["of", "beta", "atom", "error"],
+            [(name, beta, 0.5, 0.1) for name in ("stationary law", "chains") for beta in (1, 2)],
+        ),
+        (
+            "regularization",
+            ["of", "lam", "loss"],
+            [("uniform", 0, 0.1), ("largest", np.inf, 2)]
+            + [(name, lam, lam / 10) for name in ("p_adv*", "dual") for lam in (1, 10)],
+        ),
+    ],
+)
+def test_script_draws_a_saved_table_of_p_adv(script, columns, rows, tmp_path):
+    table = pd.DataFrame(rows, columns=columns)
+    table.to_csv(tmp_path / "table.csv", index=False)
+    done = call(script, "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / f"{script}.png").exists()
+    table[table[columns[0]] != rows[0][0]].to_csv(tmp_path / "less.csv", index=False)
+    done = call(script, "--from", "less.csv", "--out", tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"less.csv has no rows of {rows[0][0]}\n" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ ORDER = [
     "plotting.runs",
     "plotting.tables",
     "plotting.plane",
+    "plotting.adversarial",
     "plotting",
     "cli",
 ]

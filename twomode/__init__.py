@@ -77,7 +77,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _Any:
-    """Import these on first use: Matplotlib, and parts of SciPy that runs of the game do without."""
+    """Import these on first use: they need Matplotlib, or more of SciPy than the game does."""
     if name in ("adversarial", "plotting"):
         return _import_module(f"twomode.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -106,10 +106,9 @@ class Law:
         log of the mean over the box.
     """
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.log_Z = self.log_integral(target.low, target.high)
-        self.log_mean = self.log_Z - np.log(target.high - target.low).sum(axis=1)
+    def __init__(self, target: Target, log_Z: FloatArray) -> None:
+        self.target, self.log_Z = target, log_Z
+        self.log_mean = log_Z - np.log(target.high - target.low).sum(axis=1)
 
     def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
         """log of the integral over parts of the boxes with faces (..., n, d); shape (..., n)."""
@@ -128,6 +127,7 @@ class Law:
 
     def probability(self, low: FloatArray, high: FloatArray) -> FloatArray:
         """Of parts of the boxes with faces of shape (..., n, d); shape (..., n)."""
+        low, high = np.broadcast_arrays(low, high)
         low, high = np.maximum(low, self.target.low), np.minimum(high, self.target.high)
         there = np.asarray((high > low).all(axis=-1))
         high = np.where(there[..., None], high, low + 1)  # any part, for those that are empty
@@ -146,7 +146,7 @@ class Quadrature(Law):
     Attributes
     ----------
     order : int
-        Nodes in a dimension: doubled until no log_Z changes by more than the tolerance.
+        Nodes in a dimension: doubled until no log_Z or mean loss changes by the tolerance.
     points, weights : ndarray, shapes (order^d, n, d) and (order^d, n)
         Nodes, and their probabilities.
     mean_loss, var_loss, kl : ndarray, shape (n,)
@@ -163,27 +163,28 @@ class Quadrature(Law):
     LARGEST_ORDER: ClassVar = {1: 4096, 2: 256}
 
     def __init__(self, target: Target, tolerance: float = 1e-10) -> None:
-        d, self.order = target.x.shape[1], 8
+        d = target.x.shape[1]
         require(d in self.LARGEST_ORDER, f"d={d} is too much for quadrature: at most 2")
-        super().__init__(target)
-        change = np.inf
+        self.order, change, before = 4, np.inf, np.full((2, len(target.x)), np.inf)
         while change >= tolerance:
             require(
                 self.order < self.LARGEST_ORDER[d],
-                f"log Z still changes by {change:.1g} at order {self.order}: lam={target.lam:g} and"
-                f" eps={target.eps:g} make the law too sharp for quadrature; reduce them",
+                f"quadrature still changes by {change:.1g} at order {self.order}: lam="
+                f"{target.lam:g} and eps={target.eps:g} make the law too sharp; reduce them",
             )
-            before, self.order = self.log_Z, 2 * self.order
-            super().__init__(target)
-            change = np.abs(self.log_Z - before).max()
-        self.points, log_weights = self._nodes(target.low, target.high)
-        loss = target.losses(self.points)
-        log_p = target.lam * loss - self.log_Z
-        self.weights = np.exp(log_p + log_weights)
-        self.mean_loss = (self.weights * loss).sum(axis=0)
+            self.order *= 2
+            self.points, log_weights = self._nodes(target.low, target.high)
+            loss = target.losses(self.points)
+            log_p = target.lam * loss
+            log_Z = logsumexp(log_p + log_weights, axis=0)
+            self.weights = np.exp(log_p + log_weights - log_Z)
+            self.mean_loss = (self.weights * loss).sum(axis=0)
+            now = np.stack([log_Z, self.mean_loss])  # at lam = 0 the first is the volume, at once
+            change, before = np.abs(now - before).max(), now
+        super().__init__(target, log_Z)
         self.var_loss = (self.weights * (loss - self.mean_loss) ** 2).sum(axis=0)
         self.mean = (self.weights[..., None] * self.points).sum(axis=0)
-        self.kl = (self.weights * (log_p + self.log_Z - self.log_mean)).sum(axis=0)
+        self.kl = (self.weights * (log_p - self.log_mean)).sum(axis=0)
 
     def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
         """See `Law.log_integral`."""
@@ -215,8 +216,9 @@ class TruncatedExponentials(Law):
     def __init__(self, target: Target) -> None:
         require(
             self.applies(target),
-            "only the linear loss, and the logistic one at whole lam, without a hidden layer, are"
-            f" sums of exponentials: this is a {target.model.loss} loss at lam={target.lam:g}",
+            "exact forms are for the linear loss, and the logistic one at whole lam, without a"
+            f" hidden layer: this is the {target.model.loss} loss at lam={target.lam:g}"
+            f"{'' if target.model.B is None else ', with one'}",
         )
         lam, sign = target.lam, 2.0 * target.y - 1
         linear = target.model.loss == "linear"
@@ -225,7 +227,7 @@ class TruncatedExponentials(Law):
         #: exp(lam l) is the sum over k of exp(constants + <rates, x>), shapes (n, k), (n, k, d).
         self.rates = -sign[:, None, None] * k[:, None] * target.model.A[0]
         self.constants = -sign[:, None] * k * target.model.c[0] + log_binomial
-        super().__init__(target)
+        super().__init__(target, self.log_integral(target.low, target.high))
 
     @staticmethod
     def applies(target: Target) -> bool:

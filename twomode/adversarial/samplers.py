@@ -120,8 +120,8 @@ SAMPLERS: dict[str, Sampler] = {
     "sign": SignStep(),
     "projected": Langevin("project"),
     "reflected": Langevin("reflect"),
-    "mala": Langevin("reject", metropolis=True, h=0.1),
-    "mala-folded": Langevin("reflect", metropolis=True, h=0.1),
+    "mala": Langevin("reject", metropolis=True),
+    "mala-folded": Langevin("reflect", metropolis=True),
 }
 
 
@@ -262,9 +262,8 @@ def sample(
 
     end = advance(target, sampler, start, steps, np.random.default_rng(seed), visit)
     total = steps * end.acceptance.size
-    require(
-        bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: make h smaller"
-    )
+    remedy = "make h smaller" + (", or reflect" if sampler.wall == "reject" else "")
+    require(bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: {remedy}")
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)
 
 
@@ -288,9 +287,9 @@ def effective_sample_size(f: FloatArray) -> FloatArray:
     covariance = np.fft.irfft(power, n=2 * T, axis=0)[:T].mean(axis=1) / T
     pairs = covariance[: T - T % 2].reshape(T // 2, 2, *f.shape[2:]).sum(axis=1)
     pairs *= np.cumprod(pairs > 0, axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        time = np.maximum(2 * pairs.sum(axis=0) / covariance[0] - 1, 1 / T)
-        return np.where(covariance[0] > 0, T * chains / time, np.nan)
+    moves = np.ptp(f, axis=(0, 1)) > 0
+    time = 2 * pairs.sum(axis=0) / np.where(moves, covariance[0], np.nan) - 1
+    return T * chains / np.maximum(time, 1 / T)
 
 
 def _fold(y: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
@@ -359,7 +358,8 @@ def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
     # Panels as long as the noise; they end where the slope changes its sign: the sign step jumps.
     fine = np.linspace(low, high, 2001)
     signs = np.sign(target.loss_grad(fine[:, None, None])[1].ravel())
-    turns = [brentq(slope, *fine[k : k + 2]) for k in np.nonzero(signs[:-1] * signs[1:] < 0)[0]]
+    fine, signs = fine[signs != 0], signs[signs != 0]
+    turns = [brentq(slope, *fine[k : k + 2]) for k in np.nonzero(np.diff(signs))[0]]
     edges = np.sort([*np.linspace(low, high, int((high - low) / sd) + 2), *turns])
     nodes, weights = np.polynomial.legendre.leggauss(10)
     half = np.diff(edges)[:, None] / 2

@@ -1,5 +1,15 @@
 """Figures.  Takes results and tables, returns Matplotlib axes, simulates nothing."""
 
+from twomode.plotting.adversarial import (
+    bias_orders,
+    face_atoms,
+    gibbs_density,
+    gibbs_map,
+    loss_histogram,
+    loss_trace,
+    regularization_path,
+    robust_errors,
+)
 from twomode.plotting.plane import animate, modes_plane, plane_coordinates
 from twomode.plotting.rules import compared, factorial
 from twomode.plotting.runs import (
@@ -9,14 +19,20 @@ from twomode.plotting.runs import (
     pace,
     update_norms,
 )
-from twomode.plotting.tables import fitted, phase_diagram, proportions, scaling
+from twomode.plotting.tables import fitted, phase_diagram, proportions, scaling, seed_bands
 
 __all__ = [
     "animate",
+    "bias_orders",
     "compared",
+    "face_atoms",
     "factorial",
     "fitted",
+    "gibbs_density",
+    "gibbs_map",
     "latent_extremes",
+    "loss_histogram",
+    "loss_trace",
     "mode_alignment",
     "modes_plane",
     "neuron_alignment",
@@ -24,6 +40,9 @@ __all__ = [
     "phase_diagram",
     "plane_coordinates",
     "proportions",
+    "regularization_path",
+    "robust_errors",
     "scaling",
+    "seed_bands",
     "update_norms",
 ]

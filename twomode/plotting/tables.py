@@ -18,7 +18,7 @@ from twomode.statistics import PowerTrend, Proportion
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["fitted", "phase_diagram", "proportions", "scaling"]
+__all__ = ["fitted", "phase_diagram", "proportions", "scaling", "seed_bands"]
 
 #: Largest number of cells of a phase diagram that have their numbers written in them.
 _MOST_WRITTEN = 100
@@ -165,6 +165,46 @@ def proportions(
             label=", ".join([*names, f"{trials} seeds a point"]),
         )
     axes.set(ylim=(-0.03, 1.03), xlabel=x, ylabel="share of replicas")
+    axes.legend(frameon=False, fontsize=8)
+    return axes
+
+
+def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> Axes:
+    """A number's median over seeds, and its range as a band, for each group.
+
+    Parameters
+    ----------
+    axes : Axes
+    table : DataFrame
+        A row a seed and x.
+    x, y : str
+        Columns: what is on the axes.
+    by : str
+        Column of the groups, each drawn with its own colour and marker.
+
+    Returns
+    -------
+    Axes
+        The same.  The legend has the number of seeds.
+    """
+    missing = [name for name in (x, y, by) if name not in table]
+    require(not missing, f"the table has no column {', '.join(missing)}")
+    for number, (group, rows) in enumerate(table.groupby(by, sort=False)):
+        at = rows.groupby(x)[y].agg(["median", "min", "max", "count"])
+        colour = GROUP_COLOURS[number % len(GROUP_COLOURS)]
+        axes.plot(
+            at.index,
+            at["median"],
+            color=colour,
+            marker=GROUP_MARKERS[number % len(GROUP_MARKERS)],
+            markersize=3.5,
+            linewidth=1.2,
+            label=f"{_plain(group)}, {at['count'].max()} seeds",
+        )
+        axes.fill_between(
+            at.index.to_numpy(), at["min"], at["max"], color=colour, alpha=0.18, linewidth=0
+        )
+    axes.set(xlabel=x, ylabel=y)
     axes.legend(frameon=False, fontsize=8)
     return axes
 

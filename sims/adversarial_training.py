@@ -1,0 +1,189 @@
+"""Train against an adversary: the talk's Algorithm 1 beside natural, FGSM and PGD training.
+
+    python sims/adversarial_training.py --data moons
+
+All methods see the same data, start and minibatches.  Prints errors and what they cost, and saves
+curves.csv, summary.json and robust_error.png in runs/<name>.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import twomode as tm
+from twomode import adversarial, cli
+from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
+from twomode.errors import require, require_choice, require_whole
+from twomode.io import check_writable, new_file, save_text
+
+#: "Down to the level": this much above the lowest robust error of any method on the seed.
+WITHIN = 0.01
+OURS = "algorithm-1"
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    problem = parser.add_argument_group("the problem (defaults depend on the data)")
+    problem.add_argument(
+        "--data", default="moons", metavar="NAME", help=f"{', '.join(PROBLEMS)} [moons]"
+    )
+    problem.add_argument("--n-train", type=int, help="points to train on")
+    problem.add_argument("--n-test", type=int, help="points to evaluate on")
+    problem.add_argument("--hidden", type=int, help="width of the hidden layer")
+    problem.add_argument("--eps", type=float, help="half width of the boxes")
+    problem.add_argument("--lam", type=float, help="lambda; the sign step does not see it")
+    problem.add_argument("--batch", type=int, help="data points in a minibatch")
+    problem.add_argument("--learning-rate", type=float, help="of SGD")
+    problem.add_argument("--steps", type=int, help="of SGD")
+    methods = parser.add_argument_group("the methods")
+    methods.add_argument(
+        "--methods",
+        nargs="+",
+        default=["natural", "fgsm", "pgd-7", "pgd-40", OURS],
+        metavar="NAME",
+        help=f"from {', '.join(adversarial.METHODS)} (any K) [natural fgsm pgd-7 pgd-40 {OURS}]",
+    )
+    methods.add_argument(
+        "--sampler",
+        default="sign",
+        metavar="NAME",
+        help=f"of {OURS}: {', '.join(adversarial.SAMPLERS)} [sign]",
+    )
+    methods.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
+    methods.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
+    methods.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
+    methods.add_argument("--inner-steps", type=int, default=1, help=f"T of {OURS} [1]")
+    methods.add_argument("--copies", type=int, default=1, help=f"K of {OURS} [1]")
+    methods.add_argument(
+        "--start", default="warm", choices=adversarial.STARTS, help=f"of {OURS} [warm]"
+    )
+    run = parser.add_argument_group("the runs")
+    run.add_argument("--seeds", type=int, default=4, help="independent runs of each [4]")
+    run.add_argument("--seed", type=int, default=0, help="the first [0]")
+    run.add_argument("--evaluations", type=int, default=32, help="points of a curve [32]")
+    run.add_argument("--workers", type=int, help="processes [one a core]")
+    cli.add_output_flags(parser, "training-DATA-seedS")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse, train, evaluate, print, save."""
+    args = parse()
+    problem, methods = problem_from(args), methods_from(args)
+    for name, least in (("seeds", 1), ("seed", 0), ("evaluations", 1)):
+        require_whole(name, getattr(args, name), least)
+    folder = cli.run_folder(args, f"training-{args.data}-seed{args.seed}")
+    check_writable(folder)
+    with tm.sweeps.processes(args.workers) as executor, cli.JobBar("training", "run") as bar:
+        table = learning_curves(
+            problem,
+            methods,
+            range(args.seed, args.seed + args.seeds),
+            executor,
+            evaluations=args.evaluations,
+            progress=bar,
+        )
+    summary = summarize(table, problem, methods)
+    text = json.dumps(summary, indent=1)
+    print(text if args.json else tell(summary), flush=True)
+
+    save_text(folder / "curves.csv", table.to_csv(index=False), overwrite=args.overwrite)
+    save_text(folder / "summary.json", text + "\n", overwrite=args.overwrite)
+    if not args.no_plot:
+        figure = tm.plotting.robust_errors(table).figure
+        with new_file(folder / "robust_error.png", overwrite=args.overwrite) as file:
+            figure.savefig(file, dpi=150)
+    if not args.json:
+        print(f"saved curves, summary{'' if args.no_plot else ' and figure'} in {folder}")
+
+
+def problem_from(args: argparse.Namespace) -> Problem:
+    """The data set's problem, with what the flags change."""
+    require_choice("data", args.data, PROBLEMS)
+    names = [name for name in Problem.__dataclass_fields__ if name != "data"]
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return replace(PROBLEMS[args.data], **given)
+
+
+def methods_from(args: argparse.Namespace) -> dict[str, Method]:
+    """The methods by name; the flags change Algorithm 1 alone."""
+    sizes = {name: getattr(args, name) for name in ("eta", "sigma", "h")}
+    sizes = {name: value for name, value in sizes.items() if value is not None}
+    changes = {
+        "sampler": adversarial.sampler(args.sampler, **sizes),
+        "steps": args.inner_steps,
+        "copies": args.copies,
+        "start": args.start,
+    }
+    chosen = dict.fromkeys(args.methods)
+    require(len(chosen) == len(args.methods), f"methods={args.methods}: name each of them once")
+    return {name: adversarial.method(name, **(changes if name == OURS else {})) for name in chosen}
+
+
+def summarize(table: pd.DataFrame, problem: Problem, methods: dict[str, Method]) -> dict[str, Any]:
+    """What `summary.json` holds: medians and ranges over seeds of what each method ended with."""
+    last = table.groupby(["seed", "method"]).last().unstack()
+    level = last["robust_error"].min(axis=1) + WITHIN
+    last = {name: last[name] for name in last.columns.levels[0]}
+    for cost in ("gradients", "seconds"):
+        last[f"{cost}_to_level"] = cost_to(table, level, cost)
+    columns = ("natural_error", "robust_error", "strong_error", "gradients", "seconds")
+    return {
+        **asdict(problem),
+        "seeds": sorted(int(seed) for seed in level.index),
+        "methods": {
+            name: {"rule": repr(method)}
+            | {
+                column: spread(last[column][name])
+                for column in (*columns, "gradients_to_level", "seconds_to_level")
+            }
+            | {"reached": int(np.isfinite(last["gradients_to_level"][name]).sum())}
+            for name, method in methods.items()
+        },
+    }
+
+
+def spread(values: pd.Series) -> dict[str, float | None]:
+    """Median, least and largest over seeds; None for what was not reached."""
+    found = {"median": values.median(), "least": values.min(), "largest": values.max()}
+    return {name: float(x) if math.isfinite(x) else None for name, x in found.items()}
+
+
+def tell(summary: dict[str, Any]) -> str:
+    """The summary for a person."""
+    count = len(summary["seeds"])
+    lines = [
+        f"{summary['data']}: eps = {summary['eps']:g}, {summary['steps']:,} steps of SGD at"
+        f" learning rate {summary['learning_rate']:g}, batches of {summary['batch']},"
+        f" {count} seed{'s' if count > 1 else ''}; medians",
+        "",
+        f"  {'':<14}{'error of the test points':^32}{'whole training':>22}"
+        f"{f'to {WITHIN:g} above the best error':>38}",
+        f"  {'method':<14}{'natural':>9}{'PGD-40':>9}{'PGD-100x10':>14}"
+        f"{'gradients':>14}{'s':>8}{'gradients':>16}{'s':>8}{'reached':>14}",
+    ]
+
+    def show(x: dict[str, float | None], form: str) -> str:
+        return "-" if x["median"] is None else format(x["median"], form)
+
+    for name, m in summary["methods"].items():
+        lines.append(
+            f"  {name:<14}{show(m['natural_error'], '.3f'):>9}{show(m['robust_error'], '.3f'):>9}"
+            f"{show(m['strong_error'], '.3f'):>14}{show(m['gradients'], ',.0f'):>14}"
+            f"{show(m['seconds'], '.2f'):>8}{show(m['gradients_to_level'], ',.0f'):>16}"
+            f"{show(m['seconds_to_level'], '.2f'):>8}{m['reached']:>8} of {count}"
+        )
+    lines.append("\n  a gradient: one forward and one backward pass of one sample")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    cli.run(main)

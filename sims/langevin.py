@@ -1,0 +1,464 @@
+"""Sample p_adv*, the regularized optimal adversary, around some points, and say how well.
+
+    python sims/langevin.py --data moons --model mlp --lam 10 --eps 0.3 --sampler reflected
+
+Trains a classifier, runs chains in the boxes around points that it has not seen, and prints their
+mean loss beside the exact one.  Saves samples.npz, summary.json and density.png in runs/<name>.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.random import SeedSequence
+
+import twomode as tm
+from twomode import adversarial, cli
+from twomode.adversarial import (
+    Chains,
+    Data,
+    Langevin,
+    Law,
+    Model,
+    Quadrature,
+    SignStep,
+    Target,
+    TruncatedExponentials,
+)
+from twomode.errors import InputError, require, require_choice, require_finite, require_whole
+from twomode.io import check_writable, new_file, save_arrays, save_text
+
+Progress = Callable[[int, int], None]
+
+MODELS = ("linear", "logistic", "softmax", "mlp")
+TRAINING = 500  #: points to train on
+INDEPENDENT = 4000  #: draws of an anchor where there is no quadrature
+GRID = 65  #: points in a dimension among which the largest loss is sought
+SHOWN = 16  #: anchors in the figure
+LARGEST = 2**31  #: bytes of samples
+#: An anchor with fewer effective samples, or whose steps are accepted more rarely, did not mix.
+MIXED = 50, 0.1
+SIZES = ("h", "eta", "sigma")  #: of a sampler's step
+
+#: What each sampler really samples.
+REALLY = {
+    "sign": "The sign step does not know lam: it samples another law than p_adv*, at any size.",
+    "projected": "Unadjusted, and projected to the faces: atoms there, and a bias of O(sqrt(h)).",
+    "reflected": "Unadjusted: a bias of O(h), half of it at half the step once h is small.",
+    "mala": "Metropolis leaves p_adv* invariant at any h; but it rejects steps out of the box, and"
+    " freezes in corners as d grows.",
+    "mala-folded": "Metropolis leaves p_adv* invariant at any h; all that is left is to mix.",
+    "exact": "Independent draws from p_adv* itself.",
+}
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("the data")
+    data.add_argument(
+        "--data", default="moons", metavar="NAME", help=f"{', '.join(adversarial.DATA)} [moons]"
+    )
+    data.add_argument("--n", type=int, default=16, help="anchors [16]")
+    data.add_argument("--d", type=int, help="blobs: dimension [2]")
+    data.add_argument("--noise", type=float, help="standard deviation, but of digits [by data]")
+    model = parser.add_argument_group("the model")
+    model.add_argument(
+        "--model",
+        default="mlp",
+        metavar="NAME",
+        help="linear (minus the margin of logistic regression), logistic, softmax, or mlp: one"
+        " hidden layer, and the logistic loss for two classes, softmax for more [mlp]",
+    )
+    model.add_argument("--hidden", type=int, help="mlp: width of the hidden layer [32]")
+    model.add_argument(
+        "--activation", metavar="NAME", help=f"mlp: {', '.join(adversarial.ACTIVATIONS)} [tanh]"
+    )
+    model.add_argument(
+        "--train",
+        type=int,
+        default=2000,
+        metavar="STEPS",
+        help=f"of SGD on {TRAINING} other points; 0: random weights [2000]",
+    )
+    law = parser.add_argument_group("the law")
+    law.add_argument("--lam", type=float, default=10.0, help="1/strength of regularization [10]")
+    law.add_argument("--eps", type=float, default=0.3, help="half width of the boxes [0.3]")
+    run = parser.add_argument_group("the sampler")
+    run.add_argument(
+        "--sampler", default="reflected", metavar="NAME", help=f"{', '.join(REALLY)} [reflected]"
+    )
+    run.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01; 0.1 of Metropolis]")
+    run.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
+    run.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
+    run.add_argument("--steps", type=int, default=2000, help="of each chain [2000]")
+    run.add_argument("--chains", type=int, default=8, help="of each anchor [8]")
+    run.add_argument("--burn", type=int, help="first steps to leave out [a tenth]")
+    run.add_argument("--seed", type=int, default=0, help="root of all randomness [0]")
+    cli.add_output_flags(parser, "SAMPLER-DATA-MODEL-seedS")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Parse, train, sample, judge, print, save."""
+    args = parse()
+    sampler = sampler_from(args)
+    of_data, of_model, of_training, of_chains, of_exact = SeedSequence(args.seed).spawn(5)
+    pool = data_from(args, of_data)
+    folder = cli.run_folder(args, f"{args.sampler}-{args.data}-{args.model}-seed{args.seed}")
+    check_writable(folder)
+    with cli.JobBar("langevin", unit="step") as bar:
+        model, wrong = model_from(args, pool, of_model, of_training, bar)
+        target = Target.of(model, pool.take(slice(args.n)), args.eps, args.lam)
+        began = time.perf_counter()
+        chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
+        seconds = time.perf_counter() - began
+        exact = exactly(target, np.random.default_rng(of_exact))
+        measured = {
+            "training_error": wrong,
+            **measure(target, chains, exact, None if sampler is None else sampler.metropolis),
+            **stationary(target, sampler, exact, bar),
+            "seconds": seconds,
+        }
+    summary = settings(args, target, sampler) | {k: plain(x) for k, x in measured.items()}
+    summary["really"] = REALLY[args.sampler]
+    text = json.dumps(summary, indent=1)
+    print(text if args.json else tell(summary), flush=True)
+
+    arrays = {"x": chains.x, "losses": chains.losses, "acceptance": chains.acceptance}
+    arrays |= {"anchors": target.x, "labels": target.y, "low": target.low, "high": target.high}
+    save_arrays(folder / "samples.npz", arrays | model.theta, summary, overwrite=args.overwrite)
+    save_text(folder / "summary.json", text + "\n", overwrite=args.overwrite)
+    saved = ["samples.npz", "summary.json"]
+    if not args.no_plot:
+        figure = drawn(summary, target, chains, exact)
+        with new_file(folder / "density.png", overwrite=args.overwrite) as file:
+            figure.savefig(file, dpi=150)
+        saved.append("density.png")
+    if not args.json:
+        print(f"saved {', '.join(saved)} in {folder}")
+
+
+# What the flags describe
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The flags of these names that are set."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def sampler_from(args: argparse.Namespace) -> Langevin | SignStep | None:
+    """The sampler, or None for independent draws; checks the whole numbers too."""
+    require_choice("sampler", args.sampler, REALLY)
+    for name, least in (("n", 1), ("steps", 1), ("chains", 1), ("train", 0), ("seed", 0)):
+        require_whole(name, getattr(args, name), least)
+    steps = given(args, *SIZES)
+    if args.sampler != "exact":
+        args.burn = args.steps // 10 if args.burn is None else args.burn
+        return adversarial.sampler(args.sampler, **steps)
+    for name, value in (steps | given(args, "burn")).items():
+        raise InputError(f"{name}={value!r}: sampler exact draws independently; leave it out")
+    args.burn = 0
+    return None
+
+
+def data_from(args: argparse.Namespace, seed: SeedSequence) -> Data:
+    """The anchors, and after them the points to train on."""
+    require_choice("data", args.data, adversarial.DATA)
+    options = given(args, "d", "noise")
+    takes = inspect.signature(adversarial.DATA[args.data]).parameters
+    for name, value in options.items():
+        require(name in takes, f"{name}={value!r}: data {args.data!r} take none; leave it out")
+    require_whole("d", options.get("d", 1), 1)
+    require_finite("noise", options.get("noise", 0.0), least=0)
+    pool = adversarial.load_data(args.data, args.n + TRAINING, seed, **options)
+    kept = args.n * args.chains * max(args.steps - args.burn, 0)
+    gib = 8 * kept * (pool.x.shape[1] + 1) / 2**30
+    require(
+        gib <= LARGEST / 2**30,
+        f"{kept:,} samples of d={pool.x.shape[1]} would take {gib:,.1f} GiB, over"
+        f" {LARGEST / 2**30:g}: reduce steps, chains or n, or raise burn",
+    )
+    return pool
+
+
+def model_from(
+    args: argparse.Namespace,
+    pool: Data,
+    of_model: SeedSequence,
+    of_training: SeedSequence,
+    bar: Progress,
+) -> tuple[Model, float]:
+    """The trained model, and the share of its training points that it gets wrong."""
+    require_choice("model", args.model, MODELS)
+    layer = given(args, "hidden", "activation")
+    for name, value in layer.items():
+        require(args.model == "mlp", f"{name}={value!r} needs --model mlp")
+    classes = int(pool.y.max()) + 1
+    require(
+        classes <= 2 or args.model in ("softmax", "mlp"),
+        f"model {args.model!r} is for two classes, and {args.data} have {classes}: choose softmax"
+        " or mlp",
+    )
+    # The linear loss has no minimum: its weights come from the logistic one.
+    options = {
+        "linear": {"loss": "logistic"},
+        "logistic": {"loss": "logistic"},
+        "softmax": {"loss": "softmax"},
+        "mlp": {"hidden": 32} | layer,
+    }[args.model]
+    model, others = Model.random(pool, of_model, **options), pool.take(slice(args.n, None))
+    natural = adversarial.method("natural")
+    for state in adversarial.train(
+        model, others, natural, eps=args.eps, steps=args.train, seed=of_training
+    ):
+        model = state.model
+        bar(state.step, args.train)
+    wrong = float((model.predict(others.x) != others.y).mean())
+    return (replace(model, loss="linear") if args.model == "linear" else model), wrong
+
+
+# What is measured
+
+
+class Exact(NamedTuple):
+    """E[l] of p_adv* itself, averaged over the anchors; NaN, and no law, without a closed form."""
+
+    law: Law | None
+    mean_loss: float
+    error: float  #: standard error, 0 of quadrature
+    uniform: float  #: E[l] of the uniform law
+    by: str  #: how, or why not
+
+
+def sampled(
+    args: argparse.Namespace,
+    target: Target,
+    sampler: Langevin | SignStep | None,
+    rng: np.random.Generator,
+    bar: Progress,
+) -> Chains:
+    """The chains, or independent draws in the shape of chains."""
+    if sampler is not None:
+        options = {"chains": args.chains, "burn": args.burn, "progress": bar}
+        return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
+    require(
+        TruncatedExponentials.applies(target),
+        "sampler exact needs --model linear, or logistic with a whole lam; for"
+        f" {args.model} at lam={args.lam:g} choose mala-folded",
+    )
+    x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
+    x = x.reshape(args.steps, args.chains, *target.x.shape)
+    return Chains(x, target.losses(x), np.ones(len(target.x)), 0)
+
+
+def exactly(target: Target, rng: np.random.Generator) -> Exact:
+    """By quadrature, or from independent draws."""
+    try:
+        law = Quadrature(target)
+        uniform = Quadrature(replace(target, lam=0.0))
+        return Exact(law, law.mean_loss.mean(), 0.0, uniform.mean_loss.mean(), "by quadrature")
+    except InputError as error:
+        reason = f"none: {error}"
+    uniform = target.losses(rng.uniform(target.low, target.high, (INDEPENDENT, *target.x.shape)))
+    if not TruncatedExponentials.applies(target):
+        return Exact(None, math.nan, math.nan, uniform.mean(), reason)
+    law = TruncatedExponentials(target)
+    losses = target.losses(law.sample(INDEPENDENT, rng))
+    error = error_of_mean(losses, INDEPENDENT)
+    by = f"from {INDEPENDENT:,} independent draws an anchor"
+    return Exact(law, losses.mean(), error, uniform.mean(), by)
+
+
+def error_of_mean(losses: np.ndarray, size: Any) -> float:
+    """Standard error of the mean over all: losses (..., n), of so many independent draws each."""
+    variances = losses.var(axis=tuple(range(losses.ndim - 1)))
+    return float(np.sqrt((variances / size).sum()) / losses.shape[-1])
+
+
+def measure(target: Target, chains: Chains, exact: Exact, metropolis: bool | None) -> dict:
+    """What `summary.json` says of the samples; NaN for what does not exist."""
+    law, (low, high) = exact.law, (target.low, target.high)
+    still = np.ptp(chains.losses, axis=(0, 1)) == 0  # else rounding alone would count
+    ess = np.where(still, math.nan, chains.ess)
+    error, lam = error_of_mean(chains.losses, ess), target.lam
+    bias = chains.losses.mean() - exact.mean_loss
+    both = math.hypot(error, exact.error)
+    on_face = (chains.x == low) | (chains.x == high)
+    largest = math.nan
+    if low.shape[1] <= 2:
+        sides = np.linspace(0, 1, GRID)
+        grid = np.stack(np.meshgrid(*[sides] * low.shape[1]), axis=-1).reshape(-1, 1, low.shape[1])
+        largest = target.losses(low + (high - low) * grid).max(axis=0).mean()
+    return {
+        "acceptance": chains.acceptance.mean() if metropolis else math.nan,
+        "acceptance_least": chains.acceptance.min() if metropolis else math.nan,
+        "ess": np.median(ess),
+        "ess_least": ess.min(),
+        "unmixed": np.sum(~(ess >= MIXED[0]) | (chains.acceptance < MIXED[1])),
+        "mean_loss": chains.losses.mean(),
+        "standard_error": error,
+        "exact_mean_loss": exact.mean_loss,
+        "exact_error": exact.error,
+        "exact_by": exact.by,
+        "bias": bias,
+        "bias_in_errors": bias / both if both > 0 else math.nan,
+        "uniform_mean_loss": exact.uniform,
+        "largest_loss": largest,
+        "dual": law.dual if law is not None and lam > 0 else math.nan,
+        "kl": math.nan if law is None else lam * exact.mean_loss - law.log_mean.mean(),
+        "on_faces": on_face.any(axis=-1).mean(),
+        "in_corners": on_face.all(axis=-1).mean(),
+        "displacement": np.abs(chains.x - target.x).max(),
+        "gradients": chains.gradients * chains.losses[0].size,
+    }
+
+
+def stationary(
+    target: Target, sampler: Langevin | SignStep | None, exact: Exact, bar: Progress
+) -> dict[str, float]:
+    """Bias and total variation of an unadjusted chain in one dimension, without Monte Carlo."""
+    nothing = {"stationary_bias": math.nan, "stationary_tv": math.nan}
+    if target.x.shape[1] > 1 or sampler is None or sampler.metropolis or exact.law is None:
+        return nothing
+    losses, distances, n = [], [], len(target.x)
+    for k in range(n):
+        bar(k, n)
+        try:
+            law = adversarial.stationary(target, sampler, k)
+        except InputError:  # too little noise for it
+            return nothing
+        x = np.broadcast_to(law.x[:, None, None], (len(law.x), n, 1))
+        losses.append(law.mass @ target.losses(x)[:, k])
+        distances.append(law.total_variation(np.exp(exact.law.log_density(x)[:, k])))
+    bias = np.mean(losses) - exact.mean_loss
+    return {"stationary_bias": bias, "stationary_tv": np.mean(distances)}
+
+
+# What is left behind
+
+
+def settings(
+    args: argparse.Namespace, target: Target, sampler: Langevin | SignStep | None
+) -> dict[str, Any]:
+    """All that the samples follow from."""
+    model = target.model
+    return {
+        **{name: getattr(args, name) for name in ("data", "n", "noise", "model", "train")},
+        "d": target.x.shape[1],
+        "loss": model.loss,
+        "hidden": None if model.b is None else len(model.b),
+        "activation": None if model.b is None else model.activation,
+        **{name: getattr(args, name) for name in ("lam", "eps", "sampler")},
+        **{name: getattr(sampler, name, None) for name in SIZES},
+        **{name: getattr(args, name) for name in ("steps", "chains", "burn", "seed")},
+    }
+
+
+def plain(value: Any) -> Any:
+    """For JSON: None for what is not finite."""
+    value = np.asarray(value).item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def tell(summary: dict[str, Any]) -> str:
+    """The summary for a person."""
+    s = summary
+    layer = "" if s["hidden"] is None else f" of {s['hidden']} {s['activation']}"
+    wrong = f"{100 * s['training_error']:.1f} % of {TRAINING} points wrong"
+    way = f"after the first {s['burn']:,} of {s['steps']:,} steps"
+    if s["sampler"] == "exact":
+        way = f"{s['steps']:,} independent draws each"
+    by = f"+- {show(s['exact_error'])}, {s['exact_by']}" if s["exact_error"] else s["exact_by"]
+    beside = f"{show(s['bias_in_errors'], 1)} standard errors"
+    if s["bias"] is None:
+        beside = "unknown: compare with --sampler mala-folded, or with a smaller step"
+    rows = [
+        ("E[l] sampled", s["mean_loss"], f"+- {show(s['standard_error'])}, {way}"),
+        ("E[l] exact", s["exact_mean_loss"], by),
+        ("bias", s["bias"], beside),
+        ("of endless chains", s["stationary_bias"], "from their stationary law"),
+        ("its TV", s["stationary_tv"], "to p_adv*"),
+        ("E[l] uniform", s["uniform_mean_loss"], "lam = 0"),
+        ("largest l", s["largest_loss"], "lam = infinity, mean over the boxes"),
+        ("dual value", s["dual"], "largest E[l] - KL / lam"),
+        ("KL", s["kl"], "of p_adv* to the uniform law, in nats"),
+        ("on faces", s["on_faces"], f"in corners {show(s['in_corners'])}; p_adv* has no atoms"),
+        ("displacement", s["displacement"], "largest of a coordinate, so W_inf is no more"),
+        (
+            "acceptance",
+            s["acceptance"],
+            f"share of steps; least of an anchor {show(s['acceptance_least'])}",
+        ),
+    ]
+    always = ("E[l] exact", "bias")
+    lines = [
+        f"p_adv* of {s['n']} anchors of {s['data']}: d = {s['d']}, lam = {s['lam']:g},"
+        f" eps = {s['eps']:g}",
+        f"  model       {s['model']}{layer}, {s['train']:,} steps of SGD, {wrong}",
+        f"  sampler     {s['sampler']}{sizes(s)}, {s['chains']} chains an anchor",
+        f"  cost        {s['gradients']:,} gradient evaluations, {s['seconds']:.2f} s",
+        f"  effective   {show(s['ess'], 0)} samples an anchor (median), least"
+        f" {show(s['ess_least'], 0)}",
+        *(
+            f"    {name:<18} {show(value):>9}  {note}"
+            for name, value, note in rows
+            if value is not None or name in always
+        ),
+        f"  {s['really']}",
+    ]
+    if s["unmixed"]:
+        lines.append(
+            f"  {s['unmixed']} of {s['n']} anchors did not mix (effective size below {MIXED[0]}, or"
+            f" acceptance below {MIXED[1]:g}),\n  so that the standard error means little: take"
+            " another step size, or more steps."
+        )
+    return "\n".join(lines)
+
+
+def sizes(summary: dict[str, Any]) -> str:
+    """The step sizes in words."""
+    return "".join(f", {name} = {summary[name]:g}" for name in SIZES if summary[name] is not None)
+
+
+def show(value: float | None, digits: int = 4) -> str:
+    """A number with so many decimals; a dash for none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def drawn(summary: dict[str, Any], target: Target, chains: Chains, exact: Exact) -> Figure:
+    """The density under the samples where it can be drawn; else their losses."""
+    s, d, some = summary, target.x.shape[1], slice(SHOWN)
+    if exact.law is None or d > 2:
+        figure = Figure(figsize=(9, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        marks = {"of $p^*_{adv}$": s["exact_mean_loss"], "uniform law": s["uniform_mean_loss"]}
+        marks = {f"mean, {name}": x for name, x in marks.items() if x is not None}
+        tm.plotting.loss_trace(left, chains.losses, marks, first=s["burn"])
+        tm.plotting.loss_histogram(right, {"samples": chains.losses}, marks)
+    else:
+        figure = Figure(figsize=(7, 5), layout="constrained")
+        axes, law = figure.subplots(), type(exact.law)(target.take(some))
+        draw = tm.plotting.gibbs_density if d == 1 else tm.plotting.gibbs_map
+        draw(axes, law, chains.x[:, :, some])
+        if d == 2:
+            label = "density of $p^*_{adv}$ x anchors / uniform density"
+            figure.colorbar(axes.images[0], ax=axes, location="bottom", aspect=40, label=label)
+    caption = f"{s['sampler']} on {s['data']}, {s['model']}: d = {d}, $\\lambda$ = {s['lam']:g}"
+    caption += f", $\\varepsilon$ = {s['eps']:g}{sizes(s)}\n"
+    caption += f"{chains.losses.size:,} samples of {s['n']} anchors"
+    figure.suptitle(caption, fontsize=10)
+    return figure
+
+
+if __name__ == "__main__":
+    cli.run(main)
