@@ -521,6 +521,16 @@ def test_script_draws_a_saved_table(script, x, panels, tmp_path):
             [("uniform", 0, 0.1), ("largest", np.inf, 2)]
             + [(name, lam, lam / 10) for name in ("p_adv*", "dual") for lam in (1, 10)],
         ),
+        (
+            "robust_error",
+            ["data", "method", "seed", "gradients", "robust_error"],
+            [(data, "fgsm", 0, n, 1 / n) for data in ("digits", "moons") for n in (10, 20)],
+        ),
+        (
+            "tracking_lag",
+            ["sampler", "learning_rate", "seed", "lag"],
+            [(name, lr, 0, lr) for name in ("one step", "ten steps") for lr in (0.02, 0.05, 0.1)],
+        ),
     ],
 )
 def test_script_draws_a_saved_table_of_p_adv(script, columns, rows, tmp_path):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import Normalize, same_color
 from matplotlib.figure import Figure
@@ -188,3 +189,25 @@ def test_plotting_does_without_samplers():
     code = "import sys, twomode.plotting; print('twomode.adversarial' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+# Training
+
+
+def test_medians_over_seeds_and_their_range():
+    rows = [
+        {"method": name, "seed": seed, "gradients": at, "robust_error": (seed + 1) / at}
+        for name in ("fgsm", "algorithm-1")
+        for seed in range(3)
+        for at in (10, 20)
+    ]
+    axes = tm.plotting.robust_errors(pd.DataFrame(rows))
+    assert [line.get_label() for line in axes.lines] == ["fgsm, 3 seeds", "algorithm-1, 3 seeds"]
+    for line, band in zip(axes.lines, axes.collections, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), [10, 20])
+        np.testing.assert_allclose(line.get_ydata(), [0.2, 0.1])
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == pytest.approx((1 / 20, 3 / 10))
+    assert axes.get_xscale() == "log"
+    with pytest.raises(tm.InputError, match="the table has no column robust_error"):
+        tm.plotting.robust_errors(pd.DataFrame(rows).drop(columns="robust_error"))

@@ -163,7 +163,7 @@ def train(
     Raises
     ------
     InputError
-        If a number is out of range, the data do not fit, or the loss is no longer finite.
+        If a number is out of range, the data do not fit, or theta is no longer finite.
     """
     target = Target.of(model, data, eps, lam)
     n, steps = len(data.x), require_whole("steps", steps, 0)
@@ -201,13 +201,13 @@ def _states(
         x, _, evaluations = advance(here, method.sampler, x, method.steps, rng)
         attacks[:, rows] = x
         losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
-        loss = float(losses.mean())
-        if not np.isfinite(loss):
-            raise InputError(f"the loss is {loss} at step {step}: reduce {learning_rate=}")
-        target = replace(target, model=target.model.step(gradient, learning_rate))
+        try:
+            target = replace(target, model=target.model.step(gradient, learning_rate))
+        except InputError as error:
+            raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
         gradients += K * batch * (evaluations + 1)
         seconds += time.perf_counter() - began
-        yield State(step, target.model, attacks, loss, gradients, seconds)
+        yield State(step, target.model, attacks, float(losses.mean()), gradients, seconds)
 
 
 def fit(model: Model, data: Data, method: Method, **options: Any) -> Model:
@@ -352,6 +352,8 @@ def learning_curve(
         points: ``natural_error``, ``robust_error`` (PGD-40) and, in the last row only,
         ``strong_error`` (PGD-100, ten restarts).
     """
+    for name in ("n_train", "n_test", "batch", "steps"):
+        require_whole(name, getattr(problem, name), 1)
     of_data, of_model, of_training, of_attacks = np.random.SeedSequence(seed).spawn(4)
     data = load_data(problem.data, problem.n_train + problem.n_test, of_data)
     points, test = data.take(slice(problem.n_train)), data.take(slice(problem.n_train, None))
