@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli
+from twomode import adversarial, cli, robustness
 from twomode.adversarial import Data, Method, Model
 
 EPS, LAM, H, N, COPIES, SEEDS = 0.3, 10.0, 0.5, 32, 16, 4
@@ -64,7 +64,7 @@ def lag(model: Model, data: Data, inner: str, learning_rate: float, seed: int) -
     """That of one run."""
     method = Method(adversarial.sampler("mala-folded", h=H), INNER[inner], COPIES)
     law = {"eps": EPS, "lam": LAM}
-    return adversarial.tracking_lag(
+    return robustness.tracking_lag(
         model, data, method, learning_rate=learning_rate, seed=seed, **law
     )
 

@@ -97,7 +97,7 @@ def parse() -> argparse.Namespace:
     run.add_argument(
         "--sampler", default="reflected", metavar="NAME", help=f"{', '.join(REALLY)} [reflected]"
     )
-    run.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01; 0.1 of Metropolis]")
+    run.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
     run.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
     run.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
     run.add_argument("--steps", type=int, default=2000, help="of each chain [2000]")

@@ -119,7 +119,7 @@ def test_what_a_person_reads(play):
     for text in (
         "p_adv* of 3 anchors of moons: d = 2, lam = 10, eps = 0.3\n",
         "mlp of 32 tanh, 100 steps of SGD",
-        "mala-folded, h = 0.1, 2 chains an anchor\n",
+        "mala-folded, h = 0.01, 2 chains an anchor\n",
         f"E[l] sampled {summary['mean_loss']:15.4f}  +- {summary['standard_error']:.4f}",
         f"E[l] exact {summary['exact_mean_loss']:17.4f}  by quadrature\n",
         f"{summary['bias_in_errors']:.1f} standard errors\n",

@@ -9,7 +9,8 @@ import pytest
 from helpers import strictly
 
 from twomode import adversarial
-from twomode.adversarial import PROBLEMS, learning_curves, method
+from twomode.adversarial import method
+from twomode.robustness import PROBLEMS, Problem, learning_curves
 
 TINY = ("--n-train", 60, "--n-test", 40, "--steps", 30, "--evaluations", 4, "--seeds", 2)
 #: What a summary promises of each method.
@@ -82,7 +83,7 @@ def test_flags_reach_the_problem_and_the_algorithm(play):
     )
     assert summary["methods"]["algorithm-1"]["rule"] == repr(how)
     assert summary["methods"]["fgsm"]["rule"] == repr(method("fgsm"))
-    problem = adversarial.Problem("moons", 60, 40, 6, 0.15, 7.0, 20, 0.3, 30)
+    problem = Problem("moons", 60, 40, 6, 0.15, 7.0, 20, 0.3, 30)
     table = learning_curves(problem, {"algorithm-1": how}, [0, 1], evaluations=4)
     saved = pd.read_csv("runs/training-moons-seed0/curves.csv")
     mine = saved[saved["method"] == "algorithm-1"]

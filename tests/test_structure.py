@@ -49,6 +49,7 @@ ORDER = [
     "adversarial.samplers",
     "adversarial.training",
     "adversarial",
+    "robustness",
     "plotting._style",
     "plotting.rules",
     "plotting.runs",
