@@ -148,7 +148,7 @@ def run(settings: Settings) -> Claim:
         f" Langevin has {table[REFLECTED].median():.3f} and projected"
         f" {table[PROJECTED].median():.2f}. On linear models with Gaussian weights the KL"
         f" divergence is "
-        + ", ".join(f"{np.median(x):.2g} (d = {d})" for d, x in kl.items())
+        + ", ".join(f"{np.median(x):.3g} (d = {d})" for d, x in kl.items())
         + " nats."
     )
     return claim

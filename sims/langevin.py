@@ -9,7 +9,6 @@ mean loss beside the exact one.  Saves samples.npz, summary.json and density.png
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import math
 import time
@@ -34,7 +33,7 @@ from twomode.adversarial import (
     Target,
     TruncatedExponentials,
 )
-from twomode.errors import InputError, require, require_choice, require_finite, require_whole
+from twomode.errors import InputError, require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_arrays, save_text
 
 Progress = Callable[[int, int], None]
@@ -173,13 +172,7 @@ def sampler_from(args: argparse.Namespace) -> Langevin | SignStep | None:
 
 def data_from(args: argparse.Namespace, seed: SeedSequence) -> Data:
     """The anchors, and after them the points to train on."""
-    require_choice("data", args.data, adversarial.DATA)
     options = given(args, "d", "noise")
-    takes = inspect.signature(adversarial.DATA[args.data]).parameters
-    for name, value in options.items():
-        require(name in takes, f"{name}={value!r}: data {args.data!r} take none; leave it out")
-    require_whole("d", options.get("d", 1), 1)
-    require_finite("noise", options.get("noise", 0.0), least=0)
     pool = adversarial.load_data(args.data, args.n + TRAINING, seed, **options)
     kept = args.n * args.chains * max(args.steps - args.burn, 0)
     gib = 8 * kept * (pool.x.shape[1] + 1) / 2**30

@@ -211,6 +211,9 @@ def test_random_weights_have_variance_one_over_fan_in():
         ({"B": np.ones((4, 5)), "b": np.ones(4)}, r"A \(1, 3\), c \(1,\), B \(4, 5\)"),
         ({"B": np.ones((3, 5)), "b": np.ones(5)}, r"B \(3, 5\), b \(5,\)"),
         ({"B": np.ones((3, 5))}, r"do not fit .*B \(3, 5\)"),
+        ({"B": np.ones(3), "b": np.ones(3)}, r"do not fit .*B \(3,\)"),
+        ({"b": np.ones(3)}, r"do not fit .*b \(3,\)"),
+        ({"A": np.ones(3)}, r"do not fit .*A \(3,\)"),
         ({"A": np.array([[1.0, np.nan, 1.0]])}, "A holds a NaN"),
         ({"c": np.array([np.inf])}, "c holds a NaN or an infinity"),
     ],
@@ -334,3 +337,18 @@ def test_without_scikit_learn_digits_name_the_extra(monkeypatch):
 def test_load_data_refuses_by_value(name, n, message):
     with pytest.raises(tm.InputError, match=message):
         load_data(name, n)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("moons", {"d": 3}, "d=3: data 'moons' takes noise"),
+        ("digits", {"noise": 0.1}, r"noise=0\.1: data 'digits' takes no options"),
+        ("blobs", {"dim": 2}, "dim=2: data 'blobs' takes d and noise"),
+        ("blobs", {"d": 0}, "d=0 must be a whole number of at least 1"),
+        ("circles", {"noise": -1.0}, r"noise=-1\.0 must be a finite number and at least 0"),
+    ],
+)
+def test_load_data_knows_its_options(name, options, message):
+    with pytest.raises(tm.InputError, match=message):
+        load_data(name, 10, **options)

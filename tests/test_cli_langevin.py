@@ -332,7 +332,7 @@ def test_the_bar_counts_training_sampling_and_laws(play, monkeypatch):
     assert play("langevin.py", *TINY, "--data", "mixture", "--no-plot")[0] == 0
     assert seen == [
         *((k, 100) for k in range(101)),
-        *((k, 60) for k in range(60)),
+        *((k, 60) for k in range(61)),
         *((k, 3) for k in range(3)),
     ]
 
@@ -363,8 +363,8 @@ BAD = {
     "noise=-1.0 must be": "--noise -1",
     "noise=nan must be": "--noise nan",
     "d=0 must be": "--data blobs --d 0",
-    "d=3: data 'moons' take none": "--d 3",
-    "noise=0.1: data 'digits' take none": "--data digits --noise 0.1",
+    "d=3: data 'moons' takes noise": "--d 3",
+    "noise=0.1: data 'digits' takes no options": "--data digits --noise 0.1",
     "eta=0.5: sampler reflected takes h": "--eta 0.5",
     "h=0.1: sampler sign takes eta and sigma": "--sampler sign --h 0.1",
     "sigma=-1.0 must be": "--sampler sign --sigma -1",

@@ -135,7 +135,7 @@ class Problem:
 PROBLEMS = {
     p.data: p
     for p in (
-        Problem("digits", 1200, 597, 64, 0.2, lam=3000.0, learning_rate=0.2, steps=4800),
+        Problem("digits", 1200, 597, 64, 0.2, lam=1000.0, learning_rate=0.2, steps=4800),
         Problem("moons", 1000, 1000, 32, 0.3),
         Problem("circles", 1000, 1000, 32, 0.15),
         Problem("blobs", 1000, 1000, None, 0.3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, log_softmax
 
-from twomode.errors import InputError, require, require_choice, require_whole
+from twomode.errors import InputError, require, require_choice, require_finite, require_whole
 from twomode.laws import FloatArray
 
 __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
@@ -82,9 +83,14 @@ def load_data(name: str, n: int, seed: Any = 0, **options: float) -> Data:
     Raises
     ------
     InputError
-        If there is no such name, n is not a positive number, or scikit-learn is not there.
+        If there is no such name or option, a number is out of range, or scikit-learn is missing.
     """
     require_choice("data", name, DATA)
+    takes = list(inspect.signature(DATA[name]).parameters)[2:]
+    for option, value in options.items():
+        known = f"takes {' and '.join(takes)}" if takes else "takes no options"
+        require(option in takes, f"{option}={value!r}: data {name!r} {known}")
+        require_whole(option, value, 1) if option == "d" else require_finite(option, value, least=0)
     return DATA[name](require_whole("n", n, 1), np.random.default_rng(seed), **options)
 
 
@@ -155,10 +161,12 @@ class Model:
         require_choice("activation", self.activation, ACTIVATIONS)
         for name, array in self.theta.items():
             require(bool(np.isfinite(array).all()), f"{name} holds a NaN or an infinity")
-        k, h = np.shape(self.A)
-        fits = np.shape(self.c) == (k,) and (k == 1) == (self.loss != "softmax")
-        if self.B is not None:
-            fits = fits and len(self.B) == h and self.b is not None and self.b.shape == (h,)
+        k, h = self.A.shape if self.A.ndim == 2 else (-1, -1)
+        fits = self.c.shape == (k,) and (k == 1) == (self.loss != "softmax")
+        if self.B is None or self.b is None:
+            fits = fits and self.B is self.b
+        else:
+            fits = fits and self.B.ndim == 2 and len(self.B) == h and self.b.shape == (h,)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in self.theta.items())
         require(fits, f"shapes do not fit each other or the {self.loss} loss: {shapes}")
 

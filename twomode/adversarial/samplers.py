@@ -262,6 +262,8 @@ def sample(
 
     end = advance(target, sampler, start, steps, np.random.default_rng(seed), visit)
     total = steps * end.acceptance.size
+    if progress is not None:
+        progress(steps, steps)
     remedy = "make h smaller" + (", or reflect" if sampler.wall == "reject" else "")
     require(bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: {remedy}")
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)
@@ -344,23 +346,29 @@ def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
     Raises
     ------
     InputError
-        If d > 1, the sampler is a Metropolis chain, or its noise is below 1/200 of the box.
+        If d > 1, the sampler is a Metropolis chain, or its noise is too small for its steps or the
+        box.
     """
     require(target.x.shape[1] == 1, f"d={target.x.shape[1]}: stationary laws are for d = 1")
     require(not sampler.metropolis, f"{sampler} has p_adv* itself as its stationary law")
     target = target.take([anchor])
     low, high, sd = target.low.item(), target.high.item(), sampler.noise(target)
-    require(sd > (high - low) / 200, f"{sampler} has a noise of {sd:g}: make it larger")
+    require(sd > 0, f"{sampler} has no noise, so no stationary law of this kind")
 
     def slope(x: float) -> float:
         return target.loss_grad(np.full((1, 1), x))[1].item()
 
-    # Panels as long as the noise; they end where the slope changes its sign: the sign step jumps.
+    # Panels in which neither x nor the mean of a step moves further than the noise; they also end
+    # where the slope changes its sign: there the sign step jumps.
     fine = np.linspace(low, high, 2001)
-    signs = np.sign(target.loss_grad(fine[:, None, None])[1].ravel())
-    fine, signs = fine[signs != 0], signs[signs != 0]
-    turns = [brentq(slope, *fine[k : k + 2]) for k in np.nonzero(np.diff(signs))[0]]
-    edges = np.sort([*np.linspace(low, high, int((high - low) / sd) + 2), *turns])
+    gradient = target.loss_grad(fine[:, None, None])[1]
+    mean = fine + sampler.drift(target, gradient).ravel()
+    way = np.append(0, np.maximum(np.abs(np.diff(mean)), np.diff(fine)).cumsum()) / sd
+    require(way[-1] < 300, f"{sampler} crosses the box in {way[-1]:.0f} noises: at most 300")
+    there, signs = fine[gradient.ravel() != 0], np.sign(gradient[gradient != 0])
+    turns = [brentq(slope, *there[k : k + 2]) for k in np.nonzero(np.diff(signs))[0]]
+    edges = np.interp(np.linspace(0, way[-1], int(way[-1]) + 2), way, fine)
+    edges = np.sort([*edges, *turns])
     nodes, weights = np.polynomial.legendre.leggauss(10)
     half = np.diff(edges)[:, None] / 2
     x = np.append(edges[:-1, None] + half * (1 + nodes), [low, high])
@@ -383,6 +391,6 @@ def face_atom(beta: float) -> float:
     (Spitzer 1956: how likely a random walk never rises above its start).
     """
     require_finite("beta", beta)
-    require(beta > 0, f"beta={beta!r} must be positive")
+    require(beta >= 0.01, f"beta={beta!r} must be at least 0.01: below, the atom is sqrt(2) beta")
     n = np.arange(1, int((9 / beta) ** 2) + 2)
     return float(np.exp(-(ndtr(-beta * np.sqrt(n)) / n).sum()))
