@@ -23,7 +23,7 @@ def budget(settings: Settings, name: str) -> tuple[Problem, int]:
     problem = PROBLEMS[name]
     if settings.full:
         return problem, 20
-    return replace(problem, steps=problem.steps // SHORTER[name]), 12
+    return replace(problem, steps=problem.steps // SHORTER[name]), 16
 
 
 def curves(

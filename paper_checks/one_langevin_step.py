@@ -55,7 +55,7 @@ def run(settings: Settings) -> Claim:
         "the adversarial dataset is a continuous function of theta (because of the regularization);"
         " only need one inner step of Langevin",
     )
-    seeds = settings.pick(12, 32)
+    seeds = settings.pick(16, 32)
     cells = [(rate, 1) for rate in RATES] + [(RATES[0], 0)]
     copies = settings.pick(16, 64)
     jobs = [(rate, steps, copies, settings.seed + k) for rate, steps in cells for k in range(seeds)]

@@ -2,7 +2,7 @@
 
     python paper_checks/run_all.py [--full] [--only NAME ...]
 
-Takes under two minutes on two cores, with --full some half an hour.  All intervals of a run hold
+Takes about five minutes on two cores, with --full about an hour.  All intervals of a run hold
 together with probability 0.95 (Bonferroni over the findings that the checks declare).  Writes
 report.html, and each figure and table, into runs/paper_checks.
 """

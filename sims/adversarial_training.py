@@ -58,9 +58,7 @@ def parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"of {OURS}: {', '.join(adversarial.SAMPLERS)} [sign]",
     )
-    methods.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
-    methods.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
-    methods.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
+    cli.add_step_flags(methods)
     methods.add_argument("--inner-steps", type=int, default=1, help=f"T of {OURS} [1]")
     methods.add_argument("--copies", type=int, default=1, help=f"K of {OURS} [1]")
     methods.add_argument(
@@ -110,16 +108,13 @@ def problem_from(args: argparse.Namespace) -> Problem:
     """The data set's problem, with what the flags change."""
     require_choice("data", args.data, PROBLEMS)
     names = [name for name in Problem.__dataclass_fields__ if name != "data"]
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return replace(PROBLEMS[args.data], **given)
+    return replace(PROBLEMS[args.data], **cli.given(args, *names))
 
 
 def methods_from(args: argparse.Namespace) -> dict[str, Method]:
     """The methods by name; the flags change Algorithm 1 alone."""
-    sizes = {name: getattr(args, name) for name in ("eta", "sigma", "h")}
-    sizes = {name: value for name, value in sizes.items() if value is not None}
     changes = {
-        "sampler": adversarial.sampler(args.sampler, **sizes),
+        "sampler": adversarial.sampler(args.sampler, **cli.given(args, *cli.STEP_SIZES)),
         "steps": args.inner_steps,
         "copies": args.copies,
         "start": args.start,

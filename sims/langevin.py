@@ -46,7 +46,6 @@ SHOWN = 16  #: anchors in the figure
 LARGEST = 2**31  #: bytes of samples
 #: An anchor with fewer effective samples, or whose steps are accepted more rarely, did not mix.
 MIXED = 50, 0.1
-SIZES = ("h", "eta", "sigma")  #: of a sampler's step
 
 #: What each sampler really samples.
 REALLY = {
@@ -96,9 +95,7 @@ def parse() -> argparse.Namespace:
     run.add_argument(
         "--sampler", default="reflected", metavar="NAME", help=f"{', '.join(REALLY)} [reflected]"
     )
-    run.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
-    run.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
-    run.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
+    cli.add_step_flags(run)
     run.add_argument("--steps", type=int, default=2000, help="of each chain [2000]")
     run.add_argument("--chains", type=int, default=8, help="of each anchor [8]")
     run.add_argument("--burn", type=int, help="first steps to leave out [a tenth]")
@@ -150,21 +147,16 @@ def main() -> None:
 # What the flags describe
 
 
-def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The flags of these names that are set."""
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
 def sampler_from(args: argparse.Namespace) -> Langevin | SignStep | None:
     """The sampler, or None for independent draws; checks the whole numbers too."""
     require_choice("sampler", args.sampler, REALLY)
     for name, least in (("n", 1), ("steps", 1), ("chains", 1), ("train", 0), ("seed", 0)):
         require_whole(name, getattr(args, name), least)
-    steps = given(args, *SIZES)
+    steps = cli.given(args, *cli.STEP_SIZES)
     if args.sampler != "exact":
         args.burn = args.steps // 10 if args.burn is None else args.burn
         return adversarial.sampler(args.sampler, **steps)
-    for name, value in (steps | given(args, "burn")).items():
+    for name, value in (steps | cli.given(args, "burn")).items():
         raise InputError(f"{name}={value!r}: sampler exact draws independently; leave it out")
     args.burn = 0
     return None
@@ -172,7 +164,7 @@ def sampler_from(args: argparse.Namespace) -> Langevin | SignStep | None:
 
 def data_from(args: argparse.Namespace, seed: SeedSequence) -> Data:
     """The anchors, and after them the points to train on."""
-    options = given(args, "d", "noise")
+    options = cli.given(args, "d", "noise")
     pool = adversarial.load_data(args.data, args.n + TRAINING, seed, **options)
     kept = args.n * args.chains * max(args.steps - args.burn, 0)
     gib = 8 * kept * (pool.x.shape[1] + 1) / 2**30
@@ -193,7 +185,7 @@ def model_from(
 ) -> tuple[Model, float]:
     """The trained model, and the share of its training points that it gets wrong."""
     require_choice("model", args.model, MODELS)
-    layer = given(args, "hidden", "activation")
+    layer = cli.given(args, "hidden", "activation")
     for name, value in layer.items():
         require(args.model == "mlp", f"{name}={value!r} needs --model mlp")
     classes = int(pool.y.max()) + 1
@@ -352,7 +344,7 @@ def settings(
         "hidden": None if model.b is None else len(model.b),
         "activation": None if model.b is None else model.activation,
         **{name: getattr(args, name) for name in ("lam", "eps", "sampler")},
-        **{name: getattr(sampler, name, None) for name in SIZES},
+        **{name: getattr(sampler, name, None) for name in cli.STEP_SIZES},
         **{name: getattr(args, name) for name in ("steps", "chains", "burn", "seed")},
     }
 
@@ -420,7 +412,9 @@ def tell(summary: dict[str, Any]) -> str:
 
 def sizes(summary: dict[str, Any]) -> str:
     """The step sizes in words."""
-    return "".join(f", {name} = {summary[name]:g}" for name in SIZES if summary[name] is not None)
+    return "".join(
+        f", {name} = {summary[name]:g}" for name in cli.STEP_SIZES if summary[name] is not None
+    )
 
 
 def show(value: float | None, digits: int = 4) -> str:

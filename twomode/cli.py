@@ -36,14 +36,17 @@ from twomode.simulate import Progress
 from twomode.starts import GaussianStart
 
 __all__ = [
+    "STEP_SIZES",
     "Bar",
     "JobBar",
     "Parser",
     "add_game_flags",
     "add_output_flags",
     "add_rule_flags",
+    "add_step_flags",
     "cost_of",
     "game_from",
+    "given",
     "list_optimizers",
     "rule_changes_from",
     "run",
@@ -122,7 +125,7 @@ def game_from(args: argparse.Namespace) -> Game:
     """The game that the flags describe; what they leave open is the preset's."""
     require_whole("d", args.d, 3)
     names = ("m_D", "m_G", "gamma", "a", "lam", "clip")
-    changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    changes = given(args, *names)
     if args.data == CorrelatedCoefficients.kind:
         p_12 = 1 / math.log(args.d) if args.p_12 is None else args.p_12
         changes["data"] = CorrelatedCoefficients(p_12)
@@ -201,6 +204,22 @@ def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
         *("constant", "correction", "correction_weight", "aligned", "anchor", "decay_D", "decay_G"),
         *("first_step", "past_scale"),
     )
+    return given(args, *names)
+
+
+#: Step sizes of samplers.
+STEP_SIZES = ("h", "eta", "sigma")
+
+
+def add_step_flags(group: Any) -> None:
+    """Step sizes of the samplers of p_adv*."""
+    group.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
+    group.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
+    group.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The flags of these names that are set."""
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
