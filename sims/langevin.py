@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,26 +26,21 @@ from twomode.adversarial import (
     Chains,
     Data,
     Langevin,
-    Law,
     Model,
-    Quadrature,
     SignStep,
     Target,
     TruncatedExponentials,
 )
 from twomode.errors import InputError, require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_arrays, save_text
+from twomode.sampling import MIXED, ExactLoss, exact_loss, measure
 
 Progress = Callable[[int, int], None]
 
 MODELS = ("linear", "logistic", "softmax", "mlp")
 TRAINING = 500  #: points to train on
-INDEPENDENT = 4000  #: draws of an anchor where there is no quadrature
-GRID = 65  #: points in a dimension among which the largest loss is sought
 SHOWN = 16  #: anchors in the figure
 LARGEST = 2**31  #: bytes of samples
-#: An anchor with fewer effective samples, or whose steps are accepted more rarely, did not mix.
-MIXED = 50, 0.1
 
 #: What each sampler really samples.
 REALLY = {
@@ -118,11 +113,10 @@ def main() -> None:
         began = time.perf_counter()
         chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
         seconds = time.perf_counter() - began
-        exact = exactly(target, np.random.default_rng(of_exact))
+        exact = exact_loss(target, np.random.default_rng(of_exact))
         measured = {
             "training_error": wrong,
-            **measure(target, chains, exact, None if sampler is None else sampler.metropolis),
-            **stationary(target, sampler, exact, bar),
+            **measure(target, chains, exact, sampler, bar),
             "seconds": seconds,
         }
     summary = settings(args, target, sampler) | {k: plain(x) for k, x in measured.items()}
@@ -212,19 +206,6 @@ def model_from(
     return (replace(model, loss="linear") if args.model == "linear" else model), wrong
 
 
-# What is measured
-
-
-class Exact(NamedTuple):
-    """E[l] of p_adv* itself, averaged over the anchors; NaN, and no law, without a closed form."""
-
-    law: Law | None
-    mean_loss: float
-    error: float  #: standard error, 0 of quadrature
-    uniform: float  #: E[l] of the uniform law
-    by: str  #: how, or why not
-
-
 def sampled(
     args: argparse.Namespace,
     target: Target,
@@ -244,89 +225,6 @@ def sampled(
     x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
     x = x.reshape(args.steps, args.chains, *target.x.shape)
     return Chains(x, target.losses(x), np.ones(len(target.x)), 0)
-
-
-def exactly(target: Target, rng: np.random.Generator) -> Exact:
-    """By quadrature, or from independent draws."""
-    try:
-        law = Quadrature(target)
-        uniform = Quadrature(replace(target, lam=0.0))
-        return Exact(law, law.mean_loss.mean(), 0.0, uniform.mean_loss.mean(), "by quadrature")
-    except InputError as error:
-        reason = f"none: {error}"
-    uniform = target.losses(rng.uniform(target.low, target.high, (INDEPENDENT, *target.x.shape)))
-    if not TruncatedExponentials.applies(target):
-        return Exact(None, math.nan, math.nan, uniform.mean(), reason)
-    law = TruncatedExponentials(target)
-    losses = target.losses(law.sample(INDEPENDENT, rng))
-    error = error_of_mean(losses, INDEPENDENT)
-    by = f"from {INDEPENDENT:,} independent draws an anchor"
-    return Exact(law, losses.mean(), error, uniform.mean(), by)
-
-
-def error_of_mean(losses: np.ndarray, size: Any) -> float:
-    """Standard error of the mean over all: losses (..., n), of so many independent draws each."""
-    variances = losses.var(axis=tuple(range(losses.ndim - 1)))
-    return float(np.sqrt((variances / size).sum()) / losses.shape[-1])
-
-
-def measure(target: Target, chains: Chains, exact: Exact, metropolis: bool | None) -> dict:
-    """What `summary.json` says of the samples; NaN for what does not exist."""
-    law, (low, high) = exact.law, (target.low, target.high)
-    still = np.ptp(chains.losses, axis=(0, 1)) == 0  # else rounding alone would count
-    ess = np.where(still, math.nan, chains.ess)
-    error, lam = error_of_mean(chains.losses, ess), target.lam
-    bias = chains.losses.mean() - exact.mean_loss
-    both = math.hypot(error, exact.error)
-    on_face = (chains.x == low) | (chains.x == high)
-    largest = math.nan
-    if low.shape[1] <= 2:
-        sides = np.linspace(0, 1, GRID)
-        grid = np.stack(np.meshgrid(*[sides] * low.shape[1]), axis=-1).reshape(-1, 1, low.shape[1])
-        largest = target.losses(low + (high - low) * grid).max(axis=0).mean()
-    return {
-        "acceptance": chains.acceptance.mean() if metropolis else math.nan,
-        "acceptance_least": chains.acceptance.min() if metropolis else math.nan,
-        "ess": np.median(ess),
-        "ess_least": ess.min(),
-        "unmixed": np.sum(~(ess >= MIXED[0]) | (chains.acceptance < MIXED[1])),
-        "mean_loss": chains.losses.mean(),
-        "standard_error": error,
-        "exact_mean_loss": exact.mean_loss,
-        "exact_error": exact.error,
-        "exact_by": exact.by,
-        "bias": bias,
-        "bias_in_errors": bias / both if both > 0 else math.nan,
-        "uniform_mean_loss": exact.uniform,
-        "largest_loss": largest,
-        "dual": law.dual if law is not None and lam > 0 else math.nan,
-        "kl": math.nan if law is None else lam * exact.mean_loss - law.log_mean.mean(),
-        "on_faces": on_face.any(axis=-1).mean(),
-        "in_corners": on_face.all(axis=-1).mean(),
-        "displacement": np.abs(chains.x - target.x).max(),
-        "gradients": chains.gradients * chains.losses[0].size,
-    }
-
-
-def stationary(
-    target: Target, sampler: Langevin | SignStep | None, exact: Exact, bar: Progress
-) -> dict[str, float]:
-    """Bias and total variation of an unadjusted chain in one dimension, without Monte Carlo."""
-    nothing = {"stationary_bias": math.nan, "stationary_tv": math.nan}
-    if target.x.shape[1] > 1 or sampler is None or sampler.metropolis or exact.law is None:
-        return nothing
-    losses, distances, n = [], [], len(target.x)
-    for k in range(n):
-        bar(k, n)
-        try:
-            law = adversarial.stationary(target, sampler, k)
-        except InputError:  # too little noise for it
-            return nothing
-        x = np.broadcast_to(law.x[:, None, None], (len(law.x), n, 1))
-        losses.append(law.mass @ target.losses(x)[:, k])
-        distances.append(law.total_variation(np.exp(exact.law.log_density(x)[:, k])))
-    bias = np.mean(losses) - exact.mean_loss
-    return {"stationary_bias": bias, "stationary_tv": np.mean(distances)}
 
 
 # What is left behind
@@ -422,7 +320,7 @@ def show(value: float | None, digits: int = 4) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def drawn(summary: dict[str, Any], target: Target, chains: Chains, exact: Exact) -> Figure:
+def drawn(summary: dict[str, Any], target: Target, chains: Chains, exact: ExactLoss) -> Figure:
     """The density under the samples where it can be drawn; else their losses."""
     s, d, some = summary, target.x.shape[1], slice(SHOWN)
     if exact.law is None or d > 2:

@@ -50,6 +50,7 @@ ORDER = [
     "adversarial.training",
     "adversarial",
     "robustness",
+    "sampling",
     "plotting._style",
     "plotting.rules",
     "plotting.runs",

@@ -78,6 +78,6 @@ __all__ = [
 
 def __getattr__(name: str) -> _Any:
     """Import these on first use: they need Matplotlib, or more of SciPy than the game does."""
-    if name in ("adversarial", "plotting", "robustness"):
+    if name in ("adversarial", "plotting", "robustness", "sampling"):
         return _import_module(f"twomode.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

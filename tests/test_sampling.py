@@ -1,0 +1,106 @@
+"""Chains beside the exact law."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from twomode.adversarial import (
+    Chains,
+    Data,
+    Model,
+    Quadrature,
+    Target,
+    TruncatedExponentials,
+    load_data,
+    sample,
+    sampler,
+)
+from twomode.sampling import exact_loss, largest_loss, measure
+
+
+def blobs(d, lam, hidden=None, loss=None):
+    data = load_data("blobs", 4, 0, d=d)
+    return Target.of(Model.random(data, 1, hidden=hidden, loss=loss, scale=3.0), data, 0.4, lam)
+
+
+@pytest.mark.parametrize(
+    ("target", "law"),
+    [
+        (blobs(1, 3.5, hidden=4), Quadrature),
+        (blobs(2, 3.0), Quadrature),
+        (blobs(6, 3.0), TruncatedExponentials),
+        (blobs(6, 3.5, loss="linear"), TruncatedExponentials),
+        (blobs(6, 3.5), type(None)),
+        (blobs(3, 3.0, hidden=4), type(None)),
+    ],
+)
+def test_the_exact_loss_is_known_where_there_is_a_closed_form(target, law):
+    """Sampled means are within 5 of their standard errors: once in 1.7 million."""
+    exact = exact_loss(target, np.random.default_rng(3))
+    assert isinstance(exact.law, law)
+    if exact.law is None:
+        assert np.isnan([exact.mean, exact.error]).all()
+        assert exact.by.startswith("none: d=")
+    elif law is Quadrature:
+        assert (exact.mean, exact.error) == (exact.law.mean_loss.mean(), 0.0)
+    elif target.model.loss == "linear":
+        mean = target.losses(exact.law.mean[None]).mean()
+        assert abs(exact.mean - mean) < 5 * exact.error
+    middle = (target.low + target.high) / 2
+    if target.model.loss == "linear":
+        assert exact.uniform == pytest.approx(target.losses(middle).mean(), abs=0.05)
+    elif law is Quadrature:
+        assert exact.uniform == Quadrature(replace(target, lam=0.0)).mean_loss.mean()
+
+
+def test_the_largest_loss_of_a_linear_model_is_in_a_corner():
+    target = blobs(2, 1.0, loss="linear")
+    worst = target.losses(target.x) + 0.4 * np.abs(target.model.A).sum()
+    np.testing.assert_allclose(largest_loss(target), worst)
+    assert np.isnan(largest_loss(blobs(3, 1.0))).all()
+
+
+def test_independent_draws_have_no_bias_and_others_have():
+    """At 5 standard errors; the draws at twice lambda are thirty of them off."""
+    target = blobs(2, 3.0)
+    exact = exact_loss(target, np.random.default_rng(0))
+    seen = {}
+    for lam in (3.0, 6.0):
+        law = TruncatedExponentials(replace(target, lam=lam))
+        x = law.sample(8000, np.random.default_rng(1)).reshape(2000, 4, 4, 2)
+        seen[lam] = measure(target, Chains(x, target.losses(x), np.ones(4), 0), exact)
+    assert abs(seen[3.0]["bias_in_errors"]) < 5 < seen[6.0]["bias_in_errors"]
+    mine = seen[3.0]
+    assert mine["bias"] == pytest.approx(mine["mean_loss"] - exact.mean)
+    assert (mine["unmixed"], mine["on_faces"], mine["gradients"]) == (0, 0, 0)
+    assert mine["kl"] == pytest.approx(exact.law.kl.mean())
+    assert mine["dual"] == pytest.approx(exact.mean - mine["kl"] / 3.0)
+    assert mine["uniform_mean_loss"] < mine["dual"] < mine["mean_loss"] < mine["largest_loss"]
+    assert np.isnan([mine[k] for k in ("acceptance", "stationary_bias", "stationary_tv")]).all()
+
+
+def test_endless_chains_are_where_long_ones_come_to():
+    """In one dimension; the projected chain's faces too.  At 5 standard errors."""
+    data = Data(np.array([[0.3], [-0.2]]), np.array([1, 0]))
+    target = Target.of(Model(np.array([[2.0]]), np.zeros(1)), data, 0.5, 3.0)
+    exact, chain, seen = exact_loss(target, np.random.default_rng(0)), sampler("projected"), []
+    chains = sample(target, chain, 4000, chains=40, burn=400, seed=2)
+    found = measure(target, chains, exact, chain, lambda *at: seen.append(at))
+    assert abs(found["bias"] - found["stationary_bias"]) < 5 * found["standard_error"]
+    assert found["stationary_bias"] > 5 * found["standard_error"]
+    assert found["on_faces"] == found["in_corners"] > 0.1
+    assert found["stationary_tv"] >= found["on_faces"] - 0.02  # p_adv* has no atoms
+    assert found["displacement"] == pytest.approx(0.5)
+    assert found["gradients"] == 4000 * 40 * 2
+    assert seen == [(0, 2), (1, 2)]
+
+
+def test_frozen_chains_are_called_so():
+    target = blobs(2, 3.0)
+    still = np.broadcast_to(target.x, (100, 3, 4, 2))
+    exact, mala = exact_loss(target, np.random.default_rng(0)), sampler("mala")
+    found = measure(target, Chains(still, target.losses(still), np.full(4, 0.01), 101), exact, mala)
+    assert found["unmixed"] == 4
+    assert found["acceptance"] == found["acceptance_least"] == 0.01
+    assert np.isnan([found["ess"], found["standard_error"], found["bias_in_errors"]]).all()
