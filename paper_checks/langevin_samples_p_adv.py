@@ -32,6 +32,9 @@ from twomode.adversarial import (
     stationary,
 )
 
+#: Where p_adv* differs from the uniform law in nearly every box and h = 0.001 still resolves it.
+#: With eps = 0.5 the trained losses are flat in many boxes; with lambda = 3 the reflected chain is
+#: within SAMPLES in ten of sixteen seeds.  The sign step is in none at any of these.
 EPS, LAM = 1.0, 1.0
 #: Below this total variation a chain samples p_adv*.
 SAMPLES = 0.05

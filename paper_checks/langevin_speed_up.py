@@ -6,6 +6,9 @@ Algorithm 1 beside PGD-40 and PGD-7 training, on 8 x 8 digits and two moons: wha
 gradient evaluations and in seconds, to come down to one point above the robust error that training
 with PGD-40 ends at.  A step of SGD costs 41 gradient evaluations with PGD-40, 8 with PGD-7 and 2
 with Algorithm 1, so more than 20.5- and 4-fold takes a faster descent, not cheaper steps.
+
+PGD-7 and Algorithm 1 train for twice as many steps as PGD-40: with as many, in the quick form, two
+of a dozen seeds of Algorithm 1 never came to PGD-40's own last error, and had no cost to compare.
 """
 
 from __future__ import annotations
@@ -45,32 +48,29 @@ def run(settings: Settings) -> Claim:
     for name in DATA:
         problem, seeds = budget(settings, name)
         table = curves(settings, problem, {m: method(m) for m in METHODS}, seeds, longer=LONGER)
-        level = ends(table, "robust_error")["pgd-40"] + COST_WITHIN
+        natural, robust, strong = (
+            ends(table, f"{kind}_error") for kind in ("natural", "robust", "strong")
+        )
+        level = robust["pgd-40"] + COST_WITHIN
         gradients, seconds = (cost_to(table, level, cost) for cost in ("gradients", "seconds"))
         fewer = gradients.rdiv(gradients["pgd-40"], axis=0)
         faster = seconds.rdiv(seconds["pgd-40"], axis=0)
-        strong = ends(table, "strong_error")
         one = "algorithm-1"
-        for statement, holds, above in (
+        for statement, holds in (
             (
                 f"at least {HUGE:g} times fewer gradient evaluations than PGD-40",
                 fewer[one] >= HUGE,
-                True,
             ),
+            ("fewer gradient evaluations than PGD-7", gradients[one] < gradients["pgd-7"]),
+            ("less time than PGD-40", faster[one] > 1),
             (
-                "fewer gradient evaluations than PGD-7",
-                gradients[one] < gradients["pgd-7"],
-                True,
-            ),
-            ("less time than PGD-40", faster[one] > 1, True),
-            (
-                f"under PGD-100 with ten restarts it ends within {END_WITHIN:g} of PGD-40",
+                f"under PGD-100 with ten restarts, after {LONGER[one]} times as many steps of SGD,"
+                f" it ends within {END_WITHIN:g} of PGD-40",
                 strong[one] <= strong["pgd-40"] + END_WITHIN,
-                True,
             ),
         ):
             share = settings.proportion(holds)
-            claim.findings.append(Finding.share(f"{name}: {statement}", share, 0.5, above=above))
+            claim.findings.append(Finding.share(f"{name}: {statement}", share, 0.5, above=True))
         claim.findings.append(
             Finding.share(
                 f"{name}: natural training comes down to that level",
@@ -80,20 +80,20 @@ def run(settings: Settings) -> Claim:
                 control=True,
             )
         )
-        claim.tables[
-            f"{name}: {seeds} seeds, {problem.steps:,} steps of SGD, eps = {problem.eps:g};"
-            " median (range)"
-        ] = pd.DataFrame(
-            {
-                "method": m,
-                "natural error": median_range(ends(table, "natural_error")[m]),
-                "PGD-40 error": median_range(ends(table, "robust_error")[m]),
-                "PGD-100, 10 restarts": median_range(strong[m]),
-                "reached the level": f"{np.isfinite(gradients[m]).sum()} of {seeds}",
-                "times fewer gradients than PGD-40": median_range(fewer[m], ".1f"),
-                "times less time": median_range(faster[m], ".1f"),
-            }
-            for m in METHODS
+        claim.tables[f"{name}: {seeds} seeds, eps = {problem.eps:g}; median (range)"] = (
+            pd.DataFrame(
+                {
+                    "method": m,
+                    "steps of SGD": problem.steps * LONGER.get(m, 1),
+                    "natural error": median_range(natural[m]),
+                    "PGD-40 error": median_range(robust[m]),
+                    "PGD-100, 10 restarts": median_range(strong[m]),
+                    "reached the level": f"{np.isfinite(gradients[m]).sum()} of {seeds}",
+                    "times fewer gradients than PGD-40": median_range(fewer[m], ".1f"),
+                    "times less time": median_range(faster[m], ".1f"),
+                }
+                for m in METHODS
+            )
         )
         ratio = gradients["pgd-7"] / gradients[one]
         answers.append(

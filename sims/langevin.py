@@ -25,9 +25,8 @@ from twomode import adversarial, cli
 from twomode.adversarial import (
     Chains,
     Data,
-    Langevin,
     Model,
-    SignStep,
+    Sampler,
     Target,
     TruncatedExponentials,
 )
@@ -141,7 +140,7 @@ def main() -> None:
 # What the flags describe
 
 
-def sampler_from(args: argparse.Namespace) -> Langevin | SignStep | None:
+def sampler_from(args: argparse.Namespace) -> Sampler | None:
     """The sampler, or None for independent draws; checks the whole numbers too."""
     require_choice("sampler", args.sampler, REALLY)
     for name, least in (("n", 1), ("steps", 1), ("chains", 1), ("train", 0), ("seed", 0)):
@@ -209,7 +208,7 @@ def model_from(
 def sampled(
     args: argparse.Namespace,
     target: Target,
-    sampler: Langevin | SignStep | None,
+    sampler: Sampler | None,
     rng: np.random.Generator,
     bar: Progress,
 ) -> Chains:
@@ -230,9 +229,7 @@ def sampled(
 # What is left behind
 
 
-def settings(
-    args: argparse.Namespace, target: Target, sampler: Langevin | SignStep | None
-) -> dict[str, Any]:
+def settings(args: argparse.Namespace, target: Target, sampler: Sampler | None) -> dict[str, Any]:
     """All that the samples follow from."""
     model = target.model
     return {

@@ -248,6 +248,9 @@ def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
     return tuple(int.from_bytes(digest[n : n + 4], "big") for n in range(0, 32, 4))
 
 
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
 @contextmanager
 def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
     """An executor of processes for `sweep`, each with one thread; one a core by default."""
@@ -255,16 +258,18 @@ def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
         workers = require_whole("workers", workers, 1)
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
-    before = os.environ.copy()
     # They inherit these and read them with NumPy: small matrix products by several threads, each
     # of which spins while it waits, took three times as long.
-    os.environ.update(dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    before = {name: os.environ.get(name) for name in _BLAS_THREADS}
+    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
     try:
         with executor:
             yield executor
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _one_thread() -> None:

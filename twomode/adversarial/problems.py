@@ -218,14 +218,18 @@ class Model:
         if len(wrong):
             raise InputError(f"label {wrong[0]} is out of range: 0 to {classes - 1} are known")
 
+    def scores(self, x: FloatArray) -> FloatArray:
+        """f(x), shape (n, k)."""
+        return self._hidden(x)[0] @ self.A.T + self.c
+
     def predict(self, x: FloatArray) -> IntArray:
         """The likeliest labels, shape (n,)."""
-        scores = self._hidden(x)[0] @ self.A.T + self.c
+        scores = self.scores(x)
         return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
 
     def losses(self, x: FloatArray, y: IntArray) -> FloatArray:
         """The loss of each sample, shape (n,)."""
-        return LOSSES[self.loss](self._hidden(x)[0] @ self.A.T + self.c, y)[0]
+        return LOSSES[self.loss](self.scores(x), y)[0]
 
     def loss_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
         """The loss of each sample, shape (n,), and its gradient in x, shape (n, d).
