@@ -152,7 +152,7 @@ def outcome(result: tm.Result) -> dict[str, Any]:
         "asymmetry": asymmetry,
         "residual": residual,
         "asymmetric": found & (asymmetry > 0.3),
-        "collapsed": found & (cosine >= tm.verdicts.NEAR),
+        "collapsed": found & (cosine >= tm.theory.NEAR),
         "recovered": (last >= tm.theory.coverage_bound(game)).all(axis=1),
         "diverged": result.diverged,
     }

@@ -14,9 +14,9 @@ import pandas as pd
 import twomode as tm
 from twomode import cli
 from twomode.errors import require
-from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES
+from twomode.rules import DIRECTIONS, GRANULARITIES, MAGNITUDES
 from twomode.statistics import main_effects
-from twomode.tuning import covers_both, tune
+from twomode.studies import covers_both, tune
 
 D, FULL_D = 2**8, 2**10
 AXES = ("direction", "magnitude", "granularity")

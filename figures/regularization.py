@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import adversarial, cli
-from twomode.adversarial import Target
-from twomode.sampling import largest_loss
+from twomode.adversarial import Target, largest_loss
 
 N, EPS = 16, 0.3
 LAMS = np.geomspace(0.01, 200, 33)

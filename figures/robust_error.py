@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
-from twomode.adversarial import method
-from twomode.robustness import PROBLEMS, learning_curves
+from twomode.adversarial import PROBLEMS, learning_curves, method
 
 DATA, SEEDS = ("digits", "moons"), 10
 METHODS = {name: method(name) for name in ("natural", "fgsm", "pgd-7", "pgd-40", "algorithm-1")}

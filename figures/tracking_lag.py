@@ -15,8 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli, robustness
-from twomode.adversarial import Data, Method, Model
+from twomode import adversarial, cli
+from twomode.adversarial import Data, Method, Model, robustness
 
 EPS, LAM, H, N, COPIES, SEEDS = 0.3, 10.0, 0.5, 32, 16, 4
 RATES = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pandas as pd
 from claims import Settings
 
-from twomode.adversarial import Method
-from twomode.robustness import PROBLEMS, Problem, learning_curves
+from twomode.adversarial import PROBLEMS, Method, Problem, learning_curves
 
 __all__ = ["DATA", "budget", "curves", "ends", "median_range"]
 

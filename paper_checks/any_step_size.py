@@ -113,7 +113,7 @@ def observe(result: tm.Result) -> dict[str, Any]:
         "asymmetry": np.nanmax(np.where(card.asked, card.left, np.nan), axis=1),
         "within": card.held,
         "T0_found": at >= 0,
-        "collapsed": outputs.collapse_cosine @ game.latent_points[1] >= tm.verdicts.NEAR,
+        "collapsed": outputs.collapse_cosine @ game.latent_points[1] >= tm.theory.NEAR,
         "one_mode": covered.sum(axis=-1) == 1,
         "both_modes": covered.all(axis=-1),
         "G_before_merger": (when.learned <= when.followed) & when.in_time,

@@ -99,7 +99,7 @@ def observe(result: tm.Result) -> dict[str, Any]:
     outputs, probabilities = result.outputs(at=-1), result.game.latent_points[1]
     coverage = outputs.coverage(probabilities)
     covered = (coverage >= tm.theory.coverage_bound(result.game)).sum(axis=-1)
-    average = outputs.collapse_cosine @ probabilities >= tm.verdicts.NEAR
+    average = outputs.collapse_cosine @ probabilities >= tm.theory.NEAR
     return {"both_modes": covered == 2, "one_mode": covered == 1, "average": average}
 
 

@@ -19,8 +19,7 @@ from adversarial_runs import DATA, budget, curves, ends, median_range
 from claims import Check, Claim, Finding, Settings, main
 
 from twomode import cli
-from twomode.adversarial import method
-from twomode.robustness import cost_to
+from twomode.adversarial import cost_to, method
 
 METHODS = ("natural", "pgd-7", "pgd-40", "algorithm-1")
 #: The cheap ones may take twice as many steps of SGD as PGD-40.

@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode import cli
-from twomode.adversarial import Method, Model, fit, load_data, method, sampler
-from twomode.robustness import tracking_lag
+from twomode.adversarial import Method, Model, fit, load_data, method, sampler, tracking_lag
 from twomode.statistics import fit_power
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)

@@ -13,7 +13,7 @@ from claims import Check, Claim, Finding, Settings, main
 
 import twomode as tm
 from twomode import cli
-from twomode.tuning import covers_both, ratios_of, tune
+from twomode.studies import covers_both, ratios_of, tune
 
 #: The talk's list: each alone, and on normalized gradients.
 METHODS = ("ttur", "optimistic", "sga", "extragradient", "negative-momentum", "anchored")

@@ -19,10 +19,9 @@ import pandas as pd
 
 import twomode as tm
 from twomode import adversarial, cli
-from twomode.adversarial import Method
+from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
 from twomode.errors import require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_text
-from twomode.robustness import PROBLEMS, Problem, cost_to, learning_curves
 
 #: "Down to the level": this much above the lowest robust error of any method on the seed.
 WITHIN = 0.01

@@ -33,14 +33,9 @@ import numba
 import numpy as np
 from rivals import MODULES, Jax, PlainNumPy, PyTorch, installed, parameters
 
-from twomode.engines.array import ArrayEngine
-from twomode.engines.dense import DenseEngine
-from twomode.engines.reduced import ReducedEngine
-from twomode.game import Game
-from twomode.optimizers import Optimizer
-from twomode.rules import RULES, optimizer
-from twomode.starts import GaussianStart
-from twomode.state import State
+from twomode.engines import ArrayEngine, DenseEngine, ReducedEngine
+from twomode.game import Game, GaussianStart, State
+from twomode.rules import RULES, Optimizer, optimizer
 
 NEURONS = 9  #: m_D = m_G at every d, so that rows differ in d alone
 DIMENSIONS = (2**6, 2**12, 2**16, 2**20)

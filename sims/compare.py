@@ -19,7 +19,7 @@ import twomode as tm
 from twomode import cli
 from twomode.io import check_writable, new_file, save_text
 from twomode.statistics import Proportion
-from twomode.tuning import STEP_SCALES
+from twomode.studies import STEP_SCALES
 
 
 def parse() -> argparse.Namespace:

@@ -23,16 +23,19 @@ from numpy.random import SeedSequence
 import twomode as tm
 from twomode import adversarial, cli
 from twomode.adversarial import (
+    MIXED,
     Chains,
     Data,
+    ExactLoss,
     Model,
     Sampler,
     Target,
     TruncatedExponentials,
+    describe_chains,
+    exact_loss,
 )
 from twomode.errors import InputError, require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_arrays, save_text
-from twomode.sampling import MIXED, ExactLoss, exact_loss, measure
 
 Progress = Callable[[int, int], None]
 
@@ -115,7 +118,7 @@ def main() -> None:
         exact = exact_loss(target, np.random.default_rng(of_exact))
         measured = {
             "training_error": wrong,
-            **measure(target, chains, exact, sampler, bar),
+            **describe_chains(target, chains, exact, sampler, bar),
             "seconds": seconds,
         }
     summary = settings(args, target, sampler) | {k: plain(x) for k, x in measured.items()}

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from twomode.game import Game, clipped_cubic, clipped_cubic_slope
-from twomode.optimizers import Optimizer
-from twomode.state import State
+from twomode.game import Game, State, clipped_cubic, clipped_cubic_slope
+from twomode.rules import Optimizer
 
 MODULES = {"PyTorch": "torch", "JAX": "jax"}  #: rivals that need not be installed
 

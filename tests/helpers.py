@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 import twomode as tm
-from twomode.comparison import FINE, SETTINGS
+from twomode.studies import FINE, SETTINGS
 
 
 def explicit_start(game, replicas, seed, **scales):

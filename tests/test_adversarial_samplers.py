@@ -41,6 +41,7 @@ from twomode.adversarial import (
     SignStep,
     Stationary,
     Target,
+    advance,
     closed_form,
     effective_sample_size,
     face_atom,
@@ -49,7 +50,7 @@ from twomode.adversarial import (
     samplers,
     stationary,
 )
-from twomode.adversarial.samplers import _fold, _log_folded, advance
+from twomode.adversarial.samplers import _fold, _log_folded
 
 LINE = target(linear(3.0, c=0.2), [[0.1]], 4.0)  # lam g = 12, on a box of width 1
 HILL = target(random_model(1, hidden=6, seed=1, scale=2.0), [[0.0]], 8.0, eps=1.0)

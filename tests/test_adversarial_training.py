@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
-from twomode.adversarial import (
-    Data,
-    Method,
-    Model,
-    SignStep,
-    fit,
-    method,
-    sampler,
-    train,
-)
+from twomode.adversarial import Data, Method, Model, SignStep, fit, method, sampler, train
 
 EPS = 0.25
 

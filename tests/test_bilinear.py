@@ -11,10 +11,9 @@ import recurrences as rec
 from recurrences import D_FIRST, DECAY, ROWS, VARIANTS, Variant
 
 import twomode as tm
-from twomode import corrections
-from twomode.bilinear import Bilinear
 from twomode.engines.array import ArrayEngine
-from twomode.state import State
+from twomode.game import Bilinear, State
+from twomode.rules import corrections
 
 STEPS = 7
 

@@ -15,7 +15,7 @@ from pandas.testing import assert_frame_equal
 
 import twomode as tm
 from twomode import cli
-from twomode.comparison import compare_rules
+from twomode.studies import compare_rules
 
 SIMS = Path(__file__).parents[1] / "sims"
 PROGRAM = SIMS / "mode_collapse.py"

@@ -9,8 +9,7 @@ import pytest
 from helpers import strictly
 
 from twomode import adversarial
-from twomode.adversarial import method
-from twomode.robustness import PROBLEMS, Problem, learning_curves
+from twomode.adversarial import PROBLEMS, Problem, learning_curves, method
 
 TINY = ("--n-train", 60, "--n-test", 40, "--steps", 30, "--evaluations", 4, "--seeds", 2)
 #: What a summary promises of each method.

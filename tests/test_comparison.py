@@ -12,13 +12,22 @@ from helpers import made_comparison
 from pandas.testing import assert_frame_equal
 
 import twomode as tm
-from twomode import comparison as comparison_module
-from twomode import sweeps, tuning
-from twomode.comparison import FINE, SETTINGS, outcome
-from twomode.mechanism import explain
 from twomode.statistics import Proportion, clopper_pearson, compare
-from twomode.sweeps import cell_key, plan
-from twomode.tuning import STEP_SCALES, covers_both, ratios_of, tune
+from twomode.studies import (
+    FINE,
+    SETTINGS,
+    STEP_SCALES,
+    cell_key,
+    covers_both,
+    outcome,
+    plan,
+    ratios_of,
+    sweeps,
+    tune,
+    tuning,
+)
+from twomode.studies import comparison as comparison_module
+from twomode.theory import explain
 
 TINY = {"d": 16, "steps": 3}
 SCALES, RATIOS = (1.0, 2.0), (0.2, 1.0, 4.0)

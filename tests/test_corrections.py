@@ -9,10 +9,8 @@ from helpers import explicit_start
 from recurrences import balduzzi, grad_H, mescheder
 
 import twomode as tm
-from twomode import corrections
-from twomode.bilinear import Bilinear
-from twomode.corrections import corrected, jacobian_product, transposed_jacobian_product
-from twomode.game import Evaluation, Vector
+from twomode.game import Bilinear, Evaluation, Vector
+from twomode.rules import corrected, corrections, jacobian_product, transposed_jacobian_product
 
 SMALL = tm.Game(d=5, m_D=3, m_G=3, gamma=0.3, a=0.7, lam=0.5, clip=1.0, latents=tm.SparsePairs(0.3))
 LATENTS = {"sparse-pairs": tm.SparsePairs(0.3), "bernoulli": tm.Bernoulli(0.4)}

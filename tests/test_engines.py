@@ -1,7 +1,6 @@
 """The three engines agree with each other and with themselves; `test_formulas` has the rules."""
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,8 +16,9 @@ import pytest
 from helpers import explicit_start
 
 import twomode as tm
-from twomode.engines import _jit, _lanes_numpy
-from twomode.engines._lanes import (
+from twomode.engines.array import ArrayEngine
+from twomode.engines.compiled import lanes_numpy as _lanes_numpy
+from twomode.engines.compiled.lanes import (
     LANES,
     clamp,
     divide_or_zero,
@@ -30,10 +30,9 @@ from twomode.engines._lanes import (
     square_root,
     store,
 )
-from twomode.engines.array import ArrayEngine
 from twomode.engines.dense import DenseEngine
 from twomode.engines.reduced import ReducedEngine
-from twomode.optimizers import (
+from twomode.rules import (
     CORRECTIONS,
     DIRECTIONS,
     FIRST_STEPS,
@@ -42,7 +41,7 @@ from twomode.optimizers import (
     PAST_SCALES,
     SCHEDULES,
 )
-from twomode.trace import TRACE, measure, to_host
+from twomode.runs import TRACE, measure, to_host
 
 EQUIVARIANT = [name for name in tm.RULES if tm.optimizer(name, eta_D=0.2, eta_G=0.1).equivariant]
 
@@ -715,65 +714,3 @@ def test_engines_run_uncompiled(tmp_path):
         for name in TRACE:
             x, y = getattr(uncompiled, name), getattr(compiled, name)
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)
-
-
-@pytest.fixture
-def sources(tmp_path, monkeypatch):
-    """A copy of the engines' sources, in place of the real ones."""
-    copies = [Path(shutil.copy(path, tmp_path)) for path in _jit._SOURCES]
-    monkeypatch.setattr(_jit, "_SOURCES", copies)
-    monkeypatch.setattr(_jit, "_HERE", tmp_path)
-    monkeypatch.setattr(_jit.numba_config, "CACHE_DIR", "")
-    return copies
-
-
-def test_any_edit_of_the_sources_changes_their_hash(sources, monkeypatch):
-    copied = _jit._source_hash()
-    assert {"_kernels.py", "_lanes_llvm.py", "dense.py", "reduced.py", "optimizers.py"} <= {
-        path.name for path in sources
-    }
-    hashes = {copied}
-    for path in sources:
-        path.write_bytes(path.read_bytes() + b"#")
-        hashes.add(_jit._source_hash())
-    assert len(hashes) == 1 + len(sources)
-    monkeypatch.undo()
-    assert _jit._source_hash() == copied
-
-
-def test_an_edit_starts_a_new_folder_and_removes_stale_ones(sources):
-    old = Path(_jit._cache_folder())
-    assert old == _jit._HERE / "__pycache__" / f"kernels-{_jit._source_hash()}"
-    (old / "code.nbc").touch()
-    assert _jit._cache_folder() == str(old)
-    assert (old / "code.nbc").exists()
-    stale = old.with_name("kernels-stale")
-    stale.mkdir()
-    os.utime(stale, (0, 0))
-    sources[0].write_text("# edited")
-    new = Path(_jit._cache_folder())
-    assert new.is_dir()
-    assert old.is_dir()  # a process that started before the edit may still write there
-    assert not stale.exists()
-
-
-def test_numba_chooses_the_folder_where_the_package_cannot_be_written(sources):
-    (_jit._HERE / "__pycache__").write_text("in the way")
-    assert _jit._cache_folder() == ""
-
-
-@pytest.mark.slow
-def test_a_second_process_does_not_compile_again(tmp_path):
-    code = """if True:
-        import twomode as tm
-        from twomode.engines import dense, reduced
-        game = tm.Game.preset(37)
-        for kernels, engine in ((reduced, "reduced"), (dense, "dense")):
-            tm.simulate(game, tm.optimizer("nsgda", eta_D=1, eta_G=1), 3, engine=engine)
-            stats = kernels._advance.stats
-            print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
-    """
-    first, second = (run_here(code, NUMBA_CACHE_DIR=str(tmp_path)).split() for _ in range(2))
-    assert first == ["0", "1", "0", "1"]
-    assert second == ["1", "0", "1", "0"]
-    assert list(tmp_path.glob("kernels-*"))

@@ -39,7 +39,7 @@ from twomode.engines.array import ArrayEngine
 from twomode.engines.dense import DenseEngine
 from twomode.engines.reduced import ReducedEngine
 from twomode.game import Vector
-from twomode.optimizers import GRANULARITIES
+from twomode.rules import GRANULARITIES
 
 ITERATIONS = 4
 

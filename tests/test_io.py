@@ -13,7 +13,7 @@ import pytest
 
 import twomode as tm
 from twomode.io import load_arrays, new_file, save_arrays, save_text
-from twomode.trace import TRACE
+from twomode.runs import TRACE
 
 
 @pytest.fixture(scope="module")

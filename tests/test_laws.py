@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
-from twomode.laws import law_from_dict
+from twomode.game import law_from_dict
 
 TRIANGLE = tm.ExplicitLatents([[1, 0, 1], [0, 1, 1], [1, 1, 0]], [0.5, 0.25, 0.25])
 LATENTS = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
-from twomode.mechanism import TARGETS, alignments, explain, spread
+from twomode.theory import TARGETS, alignments, explain, spread
 
 GAME = tm.Game.preset(64, m_D=3, m_G=4, gamma=0.2)
 R, T, EVERY = 2, 6, 5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import twomode as tm
-from twomode.observables import COVERAGE_DELTA, EveryOutput, mode_cosines
+from twomode.game import COVERAGE_DELTA, EveryOutput, mode_cosines
 
 GAME = tm.Game(d=40, m_D=1, m_G=4, gamma=0.3, a=0.5, lam=0.5, clip=1.0, latents=tm.SparsePairs(0.3))
 
@@ -201,7 +201,7 @@ def test_extremes_over_latents(m_G):
 
 
 def test_extremes_in_pieces(monkeypatch):
-    result = importlib.import_module("twomode.result")
+    result = importlib.import_module("twomode.runs.result")
     opt = tm.optimizer("nsgda", eta_D=0.05, eta_G=0.02)
     run = tm.simulate(tm.Game.preset(64), opt, 30, replicas=3, record_every=4)
     whole = run.extremes

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 import twomode as tm
-from twomode.optimizers import SCHEDULES, Stage
+from twomode.rules import SCHEDULES, Stage
 
 GAME = tm.Game.preset(256)
 

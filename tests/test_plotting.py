@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import twomode as tm
-from twomode.mechanism import alignments, explain
-from twomode.optimizers import DIRECTIONS, GRANULARITIES, MAGNITUDES
+from twomode.game import mode_cosines
 from twomode.plotting._style import MODE_COLOURS, PLAYER_COLOURS
 from twomode.plotting.plane import _frames
+from twomode.rules import DIRECTIONS, GRANULARITIES, MAGNITUDES
 from twomode.statistics import clopper_pearson
+from twomode.theory import alignments, explain
 
 FIGURES = Path(__file__).parents[1] / "figures"
 SCRIPTS = sorted(path.stem for path in FIGURES.glob("*.py") if path.stem != "common")
@@ -59,7 +60,7 @@ def y(line):
 def test_draws_what_was_recorded(result):
     judgement = tm.judge(result)
     above, below = tm.plotting.mode_alignment(result, judgement, replica=1)
-    cosines = tm.observables.mode_cosines(result.projections_V[1], result.gram_V[1])
+    cosines = mode_cosines(result.projections_V[1], result.gram_V[1])
     drawn = [line.get_ydata() for line in above.lines]
     m_G = result.game.m_G
     np.testing.assert_array_equal(np.transpose(drawn[:m_G]), cosines[..., 0])
@@ -418,7 +419,7 @@ def test_animation_shows_unit_vectors_and_ends_at_T0(result, normalized, tmp_pat
     assert clocks == [f"iteration {end:,}" for end in ends]
     dots = next(line for line in right.lines if same_color(line.get_color(), PLAYER_COLOURS[1]))
     shown = next(line for line in right.lines if line.get_marker() == "o")
-    products = tm.observables.mode_cosines(normalized.projections_V[1], normalized.gram_V[1])
+    products = mode_cosines(normalized.projections_V[1], normalized.gram_V[1])
     wanted = tm.plotting.plane_coordinates(products, normalized.game.gamma)
     np.testing.assert_allclose(shown.get_xydata(), wanted[-1])
     np.testing.assert_allclose(dots.get_xydata(), wanted[:, 0])

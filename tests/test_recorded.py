@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twomode.bilinear import Bilinear
 from twomode.engines.array import ArrayEngine
-from twomode.game import Evaluation
-from twomode.optimizers import FIRST_STEPS, PAST_SCALES
-from twomode.rules import optimizer
-from twomode.state import State
+from twomode.game import Bilinear, Evaluation, State
+from twomode.rules import FIRST_STEPS, PAST_SCALES, optimizer
 
 #: Largest error of an iterate, relative to how far its coordinate has been from 0 up to then.
 TOLERANCE = 1e-13

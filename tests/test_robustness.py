@@ -7,26 +7,24 @@ import pandas as pd
 import pytest
 
 import twomode as tm
-from twomode import robustness
 from twomode.adversarial import (
+    PROBLEMS,
     Method,
     Model,
+    Problem,
     Quadrature,
     Target,
-    fit,
-    load_data,
-    method,
-    sampler,
-    train,
-)
-from twomode.robustness import (
-    PROBLEMS,
-    Problem,
     cost_to,
+    fit,
     learning_curve,
     learning_curves,
+    load_data,
+    method,
     robust_error,
+    robustness,
+    sampler,
     tracking_lag,
+    train,
 )
 
 # Evaluation

@@ -12,11 +12,13 @@ from twomode.adversarial import (
     Quadrature,
     Target,
     TruncatedExponentials,
+    describe_chains,
+    exact_loss,
+    largest_loss,
     load_data,
     sample,
     sampler,
 )
-from twomode.sampling import exact_loss, largest_loss, measure
 
 
 def blobs(d, lam, hidden=None, loss=None):
@@ -69,7 +71,7 @@ def test_independent_draws_have_no_bias_and_others_have():
     for lam in (3.0, 6.0):
         law = TruncatedExponentials(replace(target, lam=lam))
         x = law.sample(8000, np.random.default_rng(1)).reshape(2000, 4, 4, 2)
-        seen[lam] = measure(target, Chains(x, target.losses(x), np.ones(4), 0), exact)
+        seen[lam] = describe_chains(target, Chains(x, target.losses(x), np.ones(4), 0), exact)
     assert abs(seen[3.0]["bias_in_errors"]) < 5 < seen[6.0]["bias_in_errors"]
     mine = seen[3.0]
     assert mine["bias"] == pytest.approx(mine["mean_loss"] - exact.mean)
@@ -86,7 +88,7 @@ def test_endless_chains_are_where_long_ones_come_to():
     target = Target.of(Model(np.array([[2.0]]), np.zeros(1)), data, 0.5, 3.0)
     exact, chain, seen = exact_loss(target, np.random.default_rng(0)), sampler("projected"), []
     chains = sample(target, chain, 4000, chains=40, burn=400, seed=2)
-    found = measure(target, chains, exact, chain, lambda *at: seen.append(at))
+    found = describe_chains(target, chains, exact, chain, lambda *at: seen.append(at))
     assert abs(found["bias"] - found["stationary_bias"]) < 5 * found["standard_error"]
     assert found["stationary_bias"] > 5 * found["standard_error"]
     assert found["on_faces"] == found["in_corners"] > 0.1
@@ -100,7 +102,9 @@ def test_frozen_chains_are_called_so():
     target = blobs(2, 3.0)
     still = np.broadcast_to(target.x, (100, 3, 4, 2))
     exact, mala = exact_loss(target, np.random.default_rng(0)), sampler("mala")
-    found = measure(target, Chains(still, target.losses(still), np.full(4, 0.01), 101), exact, mala)
+    found = describe_chains(
+        target, Chains(still, target.losses(still), np.full(4, 0.01), 101), exact, mala
+    )
     assert found["unmixed"] == 4
     assert found["acceptance"] == found["acceptance_least"] == 0.01
     assert np.isnan([found["ess"], found["standard_error"], found["bias_in_errors"]]).all()

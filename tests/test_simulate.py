@@ -9,9 +9,9 @@ import pytest
 from helpers import explicit_start
 
 import twomode as tm
-from twomode.trace import TRACE
+from twomode.runs import TRACE
 
-simulate_module = importlib.import_module("twomode.simulate")  # the name is also a function's
+simulate_module = importlib.import_module("twomode.runs.simulate")  # the name is also a function's
 
 GAME = tm.Game.preset(37)
 SGDA = tm.optimizer("sgda", eta_D=0.3, eta_G=0.1)

@@ -8,84 +8,85 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "twomode"
 
-#: Each module may import only those above it.
-ORDER = [
-    "errors",
-    "laws",
-    "state",
-    "game",
-    "starts",
-    "observables",
-    "optimizers",
-    "rules",
-    "corrections",
-    "bilinear",
-    "engines",
-    "engines._lanes_numpy",
-    "engines._jit",
-    "engines._lanes_llvm",
-    "engines._lanes",
-    "engines._encoding",
-    "engines._kernels",
-    "engines.array",
-    "engines.reduced",
-    "engines.dense",
-    "statistics",
-    "io",
-    "trace",
-    "result",
-    "recipes",
-    "simulate",
-    "verdicts",
-    "cards",
-    "theory",
-    "mechanism",
-    "sweeps",
-    "tuning",
-    "comparison",
-    "summary",
-    "adversarial.problems",
-    "adversarial.closed_form",
-    "adversarial.samplers",
-    "adversarial.training",
-    "adversarial",
-    "robustness",
-    "sampling",
-    "plotting._style",
-    "plotting.rules",
-    "plotting.runs",
-    "plotting.tables",
-    "plotting.plane",
-    "plotting.adversarial",
-    "plotting",
-    "cli",
-]
+#: What stands on the package's floor, from the ground up: each may import only what stands before
+#: it, a room by its name alone.  Within a room, likewise, its files.
+ROOMS = {
+    "_typing": (),
+    "errors": (),
+    "io": (),
+    "game": ("state", "field", "laws", "two_mode", "starts", "observables", "bilinear"),
+    "rules": ("algebra", "named", "recipes", "corrections"),
+    "engines": ("compiled", "array", "reduced", "dense"),
+    "engines.compiled": (*("lanes_numpy", "jit", "lanes_llvm", "lanes", "records", "kernels"),),
+    "runs": ("trace", "result", "simulate"),
+    "statistics": ("intervals",),
+    "theory": ("verdicts", "mechanism", "cards", "theorems"),
+    "studies": ("sweeps", "tuning", "comparison"),
+    "adversarial": (
+        *("problems", "closed_form", "samplers", "training", "sampling", "robustness"),
+    ),
+    "summary": (),
+    "plotting": ("_style", "rules", "runs", "tables", "plane", "adversarial"),
+    "cli": (),
+}
+FLOOR = [name for name in ROOMS if "." not in name]
 
 
-def imported(path):
-    """Modules of the package that a file imports, anywhere in it."""
+def modules(path):
+    """Dotted names, relative to the package, that a file imports anywhere in it."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("twomode"):
             base = node.module.removeprefix("twomode").lstrip(".")
             for alias in node.names:
                 inner = f"{base}.{alias.name}".lstrip(".")
-                yield inner if (PACKAGE / f"{inner.replace('.', '/')}.py").exists() else base
+                place = PACKAGE / inner.replace(".", "/")
+                yield inner if place.with_suffix(".py").exists() or place.is_dir() else base
 
 
-def test_every_module_has_its_place():
-    modules = {
-        ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        for path in PACKAGE.rglob("*.py")
-    }
-    assert modules - {"__init__"} == set(ORDER)
+def files():
+    """Each file's room (its own name, on the floor), its name in it, and its path."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        *rooms, name = path.relative_to(PACKAGE).with_suffix("").parts
+        if rooms or name != "__init__":
+            yield ".".join(rooms) or name, name, path
 
 
-def test_imports_point_one_way():
-    for position, module in enumerate(ORDER):
-        path = PACKAGE / f"{module.replace('.', '/')}.py"
-        path = path if path.exists() else PACKAGE / module / "__init__.py"
-        for other in imported(path):
-            assert other in ORDER[:position], f"{module} imports {other}"
+def test_every_file_has_its_place():
+    for room, name, path in files():
+        assert room in ROOMS, f"{path} stands in no room"
+        assert name == "__init__" or name == room or name in ROOMS[room], f"{path} has no place"
+    for room, names in ROOMS.items():
+        for name in names:
+            place = PACKAGE / room.replace(".", "/") / name
+            assert place.is_dir() or place.with_suffix(".py").exists(), place
+
+
+def test_imports_between_rooms_point_one_way():
+    for room, name, path in files():
+        floor = room.partition(".")[0]
+        for other in modules(path):
+            there = other.partition(".")[0]
+            if there != floor:
+                assert there in FLOOR[: FLOOR.index(floor)], f"{room}/{name} imports {other}"
+
+
+def test_a_room_is_entered_by_its_door():
+    for room, name, path in files():
+        for other in modules(path):
+            there = other.partition(".")[0]
+            if there != room.partition(".")[0]:
+                assert other == there, f"{room}/{name} imports {other}: import it from {there}"
+
+
+def test_imports_within_a_room_point_one_way():
+    for room, name, path in files():
+        if name in ("__init__", room):
+            continue
+        order = ROOMS[room]
+        for other in modules(path):
+            if other.startswith(f"{room}."):
+                there = other.removeprefix(f"{room}.").partition(".")[0]
+                assert there in order[: order.index(name)], f"{room}/{name} imports {other}"
 
 
 def test_import_is_light():

@@ -10,7 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import twomode as tm
-from twomode.sweeps import cell_key, cells, observe, plan, processes, run_cell
+from twomode.studies import cell_key, cells, observe, plan, processes, run_cell
 
 TINY = {"d": 64, "opt": "nsgda", "steps": 20}
 GRID = {"d": [64], "opt": ["sgda", "nsgda"], "steps": [20], "batch_size": [3, 8]}

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
-from twomode.observables import COVERAGE_DELTA
+from twomode.game import COVERAGE_DELTA
 from twomode.statistics import Proportion
 from twomode.theory import theorem_4_1, theorem_4_1_collapse, theorem_4_2
 

@@ -12,28 +12,26 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any as _Any
 
-from twomode import corrections, mechanism, statistics, sweeps, theory, tuning
-from twomode.bilinear import Bilinear
-from twomode.comparison import Comparison, compare_rules
+from twomode import statistics, theory
 from twomode.errors import InputError
-from twomode.game import Game, Vector
-from twomode.laws import (
+from twomode.game import (
     Bernoulli,
+    Bilinear,
     CorrelatedCoefficients,
     CorrelatedModes,
     ExplicitLatents,
+    Game,
+    GaussianStart,
+    Outputs,
     SparsePairs,
+    State,
+    Vector,
+    all_latents,
 )
-from twomode.observables import Outputs, all_latents
-from twomode.optimizers import Optimizer
-from twomode.recipes import Recipe, recipe
-from twomode.result import Result, load
-from twomode.rules import RULES, optimizer
-from twomode.simulate import ENGINES, Progress, simulate
-from twomode.starts import GaussianStart
-from twomode.state import State
-from twomode.sweeps import sweep
-from twomode.verdicts import Judgement, first_stationary, judge
+from twomode.rules import RULES, Optimizer, Recipe, corrections, optimizer, recipe
+from twomode.runs import ENGINES, Progress, Result, load, simulate
+from twomode.studies import Comparison, compare_rules, sweep, sweeps, tuning
+from twomode.theory import Judgement, first_stationary, judge, mechanism
 
 __version__ = _version("twomode")
 
@@ -78,6 +76,8 @@ __all__ = [
 
 def __getattr__(name: str) -> _Any:
     """Import these on first use: they need Matplotlib, or more of SciPy than the game does."""
-    if name in ("adversarial", "plotting", "robustness", "sampling"):
+    if name in ("adversarial", "plotting"):
         return _import_module(f"twomode.{name}")
+    if name in ("robustness", "sampling"):
+        return _import_module(f"twomode.adversarial.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,27 +13,27 @@ from typing import Any, NoReturn
 import numpy as np
 
 from twomode.errors import InputError, require, require_whole
-from twomode.game import Game
-from twomode.laws import (
+from twomode.game import (
     Bernoulli,
     CorrelatedCoefficients,
     CorrelatedModes,
     ExplicitLatents,
+    Game,
+    GaussianStart,
     Law,
     SparsePairs,
 )
-from twomode.optimizers import (
+from twomode.rules import (
     CORRECTIONS,
     DIRECTIONS,
     FIRST_STEPS,
     GRANULARITIES,
     MAGNITUDES,
     PAST_SCALES,
+    RULES,
     SCHEDULES,
 )
-from twomode.rules import RULES
-from twomode.simulate import Progress
-from twomode.starts import GaussianStart
+from twomode.runs import Progress
 
 __all__ = [
     "STEP_SIZES",

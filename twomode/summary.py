@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from twomode.observables import LARGEST_CHECKED, NU
-from twomode.result import Result
-from twomode.verdicts import VERDICTS, Judgement
+from twomode.game import LARGEST_CHECKED, NU
+from twomode.runs import Result
+from twomode.theory import VERDICTS, Judgement
 
 __all__ = ["summarize", "tell"]
 

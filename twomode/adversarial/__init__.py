@@ -11,15 +11,25 @@
 """
 
 from twomode.adversarial.closed_form import (
-    Law,
+    GibbsLaw,
     Quadrature,
     Target,
     TruncatedExponentials,
     closed_form,
 )
 from twomode.adversarial.problems import ACTIVATIONS, DATA, LOSSES, Data, Model, load_data
+from twomode.adversarial.robustness import (
+    PROBLEMS,
+    Problem,
+    cost_to,
+    learning_curve,
+    learning_curves,
+    robust_error,
+    tracking_lag,
+)
 from twomode.adversarial.samplers import (
     SAMPLERS,
+    Advance,
     Chains,
     Langevin,
     Sampler,
@@ -32,45 +42,51 @@ from twomode.adversarial.samplers import (
     sampler,
     stationary,
 )
-from twomode.adversarial.training import (
-    METHODS,
-    STARTS,
-    Method,
-    State,
-    fit,
-    method,
-    train,
-)
+from twomode.adversarial.sampling import MIXED, ExactLoss, describe_chains, exact_loss, largest_loss
+from twomode.adversarial.training import METHODS, STARTS, Method, TrainingState, fit, method, train
 
 __all__ = [
     "ACTIVATIONS",
     "DATA",
     "LOSSES",
     "METHODS",
+    "MIXED",
+    "PROBLEMS",
     "SAMPLERS",
     "STARTS",
+    "Advance",
     "Chains",
     "Data",
+    "ExactLoss",
+    "GibbsLaw",
     "Langevin",
-    "Law",
     "Method",
     "Model",
+    "Problem",
     "Quadrature",
     "Sampler",
     "SignStep",
-    "State",
     "Stationary",
     "Target",
+    "TrainingState",
     "TruncatedExponentials",
     "advance",
     "closed_form",
+    "cost_to",
+    "describe_chains",
     "effective_sample_size",
+    "exact_loss",
     "face_atom",
     "fit",
+    "largest_loss",
+    "learning_curve",
+    "learning_curves",
     "load_data",
     "method",
+    "robust_error",
     "sample",
     "sampler",
     "stationary",
+    "tracking_lag",
     "train",
 ]

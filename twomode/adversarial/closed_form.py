@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from twomode.adversarial.problems import Data, IntArray, Model
+from twomode._typing import FloatArray, IntArray
+from twomode.adversarial.problems import Data, Model
 from twomode.errors import InputError, require, require_finite
-from twomode.laws import FloatArray
 
-__all__ = ["Law", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
+__all__ = ["GibbsLaw", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Target:
         return np.broadcast_to(self.y, x.shape[:-1]).ravel()
 
 
-class Law:
+class GibbsLaw:
     """p_adv* of each anchor: what follows from the integrals of exp(lam l) over parts of its box.
 
     Attributes
@@ -140,7 +140,7 @@ class Law:
         return self.probability(self.target.low, high)
 
 
-class Quadrature(Law):
+class Quadrature(GibbsLaw):
     """By Gauss-Legendre, in one or two dimensions, for any smooth loss.
 
     Attributes
@@ -187,7 +187,7 @@ class Quadrature(Law):
         self.kl = (self.weights * (log_p - self.log_mean)).sum(axis=0)
 
     def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
-        """See `Law.log_integral`."""
+        """See `GibbsLaw.log_integral`."""
         points, log_weights = self._nodes(low, high)
         return logsumexp(self.target.lam * self.target.losses(points) + log_weights, axis=0)
 
@@ -201,7 +201,7 @@ class Quadrature(Law):
         return points, log_w.reshape(shape) + np.log(2 * half).sum(axis=-1)
 
 
-class TruncatedExponentials(Law):
+class TruncatedExponentials(GibbsLaw):
     """Exactly, in any dimension, where exp(lam l) is a sum of exponentials of linear functions.
 
     For the linear loss it is one.  For the logistic loss and whole lam it is
@@ -236,7 +236,7 @@ class TruncatedExponentials(Law):
         return model.B is None and (model.loss == "linear" or (model.loss == "logistic" and whole))
 
     def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
-        """See `Law.log_integral`."""
+        """See `GibbsLaw.log_integral`."""
         return logsumexp(self._log_integrals(low, high), axis=-1)
 
     def _log_integrals(self, low: FloatArray, high: FloatArray) -> FloatArray:

@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, log_softmax
 
+from twomode._typing import FloatArray, IntArray
 from twomode.errors import InputError, require, require_choice, require_finite, require_whole
-from twomode.laws import FloatArray
 
 __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
-
-IntArray = np.typing.NDArray[np.int64]
 
 
 class Data(NamedTuple):

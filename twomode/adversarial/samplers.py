@@ -26,9 +26,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp, ndtr
 
+from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import Target
 from twomode.errors import require, require_choice, require_finite, require_whole
-from twomode.laws import FloatArray
 
 __all__ = [
     "SAMPLERS",

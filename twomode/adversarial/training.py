@@ -24,13 +24,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.problems import Data, Model
 from twomode.adversarial.samplers import Sampler, SignStep, advance
 from twomode.errors import InputError, require, require_choice, require_finite, require_whole
-from twomode.laws import FloatArray
 
-__all__ = ["METHODS", "STARTS", "Method", "State", "fit", "method", "train"]
+__all__ = ["METHODS", "STARTS", "Method", "TrainingState", "fit", "method", "train"]
 
 Seed: TypeAlias = int | np.random.SeedSequence
 
@@ -93,7 +93,7 @@ def method(name: str, **changes: Any) -> Method:
     return replace(named[name], **changes)
 
 
-class State(NamedTuple):
+class TrainingState(NamedTuple):
     """Training after some steps of SGD."""
 
     step: int
@@ -115,7 +115,7 @@ def train(
     batch: int = 50,
     learning_rate: float = 0.1,
     seed: Seed = 0,
-) -> Iterator[State]:
+) -> Iterator[TrainingState]:
     """The talk's Algorithm 1 with any method inside: a state before the first step and after each.
 
     Parameters
@@ -160,12 +160,12 @@ def _states(
     learning_rate: float,
     order_rng: np.random.Generator,
     rng: np.random.Generator,
-) -> Iterator[State]:
+) -> Iterator[TrainingState]:
     (n, d), K = target.x.shape, method.copies
     attacks = np.repeat(target.x[None], K, axis=0)
     order = np.empty(0, dtype=np.int64)
     gradients, seconds = 0, 0.0
-    yield State(0, target.model, attacks, np.nan, 0, 0.0)
+    yield TrainingState(0, target.model, attacks, np.nan, 0, 0.0)
     for step in range(1, steps + 1):
         began = time.perf_counter()
         if len(order) < batch:
@@ -184,7 +184,7 @@ def _states(
             raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
         gradients += K * batch * (evaluations + 1)
         seconds += time.perf_counter() - began
-        yield State(step, target.model, attacks, float(losses.mean()), gradients, seconds)
+        yield TrainingState(step, target.model, attacks, float(losses.mean()), gradients, seconds)
 
 
 def fit(model: Model, data: Data, method: Method, **options: Any) -> Model:

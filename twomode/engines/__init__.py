@@ -1,1 +1,11 @@
-"""Three engines with one meaning: array (the oracle), reduced (R^r) and dense (R^d)."""
+"""What advances a state: three engines with one meaning (see `Engine`)."""
+
+from twomode.engines.array import ArrayEngine
+from twomode.engines.dense import DenseEngine
+from twomode.engines.reduced import ReducedEngine
+
+__all__ = [
+    "ArrayEngine",
+    "DenseEngine",
+    "ReducedEngine",
+]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from twomode.corrections import corrected
+from twomode._typing import Array
 from twomode.errors import require
-from twomode.optimizers import Optimizer, Stage
-from twomode.state import Array, State
+from twomode.game import State
+from twomode.rules import Optimizer, Stage, corrected
 
 __all__ = ["ArrayEngine"]
 

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from twomode.engines import _encoding as enc
-from twomode.engines import _kernels as k
-from twomode.engines._jit import kernel, part
-from twomode.engines._lanes import LANES, fill, lane_sum, lane_zeros, load, store
+from twomode.engines.compiled import kernels as k
+from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.jit import kernel, part
+from twomode.engines.compiled.lanes import LANES, fill, lane_sum, lane_zeros, load, store
 from twomode.errors import require, require_choice
-from twomode.game import Game
-from twomode.optimizers import Optimizer
-from twomode.state import State
+from twomode.game import Game, State
+from twomode.rules import Optimizer
 
 __all__ = ["DenseEngine"]
 

@@ -15,14 +15,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from twomode.engines import _encoding as enc
-from twomode.engines import _kernels as k
-from twomode.engines._jit import kernel
-from twomode.engines._lanes import LANES, lane_zeros
+from twomode.engines.compiled import kernels as k
+from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.jit import kernel
+from twomode.engines.compiled.lanes import LANES, lane_zeros
 from twomode.errors import require
-from twomode.game import Game
-from twomode.optimizers import Optimizer
-from twomode.state import State
+from twomode.game import Game, State
+from twomode.rules import Optimizer
 
 __all__ = ["ReducedEngine"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from twomode.result import Result
-from twomode.verdicts import Judgement
+from twomode.runs import Result
+from twomode.theory import Judgement
 
 #: Colours of modes 1 and 2 that differ in lightness too (Okabe and Ito 2008).
 MODE_COLOURS = ("#0072B2", "#E69F00")

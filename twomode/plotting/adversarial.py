@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
+from twomode._typing import FloatArray
 from twomode.errors import require
-from twomode.laws import FloatArray
 from twomode.plotting._style import (
     GROUP_COLOURS,
     GROUP_MARKERS,
@@ -28,7 +28,7 @@ from twomode.plotting.tables import seed_bands
 if TYPE_CHECKING:
     import pandas as pd
 
-    from twomode.adversarial import Law
+    from twomode.adversarial import GibbsLaw
 
 __all__ = [
     "bias_orders",
@@ -49,7 +49,7 @@ _DENSITY = "Blues"
 
 def gibbs_map(
     axes: Axes,
-    law: Law,
+    law: GibbsLaw,
     x: FloatArray | None = None,
     *,
     most: int = 600,
@@ -61,7 +61,7 @@ def gibbs_map(
     Parameters
     ----------
     axes : Axes
-    law : Law
+    law : GibbsLaw
         Of n anchors, all of which are drawn.
     x : ndarray, shape (..., n, 2), optional
         Samples of each anchor.
@@ -109,14 +109,14 @@ def gibbs_map(
 
 
 def gibbs_density(
-    axes: Axes, law: Law, x: FloatArray | None = None, *, points: int = 1000, bins: int = 120
+    axes: Axes, law: GibbsLaw, x: FloatArray | None = None, *, points: int = 1000, bins: int = 120
 ) -> Axes:
     """p_adv* in one dimension, and a histogram of samples.
 
     Parameters
     ----------
     axes : Axes
-    law : Law
+    law : GibbsLaw
         Of n anchors.
     x : ndarray, shape (..., n, 1), optional
         Samples of each anchor.

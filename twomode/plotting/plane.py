@@ -12,16 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from twomode.laws import FloatArray
-from twomode.plotting._style import (
-    MODE_COLOURS,
-    PLAYER_COLOURS,
-    as_list,
-    typical,
-    which_replica,
-)
-from twomode.result import Result
-from twomode.verdicts import judge
+from twomode._typing import FloatArray
+from twomode.plotting._style import MODE_COLOURS, PLAYER_COLOURS, as_list, typical, which_replica
+from twomode.runs import Result
+from twomode.theory import judge
 
 __all__ = ["animate", "modes_plane", "plane_coordinates"]
 

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from twomode.comparison import Comparison
 from twomode.plotting._style import MAP, MODE_COLOURS, PLAYER_COLOURS
+from twomode.studies import Comparison
 
 __all__ = ["compared", "factorial"]
 

@@ -8,9 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from twomode.laws import FloatArray
-from twomode.mechanism import alignments, explain, spread
-from twomode.observables import Outputs, mode_cosines
+from twomode._typing import FloatArray
+from twomode.game import Outputs, mode_cosines
 from twomode.plotting._style import (
     MODE_COLOURS,
     MODE_STYLES,
@@ -23,8 +22,8 @@ from twomode.plotting._style import (
     which_replica,
     which_replicas,
 )
-from twomode.result import Result, over_latents
-from twomode.verdicts import Judgement, judge
+from twomode.runs import Result, over_latents
+from twomode.theory import Judgement, alignments, explain, judge, spread
 
 __all__ = ["latent_extremes", "mode_alignment", "neuron_alignment", "pace", "update_norms"]
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
+from twomode._typing import FloatArray
 from twomode.errors import require
-from twomode.laws import FloatArray
 from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS, MAP
 from twomode.statistics import PowerTrend, Proportion
 

@@ -1,0 +1,147 @@
+"""How well chains sample p_adv*: their losses beside the exact law, where it is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from twomode._typing import FloatArray
+from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
+from twomode.adversarial.samplers import Chains, Sampler, stationary
+from twomode.errors import InputError
+
+__all__ = ["MIXED", "ExactLoss", "describe_chains", "exact_loss", "largest_loss"]
+
+#: An anchor with fewer effective samples, or whose steps are accepted more rarely, did not mix.
+MIXED = 50, 0.1
+INDEPENDENT = 4000  #: draws of an anchor where there is no quadrature
+
+
+class ExactLoss(NamedTuple):
+    """E[l] of p_adv* itself, the mean over the anchors; NaN, and no law, without a closed form."""
+
+    law: GibbsLaw | None
+    mean: float
+    error: float  #: standard error, 0 of quadrature
+    uniform: float  #: E[l] of the uniform law on the boxes
+    by: str  #: how, or why not
+
+
+def exact_loss(target: Target, rng: np.random.Generator) -> ExactLoss:
+    """By quadrature, or from independent draws of the exact law."""
+    try:
+        quadrature, uniform = Quadrature(target), Quadrature(replace(target, lam=0.0))
+        means = (float(law.mean_loss.mean()) for law in (quadrature, uniform))
+        return ExactLoss(quadrature, next(means), 0.0, next(means), "by quadrature")
+    except InputError as error:
+        reason = f"none: {error}"
+    draws = rng.uniform(target.low, target.high, (INDEPENDENT, *target.x.shape))
+    at_random = float(target.losses(draws).mean())
+    if not TruncatedExponentials.applies(target):
+        return ExactLoss(None, math.nan, math.nan, at_random, reason)
+    law = TruncatedExponentials(target)
+    losses = target.losses(law.sample(INDEPENDENT, rng))
+    by = f"from {INDEPENDENT:,} independent draws an anchor"
+    return ExactLoss(law, float(losses.mean()), _error(losses, INDEPENDENT), at_random, by)
+
+
+def largest_loss(target: Target, side: int = 65) -> FloatArray:
+    """The worst case of each anchor on a grid with its faces, shape (n,); NaN for d > 2."""
+    n, d = target.x.shape
+    if d > 2:
+        return np.full(n, np.nan)
+    sides = [np.linspace(0, 1, side)] * d
+    grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 1, d)
+    return target.losses(target.low + (target.high - target.low) * grid).max(axis=0)
+
+
+def describe_chains(
+    target: Target,
+    chains: Chains,
+    exact: ExactLoss,
+    sampler: Sampler | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Samples in numbers, means over the anchors; NaN for what does not exist.
+
+    Parameters
+    ----------
+    target : Target
+    chains : Chains
+    exact : ExactLoss
+    sampler : Sampler, optional
+        That made the chains; None of independent draws.
+    progress : callable
+        Called with the anchors done and in all, where stationary laws are solved for.
+
+    Returns
+    -------
+    dict
+        Acceptance, effective sizes and how many anchors did not mix (see `MIXED`); the mean loss
+        with its standard error beside the exact one; uniform, largest, dual value and KL; shares on
+        faces and in corners; the largest displacement of a coordinate, which bounds W_inf; gradient
+        evaluations; bias and total variation of endless chains, in one dimension.
+    """
+    law, lam, ess = exact.law, target.lam, chains.ess
+    adjusted = sampler is not None and sampler.metropolis
+    error, bias = _error(chains.losses, ess), chains.losses.mean() - exact.mean
+    both = math.hypot(error, exact.error)
+    on_face = (chains.x == target.low) | (chains.x == target.high)
+    endless, apart = _endless(target, exact, sampler, progress)
+    return {
+        "acceptance": chains.acceptance.mean() if adjusted else math.nan,
+        "acceptance_least": chains.acceptance.min() if adjusted else math.nan,
+        "ess": np.median(ess),
+        "ess_least": ess.min(),
+        "unmixed": np.sum(~(ess >= MIXED[0]) | (chains.acceptance < MIXED[1])),
+        "mean_loss": chains.losses.mean(),
+        "standard_error": error,
+        "exact_mean_loss": exact.mean,
+        "exact_error": exact.error,
+        "exact_by": exact.by,
+        "bias": bias,
+        "bias_in_errors": bias / both if both > 0 else math.nan,
+        "uniform_mean_loss": exact.uniform,
+        "largest_loss": largest_loss(target).mean(),
+        "dual": law.dual if law is not None and lam > 0 else math.nan,
+        "kl": math.nan if law is None else lam * exact.mean - law.log_mean.mean(),
+        "on_faces": on_face.any(axis=-1).mean(),
+        "in_corners": on_face.all(axis=-1).mean(),
+        "displacement": np.abs(chains.x - target.x).max(),
+        "gradients": chains.gradients * chains.losses[0].size,
+        "stationary_bias": endless,
+        "stationary_tv": apart,
+    }
+
+
+def _error(losses: FloatArray, size: Any) -> float:
+    """Standard error of the mean over all: losses (..., n), of so many independent draws each."""
+    variances = losses.var(axis=tuple(range(losses.ndim - 1)))
+    return float(np.sqrt((variances / size).sum()) / losses.shape[-1])
+
+
+def _endless(
+    target: Target,
+    exact: ExactLoss,
+    sampler: Sampler | None,
+    progress: Callable[[int, int], None],
+) -> tuple[float, float]:
+    """Bias and total variation of an unadjusted chain in one dimension, without Monte Carlo."""
+    n, d = target.x.shape
+    if d > 1 or sampler is None or sampler.metropolis or exact.law is None:
+        return math.nan, math.nan
+    mean, apart = 0.0, 0.0
+    for k in range(n):
+        progress(k, n)
+        try:
+            law = stationary(target, sampler, k)
+        except InputError:  # too little noise for it
+            return math.nan, math.nan
+        x = np.broadcast_to(law.x[:, None, None], (len(law.x), n, 1))
+        mean += float(law.mass @ target.losses(x)[:, k]) / n
+        apart += law.total_variation(np.exp(exact.law.log_density(x)[:, k])) / n
+    return mean - exact.mean, apart

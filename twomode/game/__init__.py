@@ -1,0 +1,58 @@
+"""The object itself: laws, state, objective and gradient, starts, observables."""
+
+from twomode.game.bilinear import Bilinear
+from twomode.game.field import Evaluation, Field, Vector
+from twomode.game.laws import (
+    Bernoulli,
+    CorrelatedCoefficients,
+    CorrelatedModes,
+    ExplicitLatents,
+    Law,
+    SparsePairs,
+    binary_vectors,
+    law_from_dict,
+)
+from twomode.game.observables import (
+    COVERAGE_DELTA,
+    LARGEST_CHECKED,
+    NU,
+    EveryOutput,
+    Outputs,
+    all_latents,
+    mode_cosines,
+    stationary,
+)
+from twomode.game.starts import GaussianStart
+from twomode.game.state import State, array_namespace, as_array
+from twomode.game.two_mode import Game, clipped_cubic, clipped_cubic_curvature, clipped_cubic_slope
+
+__all__ = [
+    "COVERAGE_DELTA",
+    "LARGEST_CHECKED",
+    "NU",
+    "Bernoulli",
+    "Bilinear",
+    "CorrelatedCoefficients",
+    "CorrelatedModes",
+    "Evaluation",
+    "EveryOutput",
+    "ExplicitLatents",
+    "Field",
+    "Game",
+    "GaussianStart",
+    "Law",
+    "Outputs",
+    "SparsePairs",
+    "State",
+    "Vector",
+    "all_latents",
+    "array_namespace",
+    "as_array",
+    "binary_vectors",
+    "clipped_cubic",
+    "clipped_cubic_curvature",
+    "clipped_cubic_slope",
+    "law_from_dict",
+    "mode_cosines",
+    "stationary",
+]

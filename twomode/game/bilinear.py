@@ -1,0 +1,81 @@
+"""The game L(x, y) = x^T A y, on which every rule's behaviour is known."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from twomode._typing import Array
+from twomode.errors import require
+from twomode.game.field import Evaluation, Vector
+from twomode.game.state import State, as_array
+
+__all__ = ["Bilinear"]
+
+
+class Bilinear:
+    """min_y max_x x^T A y: the oracle of the update rules.
+
+    Its one equilibrium is 0 (for an invertible A).  It has the interface of `Game` that
+    `twomode.engines.array.ArrayEngine` needs, so the rules that run on it are those that train the
+    two-mode game, not copies.  A rule without norms or second moments acts on it as a matrix.
+
+    Parameters
+    ----------
+    A : array_like, shape (n, n)
+
+    Raises
+    ------
+    InputError
+        Unless A is a square matrix of finite numbers.
+    """
+
+    m_D = m_G = 1
+
+    def __init__(self, A: npt.ArrayLike) -> None:
+        self.A = np.asarray(A, dtype=float)
+        square = self.A.ndim == 2 and self.A.shape[0] == self.A.shape[1]
+        require(square, f"A has shape {self.A.shape}: it must be a square matrix")
+        require(bool(np.isfinite(self.A).all()), "A holds a NaN or an infinity")
+
+    @property
+    def d(self) -> int:
+        """Length of x, and of y."""
+        return len(self.A)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of parameters of both players."""
+        return 2 * self.d
+
+    def state(self, x: npt.ArrayLike, y: npt.ArrayLike) -> State:
+        """A start of `ArrayEngine`: x as the discriminator's one neuron, y as the generator's.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,) or (R, n)
+        """
+        W, V = (np.array(p, dtype=float, ndmin=2)[:, None, :] for p in (x, y))
+        require(
+            W.shape == V.shape and W.shape[-1] == self.d,
+            f"x and y have shapes {W[:, 0].shape} and {V[:, 0].shape}: (R, {self.d}) is needed",
+        )
+        return State(W, V, np.zeros(len(W)), np.zeros((len(W), 2, self.d)))
+
+    def evaluate(self, state: State, *weights: Array) -> Evaluation:
+        """Objective and the steps that improve each player; it has no minibatches."""
+        A, xp = as_array(self.A, like=state.W), state.xp
+        W = xp.matmul(state.V, A.mT)
+        return Evaluation(
+            objective=xp.sum(state.W * W, axis=(-2, -1)),
+            W=W,
+            b=xp.zeros_like(state.b),
+            V=-xp.matmul(state.W, A),
+        )
+
+    def hessian_product(self, state: State, v: Vector, *weights: Array) -> Vector:
+        """Hessian of the objective times a vector."""
+        A, xp = as_array(self.A, like=state.W), state.xp
+        return Vector(xp.matmul(v.V, A.mT), xp.zeros_like(v.b), xp.matmul(v.W, A))

@@ -1,0 +1,63 @@
+"""What a game is to a rule: an objective, its gradient, and products with its Hessian."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from twomode._typing import Array
+from twomode.game.state import State
+
+__all__ = ["Evaluation", "Field", "Vector"]
+
+
+class Vector(NamedTuple):
+    """A direction in the space of all parameters; every array has the state's leading axes."""
+
+    W: Array  #: shape (..., m_D, d)
+    b: Array  #: shape (...)
+    V: Array  #: shape (..., m_G, d)
+
+
+class Evaluation(NamedTuple):
+    """Objective and gradient at a state; every array has the state's leading axes.
+
+    The gradients are written as the steps that improve each player: ascent for the
+    discriminator, descent for the generator.
+    """
+
+    objective: Array  #: E log D(X) + E log(1 - D(G(z))), in nats, shape (...)
+    W: Array  #: ascent direction for W, shape (..., m_D, d)
+    b: Array  #: ascent direction for b, shape (...)
+    V: Array  #: descent direction for V, shape (..., m_G, d)
+
+
+class Field(Protocol):
+    """A zero-sum game as `ArrayEngine` and the Jacobian corrections see it.
+
+    `Game` and `Bilinear` are two.  Whoever writes another provides its sizes and two functions of
+    a `State`, with any leading axes, in whichever array library holds it.  Both take the weights
+    of a minibatch after the state, one array a law, or none for the population; a game without
+    minibatches may ignore them.
+    """
+
+    @property
+    def d(self) -> int:
+        """Length of each neuron in R^d."""
+
+    @property
+    def m_D(self) -> int:
+        """Rows of W."""
+
+    @property
+    def m_G(self) -> int:
+        """Rows of V."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of both players in R^d."""
+
+    def evaluate(self, state: State, *weights: Array) -> Evaluation:
+        """Objective L, which the discriminator ascends, and both players' improving directions."""
+
+    def hessian_product(self, state: State, v: Vector, *weights: Array) -> Vector:
+        """Hessian of L times a vector."""

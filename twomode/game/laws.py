@@ -1,0 +1,228 @@
+"""Finite laws on {0,1}^n: of the latent z behind the generator and of the data's coefficients s.
+
+A data point is X = s_1 u_1 + s_2 u_2 and a generated one is G(z) = z_1 v_1 + ... + z_m v_m, so
+both are a law over few binary vectors.  That is what makes the population gradient an exact,
+finite sum, and a minibatch of any size a reweighting of the same sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from twomode._typing import FloatArray
+from twomode.errors import InputError, require, require_choice, require_probability
+
+__all__ = [
+    "Bernoulli",
+    "CorrelatedCoefficients",
+    "CorrelatedModes",
+    "ExplicitLatents",
+    "Law",
+    "SparsePairs",
+    "binary_vectors",
+    "law_from_dict",
+]
+
+
+class Law:
+    """A probability law on finitely many points of {0,1}^n."""
+
+    #: name under which the law is saved; set by each subclass
+    kind: ClassVar[str]
+
+    def points(self, n: int) -> tuple[FloatArray, FloatArray]:
+        """Support and probabilities.
+
+        Parameters
+        ----------
+        n : int
+            Length of the binary vectors (m_G for a latent law, 2 for a data law).
+
+        Returns
+        -------
+        support : ndarray, shape (S, n)
+            Entries 0.0 and 1.0, one distinct point a row.
+        probabilities : ndarray, shape (S,)
+            Positive, summing to 1.
+
+        Raises
+        ------
+        InputError
+            If the law does not exist on {0,1}^n.
+        """
+        raise NotImplementedError
+
+    def moments(self, n: int) -> FloatArray:
+        """Second moments E[z_i z_j], shape (n, n); the diagonal is Pr[z_i = 1]."""
+        support, probabilities = self.points(n)
+        return support.T @ (probabilities[:, None] * support)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain-JSON form; `law_from_dict` is its inverse."""
+        return {"kind": self.kind} | dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SparsePairs(Law):
+    """One coordinate on, or, with probability q, one pair of coordinates; uniform within each.
+
+    A choice for the talk's "Pr[z_i = 1] = Theta(1/m_G), Pr[z_i = z_j = 1] = 1/(m_G^2 polylog(d))":
+    here Pr[z_i = z_j = 1] = 2q / (m_G (m_G - 1)).
+
+    Parameters
+    ----------
+    q : float
+        Probability of a pair, in [0, 1].
+    """
+
+    q: float
+    kind: ClassVar[str] = "sparse-pairs"
+
+    def __post_init__(self) -> None:
+        require_probability("q", self.q)
+
+    def points(self, n: int) -> tuple[FloatArray, FloatArray]:
+        require(
+            n >= 2 or self.q == 0,
+            f"m_G={n} has no pairs of coordinates: use m_G >= 2, or q=0 instead of q={self.q!r}",
+        )
+        singles = np.eye(n)
+        first, second = np.triu_indices(n, 1)
+        pairs = singles[first] + singles[second]
+        probabilities = [np.full(n, (1 - self.q) / n)]
+        probabilities += [np.full(len(pairs), self.q / len(pairs))] if len(pairs) else []
+        return _drop_impossible(np.concatenate([singles, pairs]), np.concatenate(probabilities))
+
+
+@dataclass(frozen=True)
+class Bernoulli(Law):
+    """Independent coordinates, each 1 with probability p.  All 2^n points, so n <= 16.
+
+    Parameters
+    ----------
+    p : float
+        Pr[z_i = 1], in [0, 1].
+    """
+
+    p: float
+    kind: ClassVar[str] = "bernoulli"
+    LARGEST: ClassVar[int] = 16
+
+    def __post_init__(self) -> None:
+        require_probability("p", self.p)
+
+    def points(self, n: int) -> tuple[FloatArray, FloatArray]:
+        require(
+            n <= self.LARGEST,
+            f"m_G={n} is too large for Bernoulli latents, whose expectations sum over all 2^m_G"
+            f" latents: use m_G <= {self.LARGEST}, or SparsePairs",
+        )
+        support = binary_vectors(n)
+        ones = support.sum(axis=1)
+        return _drop_impossible(support, self.p**ones * (1 - self.p) ** (n - ones))
+
+
+@dataclass(frozen=True)
+class ExplicitLatents(Law):
+    """Any law given by its points and their probabilities.
+
+    Parameters
+    ----------
+    Z : array_like, shape (S, m_G)
+        Distinct binary vectors.
+    prob : array_like, shape (S,)
+        Their probabilities; nonnegative, summing to 1 within 1e-9.
+    """
+
+    Z: tuple[tuple[int, ...], ...]
+    prob: tuple[float, ...]
+    kind: ClassVar[str] = "explicit"
+
+    def __init__(self, Z: Iterable[Sequence[float]], prob: Iterable[float]) -> None:
+        try:
+            rows = np.atleast_2d(np.asarray(list(Z), dtype=float))
+            weights = np.asarray(list(prob), dtype=float)
+        except (TypeError, ValueError):
+            raise InputError("Z and prob must be arrays of numbers, (S, m_G) and (S,)") from None
+        require(
+            rows.ndim == 2 and rows.size > 0 and weights.shape == rows.shape[:1],
+            f"Z of shape {rows.shape} and prob of shape {weights.shape} must be (S, m_G) and (S,)",
+        )
+        require(bool(np.isin(rows, (0, 1)).all()), "Z must hold only zeros and ones")
+        require(len(np.unique(rows, axis=0)) == len(rows), "Z must not repeat a row")
+        total = float(weights.sum())
+        require(
+            bool((weights >= 0).all()) and abs(total - 1) <= 1e-9,
+            f"prob must be nonnegative and sum to 1, but it sums to {total:.9g}"
+            + (f" with least entry {weights.min():.9g}" if (weights < 0).any() else ""),
+        )
+        object.__setattr__(self, "Z", tuple(tuple(int(x) for x in row) for row in rows))
+        object.__setattr__(self, "prob", tuple(float(w) for w in weights))
+
+    def points(self, n: int) -> tuple[FloatArray, FloatArray]:
+        width = len(self.Z[0])
+        require(n == width, f"m_G={n} does not fit explicit latents of length {width}")
+        weights = np.array(self.prob)
+        return _drop_impossible(np.array(self.Z, dtype=float), weights / weights.sum())
+
+
+@dataclass(frozen=True)
+class CorrelatedModes(Law):
+    """Data X = u_1 or u_2, each with probability 1/2 (the talk's law; <u_1, u_2> = gamma > 0)."""
+
+    kind: ClassVar[str] = "correlated-modes"
+
+    def points(self, n: int) -> tuple[FloatArray, FloatArray]:
+        return np.eye(2), np.full(2, 0.5)
+
+
+@dataclass(frozen=True)
+class CorrelatedCoefficients(Law):
+    """Data X = u_1, u_2 or u_1 + u_2 with orthogonal modes (gamma = 0).
+
+    Parameters
+    ----------
+    p_12 : float
+        Probability of u_1 + u_2, in [0, 1); each single mode has (1 - p_12)/2.
+    """
+
+    p_12: float
+    kind: ClassVar[str] = "correlated-coefficients"
+
+    def __post_init__(self) -> None:
+        require_probability("p_12", self.p_12, below_one=True)
+
+    def points(self, n: int) -> tuple[FloatArray, FloatArray]:
+        single = (1 - self.p_12) / 2
+        support = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+        return _drop_impossible(support, np.array([single, single, self.p_12]))
+
+
+_KINDS: dict[str, type[Law]] = {
+    law.kind: law
+    for law in (SparsePairs, Bernoulli, ExplicitLatents, CorrelatedModes, CorrelatedCoefficients)
+}
+
+
+def law_from_dict(fields: dict[str, Any]) -> Law:
+    """Rebuild a law from `Law.to_dict`."""
+    arguments = dict(fields)
+    kind = arguments.pop("kind", None)
+    require_choice("law", kind, _KINDS)
+    return _KINDS[kind](**arguments)
+
+
+def binary_vectors(n: int) -> FloatArray:
+    """All of {0,1}^n, shape (2^n, n); row s holds the binary digits of s, lowest first."""
+    return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(float)
+
+
+def _drop_impossible(
+    support: FloatArray, probabilities: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    possible = probabilities > 0
+    return support[possible], probabilities[possible]

@@ -1,0 +1,225 @@
+r"""What is measured of a generator: collapse, asymmetry, residual, coverage.
+
+Everything follows from the projections <v_j, u_l> and the Gram matrix <v_j, v_k>, because
+G(z) = \sum_j z_j v_j: no function here needs a vector of length d.  For a latent z, with
+s = u_1 + u_2 and G(z) = alpha(z) s + xi(z), <xi, s> = 0,
+
+    alpha = <G, s> / norm(s)^2,  asymmetry = max_l abs(<xi, u_l>) / norm(xi),
+    residual = norm(xi) / abs(alpha),  collapse cosine = <G, s> / (norm(G) norm(s)).
+
+Theorem 4.1 says that the asymmetry is o(1) up to T_0 for every z, and in its special case the
+residual too; Theorem 4.2 says that the coverage of both modes is bounded below.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from twomode._typing import FloatArray
+from twomode.errors import require
+from twomode.game.laws import binary_vectors
+
+__all__ = [
+    "COVERAGE_DELTA",
+    "LARGEST_CHECKED",
+    "NU",
+    "EveryOutput",
+    "Outputs",
+    "all_latents",
+    "mode_cosines",
+    "stationary",
+]
+
+#: delta of the coverage, sqrt(0.2): the distance between directions of cosine 0.9.
+COVERAGE_DELTA = math.sqrt(0.2)
+
+#: Largest m_G for which "every z in {0,1}^m_G" is checked point by point.
+LARGEST_CHECKED = 20
+
+#: Default nu of `stationary`.
+NU = 0.1
+
+
+def stationary(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
+    """Whether both players' gradients are at most nu times their largest so far, shape (...).
+
+    Both arguments have shape (..., 2), the peaks those of the iterations before.
+    """
+    with np.errstate(invalid="ignore"):
+        at_rest = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
+    return np.asarray(np.all(at_rest, axis=-1))
+
+
+def all_latents(m_G: int) -> FloatArray:
+    """Every nonzero z in {0,1}^m_G, shape (2^m_G - 1, m_G)."""
+    _require_few(m_G)
+    return binary_vectors(m_G)[1:]
+
+
+def mode_cosines(projections_V: FloatArray, gram_V: FloatArray) -> FloatArray:
+    """Cosines <v_j, u_l> / norm(v_j), shape (..., m_G, 2); 0 where v_j is 0."""
+    norms = np.sqrt(np.diagonal(gram_V, axis1=-2, axis2=-1))
+    return _ratio(projections_V, norms[..., None])
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The generator's outputs G(z) at given latents, as far as the two modes see them.
+
+    Parameters
+    ----------
+    projections_V : ndarray, shape (..., m_G, 2)
+        <v_j, u_l>.
+    gram_V : ndarray, shape (..., m_G, m_G)
+        <v_j, v_k>.
+    gamma : float
+        <u_1, u_2>.
+    latents : ndarray, shape (S, m_G)
+        The z of interest.
+
+    Notes
+    -----
+    Every measured quantity has shape (..., S), and is 0 where G(z) or its residual vanishes
+    (except `residual`, infinite where only alpha does).
+    """
+
+    projections_V: FloatArray
+    gram_V: FloatArray
+    gamma: float
+    latents: FloatArray
+
+    @cached_property
+    def projections(self) -> FloatArray:
+        """<G(z), u_l>, shape (..., S, 2)."""
+        return self.latents @ self.projections_V
+
+    @cached_property
+    def squared_norms(self) -> FloatArray:
+        """norm(G(z))^2, a linear function of the Gram matrix."""
+        z, gram = self.latents, self.gram_V
+        pairs = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
+            return np.maximum(gram.reshape(*gram.shape[:-2], -1) @ pairs.T, 0.0)
+
+    @cached_property
+    def alpha(self) -> FloatArray:
+        """Coefficient of u_1 + u_2."""
+        return self.projections.sum(axis=-1) / self._squared_norm_of_sum
+
+    @cached_property
+    def residual_norms(self) -> FloatArray:
+        """norm(xi(z)).
+
+        A difference of squares, and 0 below 1e-7 norm(G(z)), where nothing of it is left.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
+            collapsed = self.alpha**2 * self._squared_norm_of_sum
+            difference = self.squared_norms - collapsed
+            return np.sqrt(np.where(difference <= 1e-14 * self.squared_norms, 0.0, difference))
+
+    @property
+    def asymmetry(self) -> FloatArray:
+        """max_l abs(<xi, u_l>) / norm(xi) = abs(<G, u_1 - u_2>) / (2 norm(xi))."""
+        across = np.abs(self.projections[..., 0] - self.projections[..., 1])
+        return _ratio(across, 2 * self.residual_norms)
+
+    @property
+    def residual(self) -> FloatArray:
+        """norm(xi) / abs(alpha)."""
+        alpha = np.abs(self.alpha)
+        infinite = (alpha == 0) & (self.residual_norms > 0)
+        return np.where(infinite, np.inf, _ratio(self.residual_norms, alpha))
+
+    @property
+    def collapse_cosine(self) -> FloatArray:
+        """Cosine between G(z) and u_1 + u_2."""
+        norm = math.sqrt(self._squared_norm_of_sum)
+        return _ratio(self.projections.sum(axis=-1), np.sqrt(self.squared_norms) * norm)
+
+    @cached_property
+    def cosines(self) -> FloatArray:
+        """Cosines between G(z) and u_1, u_2, shape (..., S, 2)."""
+        return _ratio(self.projections, np.sqrt(self.squared_norms)[..., None])
+
+    def coverage(self, probabilities: ArrayLike, delta: float = COVERAGE_DELTA) -> FloatArray:
+        """P_l(delta) = Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta), shape (..., 2).
+
+        The distance of two unit vectors is at most delta when their cosine is at least
+        1 - delta^2 / 2.
+        """
+        near = self.cosines >= 1 - delta**2 / 2
+        return np.einsum("...sl,s->...l", near.astype(float), np.asarray(probabilities))
+
+    @property
+    def _squared_norm_of_sum(self) -> float:
+        return 2 + 2 * self.gamma
+
+
+class EveryOutput(Outputs):
+    """The generator's outputs at every nonzero z in {0,1}^m_G, in the order of `all_latents`.
+
+    The same quantities as `Outputs`, by doubling: the latents below 2^(k+1) are those below 2^k,
+    without and with v_k, so each costs a few additions instead of m_G^2 products.
+
+    Parameters
+    ----------
+    projections_V, gram_V, gamma
+        As for `Outputs`.
+
+    Raises
+    ------
+    InputError
+        If m_G > 20.
+    """
+
+    def __init__(self, projections_V: FloatArray, gram_V: FloatArray, gamma: float) -> None:
+        _require_few(projections_V.shape[-2])
+        for name, value in (("projections_V", projections_V), ("gram_V", gram_V), ("gamma", gamma)):
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def latents(self) -> FloatArray:  # made on demand: nothing here needs it
+        """The z, shape (2^m_G - 1, m_G)."""
+        return all_latents(self.projections_V.shape[-2])
+
+    @cached_property
+    def projections(self) -> FloatArray:
+        """<G(z), u_l>, shape (..., S, 2)."""
+        p = self.projections_V
+        return np.stack([_subset_sums(p[..., mode])[..., 1:] for mode in (0, 1)], axis=-1)
+
+    @cached_property
+    def squared_norms(self) -> FloatArray:
+        """norm(G(z))^2."""
+        gram = self.gram_V
+        squares = np.zeros((*gram.shape[:-2], 1))
+        with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
+            for k in range(gram.shape[-1]):
+                added = 2 * _subset_sums(gram[..., k, :k]) + gram[..., k, k, None]
+                squares = np.concatenate([squares, squares + added], axis=-1)
+        return np.maximum(squares[..., 1:], 0.0)
+
+
+def _require_few(m_G: int) -> None:
+    require(
+        m_G <= LARGEST_CHECKED,
+        f"m_G={m_G} is too large to check all 2^m_G latents: use m_G <= {LARGEST_CHECKED}",
+    )
+
+
+def _subset_sums(values: FloatArray) -> FloatArray:
+    """Sums over every subset of the last axis, shape (..., 2^n); subset s has the digits of s."""
+    sums = np.zeros((*values.shape[:-1], 1))
+    for k in range(values.shape[-1]):
+        sums = np.concatenate([sums, sums + values[..., k, None]], axis=-1)
+    return sums
+
+
+def _ratio(x: FloatArray, y: FloatArray) -> FloatArray:
+    """x / y, and 0 where y is 0."""
+    return np.divide(x, y, out=np.zeros(np.broadcast_shapes(x.shape, y.shape)), where=y != 0)

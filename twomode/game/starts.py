@@ -1,0 +1,101 @@
+"""Gaussian starts, drawn in R^d or, with the same law, directly in R^r."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twomode.errors import require_choice, require_finite
+from twomode.game.state import State
+from twomode.game.two_mode import Game
+
+__all__ = ["GaussianStart"]
+
+
+@dataclass(frozen=True)
+class GaussianStart:
+    """w_i(0) ~ N(0, std_W^2 I), v_j(0) ~ N(0, std_V^2 I), b(0) = bias.
+
+    Parameters
+    ----------
+    std_W, std_V : float, optional
+        Standard deviation of a coordinate; d^(-1/2) and d^(-1) by default (the canonical preset).
+    bias : float
+        b(0).
+    modes : {"random", "axis"}
+        Directions of u_1, u_2: uniformly random, or in the plane of the first two axes and
+        symmetric about its diagonal (equal to the axes when gamma = 0).  It matters only for
+        coordinate-wise rules such as Adam.
+    shared : bool
+        Draw in R^d for every engine, so that all of them start alike.  The reduced engine draws in
+        R^r otherwise: the same law, not the same numbers, and at any d.
+    """
+
+    std_W: float | None = None
+    std_V: float | None = None
+    bias: float = 0.0
+    modes: str = "random"
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("std_W", "std_V"):
+            if getattr(self, name) is not None:
+                require_finite(name, getattr(self, name), least=0)
+        require_finite("bias", self.bias)
+        require_choice("modes", self.modes, ("random", "axis"))
+
+    def scales(self, game: Game) -> tuple[float, float]:
+        """(std_W, std_V) for this game."""
+        std_W = game.d**-0.5 if self.std_W is None else self.std_W
+        std_V = 1 / game.d if self.std_V is None else self.std_V
+        return std_W, std_V
+
+    def draw(self, game: Game, rng: np.random.Generator) -> State:
+        """One start in R^d."""
+        std_W, std_V = self.scales(game)
+        U = _random_modes(game, rng) if self.modes == "random" else _axis_modes(game)
+        W = std_W * rng.standard_normal((game.m_D, game.d))
+        V = std_V * rng.standard_normal((game.m_G, game.d))
+        return State(W, V, np.float64(self.bias), U)
+
+    def draw_reduced(self, game: Game, rng: np.random.Generator) -> State:
+        """One start in R^r with exactly the law of ``draw(...).reduce()[0]``, for any d.
+
+        Notes
+        -----
+        Bartlett's decomposition: in the basis that Gram-Schmidt makes of u_1, u_2, w_1, ...,
+        v_m_G, vector number k (from 0) has k standard normal coordinates, then an independent
+        chi variable with d - k degrees of freedom, then zeros.  Nothing of length d is made.
+        """
+        std_W, std_V = self.scales(game)
+        r, neurons = game.reduced_dimension, game.m_D + game.m_G
+        rows = np.tril(rng.standard_normal((neurons, r)), k=1)
+        own = np.arange(2, r)  # the coordinate of the direction that each row adds
+        rows[own - 2, own] = np.sqrt(rng.chisquare(float(game.d) - own))
+        scale = np.repeat([std_W, std_V], [game.m_D, game.m_G])[:, None]
+        W, V = np.split(scale * rows, [game.m_D])
+        U = np.zeros((2, r))
+        U[0, 0], U[1, 0], U[1, 1] = 1, game.gamma, math.sqrt(1 - game.gamma**2)
+        return State(W, V, np.float64(self.bias), U)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain-JSON form; the keyword arguments of the constructor."""
+        return dict(vars(self))
+
+
+def _random_modes(game: Game, rng: np.random.Generator) -> np.ndarray:
+    first, second = rng.standard_normal((2, game.d))
+    u_1 = first / np.linalg.norm(first)
+    across = second - (second @ u_1) * u_1
+    across /= np.linalg.norm(across)
+    return np.stack([u_1, game.gamma * u_1 + math.sqrt(1 - game.gamma**2) * across])
+
+
+def _axis_modes(game: Game) -> np.ndarray:
+    angle = math.asin(game.gamma) / 2  # of each mode to its own axis
+    U = np.zeros((2, game.d))
+    U[:, :2] = [[math.cos(angle), math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    return U

@@ -1,0 +1,124 @@
+"""The state of the game, in whichever space and array library it lives."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from twomode._typing import Array
+from twomode.errors import require
+
+__all__ = ["State", "array_namespace", "as_array"]
+
+
+def array_namespace(array: Array) -> Any:
+    """The library whose functions take this array, as the Python array API standard names it.
+
+    CuPy follows the standard's functions, but up to version 14 not this method.
+    """
+    if hasattr(array, "__array_namespace__"):
+        return array.__array_namespace__()
+    return sys.modules[type(array).__module__.partition(".")[0]]
+
+
+def as_array(values: Any, like: Array) -> Array:
+    """`values` as an array of the library, device and precision of `like`."""
+    options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
+    return array_namespace(like).asarray(values, dtype=like.dtype, **options)
+
+
+@dataclass(frozen=True)
+class State:
+    """Discriminator (W, b), generator V and the two modes U, for one replica or many.
+
+    Parameters
+    ----------
+    W : array, shape (m_D, d) or (R, m_D, d)
+        The discriminator's neurons w_i.
+    V : array, shape (m_G, d) or (R, m_G, d)
+        The generator's neurons v_j.
+    b : float or array, shape () or (R,)
+        The discriminator's bias.
+    U : array, shape (2, d) or (R, 2, d)
+        The modes u_1, u_2: unit vectors with inner product gamma.
+
+    Notes
+    -----
+    The same class holds a state in R^d and its exact reduction to R^r (see `reduce`); only the
+    length of the last axis differs.
+    """
+
+    W: Array
+    V: Array
+    b: Array
+    U: Array
+
+    def __post_init__(self) -> None:
+        if isinstance(self.b, (int, float)):
+            b = as_array(np.full(tuple(self.W.shape[:-2]), float(self.b)), like=self.W)
+            object.__setattr__(self, "b", b)
+
+    @property
+    def xp(self) -> Any:
+        """The array library that holds the state."""
+        return array_namespace(self.W)
+
+    @property
+    def dimension(self) -> int:
+        """Length of each neuron: d, or r after a reduction."""
+        return int(self.W.shape[-1])
+
+    def arrays(self) -> dict[str, Array]:
+        """The four arrays by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def replicated(self, replicas: int) -> State:
+        """With a leading axis of `replicas` on every array (copied; modes as well)."""
+        batched = self.W.ndim == 3
+        require(
+            not batched or self.W.shape[0] == replicas,
+            f"start holds {self.W.shape[0]} replicas but {replicas} were asked for:"
+            f" pass replicas={self.W.shape[0]}",
+        )
+        xp = self.xp
+        base = {"W": 3, "V": 3, "b": 1, "U": 3}
+
+        def spread(name: str, array: Array) -> Array:
+            full = array if array.ndim == base[name] else array[None, ...]
+            shape = (replicas, *full.shape[1:])
+            return xp.asarray(xp.broadcast_to(full, shape), copy=True)
+
+        return State(**{name: spread(name, array) for name, array in self.arrays().items()})
+
+    def replica(self, index: int) -> State:
+        """One replica of a state that has a replica axis."""
+        return State(**{name: array[index] for name, array in self.arrays().items()})
+
+    def reduce(self) -> tuple[State, np.ndarray]:
+        """The same state in coordinates of an orthonormal basis of span{u_l, w_i, v_j}.
+
+        Returns
+        -------
+        reduced : State
+            With last axis r = min(d, 2 + m_D + m_G).
+        basis : ndarray, shape (..., d, r)
+            Orthonormal columns; ``reduced.W @ basis.mT`` is the state in R^d again.
+
+        Notes
+        -----
+        Every gradient lies in that span, so a rotation-equivariant rule never leaves it.  The QR
+        factorization is made unique by a nonnegative diagonal of R, which puts u_1 on the first
+        axis and u_2 in the plane of the first two.
+        """
+        m_D, m_G = self.W.shape[-2], self.V.shape[-2]
+        U = np.broadcast_to(self.U, (*self.W.shape[:-2], *self.U.shape[-2:]))
+        rows = np.concatenate([U, self.W, self.V], axis=-2)
+        basis, R = np.linalg.qr(rows.mT)
+        diagonal = np.diagonal(R, axis1=-2, axis2=-1)
+        sign = np.where(diagonal < 0, -1.0, 1.0)
+        coordinates = (R * sign[..., None]).mT
+        W, V = coordinates[..., 2 : 2 + m_D, :], coordinates[..., 2 + m_D : 2 + m_D + m_G, :]
+        return State(W, V, self.b, coordinates[..., :2, :]), basis * sign[..., None, :]

@@ -1,0 +1,333 @@
+r"""The two-mode game: its parameters, objective and gradient, as the paper writes them.
+
+A linear generator G_V(z) = \sum_j z_j v_j plays against the discriminator
+
+    D(x) = sigmoid(a \sum_i \sigma(<w_i, x>) + lambda b)
+
+with \sigma the cube, continued linearly beyond |z| = Lambda.  This module is the one place where
+the formulas stand for whole arrays; the compiled engines are checked against it.
+
+Source: G. Gidel, "Beyond minimax optimization" (Simons Institute, 2022), and Jelassi, Dobre,
+Mensch, Li, Gidel, "Dissecting adaptive methods in GANs" (arXiv:2210.04319), section 4.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
+
+from twomode._typing import Array
+from twomode.errors import require, require_finite, require_whole
+from twomode.game.field import Evaluation, Vector
+from twomode.game.laws import (
+    CorrelatedCoefficients,
+    CorrelatedModes,
+    Law,
+    SparsePairs,
+    law_from_dict,
+)
+from twomode.game.state import State, array_namespace, as_array
+
+__all__ = [
+    "Game",
+    "clipped_cubic",
+    "clipped_cubic_curvature",
+    "clipped_cubic_slope",
+]
+
+
+@dataclass(frozen=True)
+class Game:
+    """Parameters of the two-mode game.
+
+    Parameters
+    ----------
+    d : int
+        Dimension of the data, at least 3.
+    m_D, m_G : int
+        Number of discriminator and generator neurons.
+    gamma : float
+        <u_1, u_2>, in [0, 1).
+    a : float
+        Slope in front of the sum over neurons.
+    lam : float
+        Weight lambda of the bias b.
+    clip : float
+        Lambda: the activation is cubic up to |z| = clip and linear beyond; ``inf`` never clips.
+    latents : Law
+        Law of z on {0,1}^m_G.
+    data : Law
+        Law of the coefficients s in X = s_1 u_1 + s_2 u_2.
+
+    Raises
+    ------
+    InputError
+        For a value outside these ranges.
+    """
+
+    d: int
+    m_D: int
+    m_G: int
+    gamma: float
+    a: float
+    lam: float
+    clip: float
+    latents: Law
+    data: Law = field(default_factory=CorrelatedModes)
+
+    def __post_init__(self) -> None:
+        for name, least in (("d", 3), ("m_D", 1), ("m_G", 1)):
+            object.__setattr__(self, name, require_whole(name, getattr(self, name), least))
+        require(0 <= self.gamma < 1, f"gamma={self.gamma!r} must lie in [0, 1)")
+        require_finite("a", self.a)
+        require_finite("lam", self.lam)
+        require(self.clip > 0, f"clip={self.clip!r} must be positive (inf for no clipping)")
+        require(
+            self.gamma == 0 or not isinstance(self.data, CorrelatedCoefficients),
+            f"gamma={self.gamma!r} must be 0 for data with correlated coefficients",
+        )
+        for name in ("gamma", "a", "lam", "clip"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
+        for name, n in (("latents", self.m_G), ("data", 2)):
+            law = getattr(self, name)
+            require(isinstance(law, Law), f"{name}={law!r} must be a law, like SparsePairs(0.01)")
+            support, _ = law.points(n)  # refuses an m_G that the law does not have
+            require(support.shape[1] == n, f"{name}={law!r} is a law on vectors of another length")
+
+    @classmethod
+    def preset(cls, d: int, **changes: Any) -> Game:
+        """The canonical parameters at dimension d, with any field replaced by keyword.
+
+        A choice where the talk leaves constants open: m_D = m_G = ceil(ln d),
+        a = gamma = 1/ln d, pairs with probability q = 1/(ln d)^2, lambda = d^(-1/2),
+        Lambda = d^(1/5).  With correlated-coefficients data gamma is 0.
+        """
+        log = math.log(require_whole("d", d, 3))
+        orthogonal = isinstance(changes.get("data"), CorrelatedCoefficients)
+        canonical = cls(
+            d=d,
+            m_D=math.ceil(log),
+            m_G=math.ceil(log),
+            gamma=0.0 if orthogonal else 1 / log,
+            a=1 / log,
+            lam=d**-0.5,
+            clip=d**0.2,
+            latents=SparsePairs(1 / log**2),
+        )
+        unknown = changes.keys() - {f.name for f in fields(cls)}
+        require(not unknown, f"Game has no parameter {', '.join(sorted(unknown))}")
+        return replace(canonical, **changes)
+
+    @cached_property
+    def latent_points(self) -> tuple[Array, Array]:
+        """Support (S, m_G) and probabilities (S,) of z."""
+        return self.latents.points(self.m_G)
+
+    @cached_property
+    def data_points(self) -> tuple[Array, Array]:
+        """Support (S, 2) and probabilities (S,) of the data's coefficients."""
+        return self.data.points(2)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of both players in R^d."""
+        return (self.m_D + self.m_G) * self.d + 1
+
+    @property
+    def reduced_dimension(self) -> int:
+        """r: the dimension of span{u_l, w_i, v_j}, which no equivariant rule leaves."""
+        return min(self.d, 2 + self.m_D + self.m_G)
+
+    def check(self, state: State) -> None:
+        """Raise `InputError` unless `state` is a state of this game in R^d or reduced to R^r."""
+        n = state.dimension
+        require(
+            n in (self.d, self.reduced_dimension),
+            f"start has neurons of length {n}, the game has d={self.d}",
+        )
+        for name, rows in (("W", self.m_D), ("V", self.m_G), ("U", 2)):
+            array = getattr(state, name)
+            require(
+                array.ndim in (2, 3) and tuple(array.shape[-2:]) == (rows, n),
+                f"start.{name} has shape {tuple(array.shape)}, the game needs (..., {rows}, {n})",
+            )
+        batch = tuple(state.W.shape[:-2])
+        for name, shape in (("V", state.V.shape[:-2]), ("b", state.b.shape)):
+            require(
+                tuple(shape) == batch,
+                f"start.{name} has replica axes {tuple(shape)}, start.W has {batch}",
+            )
+        require(
+            tuple(state.U.shape[:-2]) in ((), batch),
+            f"start.U has replica axes {tuple(state.U.shape[:-2])}, start.W has {batch}",
+        )
+        xp = state.xp
+        for name, array in state.arrays().items():
+            require(bool(xp.all(xp.isfinite(array))), f"start.{name} holds a NaN or an infinity")
+        gram = xp.matmul(state.U, state.U.mT)
+        wanted = as_array([[1.0, self.gamma], [self.gamma, 1.0]], like=gram)
+        error = float(xp.max(xp.abs(gram - wanted)))
+        require(
+            error <= 1e-6,
+            f"start.U must hold unit vectors with inner product gamma={self.gamma!r}"
+            f" (its Gram matrix is off by {error:.2g})",
+        )
+
+    def evaluate(
+        self, state: State, data_weights: Array = None, latent_weights: Array = None
+    ) -> Evaluation:
+        r"""Objective and gradient, exact, or of a minibatch when weights are given.
+
+        Parameters
+        ----------
+        state : State
+            With any leading axes.
+        data_weights, latent_weights : array, shape (..., S), optional
+            Weight of each point of the two laws, counts/n for a minibatch of n; the
+            probabilities by default.
+
+        Returns
+        -------
+        Evaluation
+
+        Notes
+        -----
+        With A[i,l] = a \sigma'(<w_i,x_l>) (1 - D(x_l)) p_l over the data points and
+        C[i,j] = \sum_s p_s D(V z_s) a \sigma'(<w_i,V z_s>) z_sj over the latents,
+
+            grad_W = A X - C V,   grad_b = lambda (\sum_l p_l (1 - D(x_l)) - \sum_s p_s D(V z_s)),
+            -grad_V = C^T W:
+
+        one formula serves both, with the modes in place of the v_j and the sign turned.
+        """
+        W, V, b, U = state.W, state.V, state.b, state.U
+        xp = state.xp
+        real, A, right = self._half(xp.matmul(W, U.mT), b, +1, self.data_points, data_weights)
+        fake, C, wrong = self._half(xp.matmul(W, V.mT), b, -1, self.latent_points, latent_weights)
+        return Evaluation(
+            objective=real + fake,
+            W=xp.matmul(A, U) - xp.matmul(C, V),
+            b=self.lam * (right - wrong),
+            V=xp.matmul(C.mT, W),
+        )
+
+    def _half(
+        self, h: Array, b: Array, sign: int, points: tuple[Array, Array], weights: Array
+    ) -> tuple[Array, Array, Array]:
+        """One expectation of the objective and its coefficients.
+
+        `h` holds <w_i, basis vector>, `sign` is +1 for data and -1 for generated points.  The
+        discriminator is wrong about a point with probability 1 - D or D: sigmoid(-sign logit).
+        """
+        xp = array_namespace(h)
+        support = as_array(points[0], like=h)
+        weights = as_array(points[1] if weights is None else weights, like=h)
+        z = xp.matmul(h, support.mT)
+        logits = self.a * xp.sum(clipped_cubic(z, self.clip), axis=-2) + self.lam * b[..., None]
+        value = xp.sum(weights * _log_sigmoid(xp, sign * logits), axis=-1)
+        wrong = weights * _sigmoid(xp, -sign * logits)
+        slopes = self.a * clipped_cubic_slope(z, self.clip)
+        coefficients = xp.matmul(slopes * wrong[..., None, :], support)
+        return value, coefficients, xp.sum(wrong, axis=-1)
+
+    def hessian_product(
+        self, state: State, v: Vector, data_weights: Array = None, latent_weights: Array = None
+    ) -> Vector:
+        r"""Hessian of the objective L at a state times a vector.
+
+        Parameters
+        ----------
+        state : State
+        v : Vector
+            With the state's leading axes.
+        data_weights, latent_weights : array, shape (..., S), optional
+            As for `evaluate`.
+
+        Notes
+        -----
+        It is the derivative of grad L along v = (dW, db, dV).  With dA and dC those of the
+        coefficients of `evaluate`,
+
+            (dA X - dC V - C dV,  \lambda (d right - d wrong),  -dC^T W - C^T dW):
+
+        of modes and neurons again, so it stays in the span of `State.reduce` if v is in it.
+        """
+        W, V, b, U = state.W, state.V, state.b, state.U
+        xp = state.xp
+        h, dh = xp.matmul(W, U.mT), xp.matmul(v.W, U.mT)
+        _, dA, d_right = self._half_slope(h, dh, b, v.b, +1, self.data_points, data_weights)
+        h, dh = xp.matmul(W, V.mT), xp.matmul(v.W, V.mT) + xp.matmul(W, v.V.mT)
+        C, dC, d_wrong = self._half_slope(h, dh, b, v.b, -1, self.latent_points, latent_weights)
+        return Vector(
+            W=xp.matmul(dA, U) - xp.matmul(dC, V) - xp.matmul(C, v.V),
+            b=self.lam * (d_right - d_wrong),
+            V=-xp.matmul(dC.mT, W) - xp.matmul(C.mT, v.W),
+        )
+
+    def _half_slope(
+        self,
+        h: Array,
+        dh: Array,
+        b: Array,
+        db: Array,
+        sign: int,
+        points: tuple[Array, Array],
+        weights: Array,
+    ) -> tuple[Array, Array, Array]:
+        """The coefficients of `_half`, and the derivatives of both it returns along (dh, db)."""
+        xp = array_namespace(h)
+        support = as_array(points[0], like=h)
+        weights = as_array(points[1] if weights is None else weights, like=h)
+        z, dz = xp.matmul(h, support.mT), xp.matmul(dh, support.mT)
+        slopes = self.a * clipped_cubic_slope(z, self.clip)
+        d_slopes = self.a * clipped_cubic_curvature(z, self.clip) * dz
+        logits = self.a * xp.sum(clipped_cubic(z, self.clip), axis=-2) + self.lam * b[..., None]
+        d_logits = xp.sum(slopes * dz, axis=-2) + self.lam * db[..., None]
+        wrong = weights * _sigmoid(xp, -sign * logits)
+        d_wrong = -sign * wrong * _sigmoid(xp, sign * logits) * d_logits
+        coefficients = xp.matmul(slopes * wrong[..., None, :], support)
+        derivatives = d_slopes * wrong[..., None, :] + slopes * d_wrong[..., None, :]
+        return coefficients, xp.matmul(derivatives, support), xp.sum(d_wrong, axis=-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain-JSON form; `from_dict` is its inverse."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return values | {"latents": self.latents.to_dict(), "data": self.data.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Game:
+        """Rebuild a game from `to_dict`."""
+        laws = {name: law_from_dict(values[name]) for name in ("latents", "data")}
+        return cls(**(values | laws))
+
+
+def clipped_cubic(z: Array, clip: float) -> Array:
+    """z^3 where abs(z) <= clip, continued linearly: +-(3 clip^2 abs(z) - 2 clip^3) beyond.
+
+    With c = z clipped to [-clip, clip] both parts are c^2 (3z - 2c).
+    """
+    c = array_namespace(z).clip(z, -clip, clip)
+    return c * c * (3 * z - 2 * c)
+
+
+def clipped_cubic_slope(z: Array, clip: float) -> Array:
+    """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond."""
+    c = array_namespace(z).clip(z, -clip, clip)
+    return 3 * (c * c)
+
+
+def clipped_cubic_curvature(z: Array, clip: float) -> Array:
+    """Second derivative of `clipped_cubic`: 6z up to abs(z) = clip, 0 beyond."""
+    xp = array_namespace(z)
+    return xp.where(xp.abs(z) <= clip, 6 * z, xp.zeros_like(z))
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
+
+
+def _log_sigmoid(xp: Any, x: Array) -> Array:
+    return xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x)))

@@ -1,0 +1,43 @@
+"""Update rules: their algebra, the named ones, their step sizes, their corrections."""
+
+from twomode.rules.algebra import (
+    ALIGNMENT,
+    CORRECTIONS,
+    DIRECTIONS,
+    FIRST_STEPS,
+    GRANULARITIES,
+    MAGNITUDES,
+    PAST_SCALES,
+    SCHEDULES,
+    Cost,
+    Optimizer,
+    Rule,
+    Stage,
+)
+from twomode.rules.corrections import corrected, jacobian_product, transposed_jacobian_product
+from twomode.rules.named import RULES, NamedRule, named_rule, optimizer
+from twomode.rules.recipes import Recipe, recipe
+
+__all__ = [
+    "ALIGNMENT",
+    "CORRECTIONS",
+    "DIRECTIONS",
+    "FIRST_STEPS",
+    "GRANULARITIES",
+    "MAGNITUDES",
+    "PAST_SCALES",
+    "RULES",
+    "SCHEDULES",
+    "Cost",
+    "NamedRule",
+    "Optimizer",
+    "Recipe",
+    "Rule",
+    "Stage",
+    "corrected",
+    "jacobian_product",
+    "named_rule",
+    "optimizer",
+    "recipe",
+    "transposed_jacobian_product",
+]

@@ -1,0 +1,375 @@
+"""Update rules as one algebra: what an iteration looks at, which way it goes, and how far.
+
+Every rule is built on a *step* for each block of parameters,
+
+    Delta(theta) = magnitude * direction / (norm(direction) + norm_eps),
+
+along the player's own improving direction.  What differs between rules is which vector gives the
+direction, which gives the magnitude, and over which block the norms are taken (Agarwal et al. 2020
+call the first two a graft; the talk's AdaLR and AdaDir are two of them).  A *schedule* says where
+steps are taken and how they add up, a *correction* replaces the gradient by a combination with
+the game's Jacobian, an *anchor* pulls back to the start, and step sizes may *decay*.  Any of these
+goes with any other: extragradient on normalized gradients is a rule like all the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+from twomode.errors import require, require_choice, require_finite
+
+__all__ = [
+    "ALIGNMENT",
+    "CORRECTIONS",
+    "DIRECTIONS",
+    "FIRST_STEPS",
+    "GRANULARITIES",
+    "MAGNITUDES",
+    "PAST_SCALES",
+    "SCHEDULES",
+    "Cost",
+    "Optimizer",
+    "Rule",
+    "Stage",
+]
+
+DIRECTIONS = ("gradient", "momentum", "adam")
+MAGNITUDES = ("own", "unit", "constant", "gradient", "momentum", "adam")
+GRANULARITIES = ("neuron", "layer", "global")
+CORRECTIONS = ("none", "sga", "consensus", "hamiltonian")
+FIRST_STEPS = ("plain", "double")
+PAST_SCALES = ("own", "today")
+#: What symplectic gradient adjustment adds inside the sign of lambda (Balduzzi et al. 2018).
+ALIGNMENT = 0.1
+
+
+class Stage(NamedTuple):
+    """One part of an iteration, in which one or both players move.
+
+    theta <- base + eta (new * Delta + old * Delta_before), with the step Delta taken where the
+    players stand, if `new` is not 0, and Delta_before that of the iteration before.
+    """
+
+    D: bool  #: whether the discriminator moves
+    G: bool  #: whether the generator moves
+    new: float = 1.0
+    old: float = 0.0
+    back: bool = False  #: base is where the iteration began, not where the players stand
+
+    @property
+    def looks(self) -> bool:
+        """Whether gradients are taken."""
+        return self.new != 0
+
+
+#: What an iteration of each schedule consists of.
+SCHEDULES: dict[str, tuple[Stage, ...]] = {
+    "simultaneous": (Stage(True, True),),
+    "alternating-D-first": (Stage(True, False), Stage(False, True)),
+    "alternating-G-first": (Stage(False, True), Stage(True, False)),
+    "extragradient": (Stage(True, True), Stage(True, True, back=True)),
+    "past-extragradient": (Stage(True, True, new=0, old=1), Stage(True, True, back=True)),
+    "optimistic": (Stage(True, True, new=2, old=-1),),
+}
+
+
+class Cost(NamedTuple):
+    """What an iteration evaluates; both players' gradients together count as one."""
+
+    gradients: float
+    jacobian_products: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One update rule, whatever its step sizes.
+
+    Parameters
+    ----------
+    direction : {"gradient", "momentum", "adam"}
+        g; the first moment M; or A = M / (sqrt(S) + eps), coordinate by coordinate, with the
+        moments M <- beta1 M + (1 - beta1) g and S <- beta2 S + (1 - beta2) g^2.
+    magnitude : {"own", "unit", "constant", "gradient", "momentum", "adam"}
+        ``own`` is the plain rule (the direction with its own norm), ``unit`` the normalized one;
+        ``constant`` is `constant` times the square root of the block's number of coordinates;
+        the others are norm(g), norm(M), norm(A) over the block.
+    granularity : {"neuron", "layer", "global"}
+        The blocks over which norms are taken: each w_i, v_j and b; or W, V and b; or each player,
+        (W, b) and V.
+    schedule : {"simultaneous", "alternating-D-first", "alternating-G-first", "extragradient", \
+"past-extragradient", "optimistic"}
+        ``simultaneous``: theta + eta Delta(theta), both gradients taken before either player
+        moves.  ``alternating``: the second player answers the first one's move.  ``extragradient``
+        (Korpelevich 1976): with theta_half = theta + eta Delta(theta), theta + eta
+        Delta(theta_half); moments are shared by the two and advance twice.  ``past-extragradient``
+        (Popov 1980): theta_half takes the step of the theta_half before (none at first).
+        ``optimistic``: theta + 2 eta Delta_t - eta Delta_{t-1}.  All of an iteration uses the same
+        minibatch.
+    beta1, beta2 : float
+        Decay of the moments; beta1 in (-1, 1), beta2 in [0, 1).
+    eps : float
+        Adam's epsilon, outside the root.
+    norm_eps : float
+        Added to a norm before dividing by it; a block of zero norm stays where it is, so 0 is fine.
+    bias_correction : bool
+        Divide M and S by 1 - beta^t, t the number of their updates, from 1 (Kingma and Ba 2015).
+    heavy_ball : bool
+        Scale M by 1/(1 - beta1) instead, which makes a plain momentum step
+        theta <- theta + eta g + beta1 (theta - theta_before) (Polyak 1964).
+    constant : float
+        Root mean square of a coordinate of the step when ``magnitude="constant"``.
+    correction : {"none", "sga", "consensus", "hamiltonian"}
+        What takes the place of xi, the players' loss gradients side by side, wherever one is
+        taken; J is the Jacobian of xi, H = norm(xi)^2 / 2 and grad H = J^T xi.  ``sga``:
+        xi + lambda A^T xi, A^T xi = (J^T xi - J xi)/2 (Balduzzi et al. 2018).  ``consensus``:
+        xi + gamma grad H (Mescheder et al. 2017).  ``hamiltonian``: grad H.
+    correction_weight : float
+        lambda of ``sga``, gamma of ``consensus``.
+    aligned : bool
+        ``sga``: give lambda the sign of <xi, grad H> <A^T xi, grad H> / n + 0.1, n the number of
+        parameters (Balduzzi et al. 2018).  Without the 0.1, lambda is 0 in a bilinear game.
+    anchor : float
+        Strength of the pull to the start that every move gets besides its step:
+        (1 - p) anchor/t (theta_0 - theta), p the player's decay (Ryu et al. 2019).
+    decay_D, decay_G : float
+        Iteration t, from 1, has the step size eta / t^p; p in [0, 1].
+    first_step : {"plain", "double"}
+        ``optimistic``: the step before the first is the first one, or 0, which doubles it.
+    past_scale : {"own", "today"}
+        ``optimistic`` with moments: Delta_{t-1} as it was taken, or scaled by today's bias
+        correction.
+    name : str
+        Shown in summaries.
+
+    Raises
+    ------
+    InputError
+        For a value outside these ranges, or a combination that means nothing.
+    """
+
+    direction: str = "gradient"
+    magnitude: str = "own"
+    granularity: str = "neuron"
+    schedule: str = "simultaneous"
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    norm_eps: float = 0.0
+    bias_correction: bool = True
+    heavy_ball: bool = False
+    constant: float = 1.0
+    correction: str = "none"
+    correction_weight: float = 1.0
+    aligned: bool = True
+    anchor: float = 0.0
+    decay_D: float = 0.0
+    decay_G: float = 0.0
+    first_step: str = "plain"
+    past_scale: str = "own"
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        for name in ("eps", "norm_eps", "constant", "anchor"):
+            require_finite(name, getattr(self, name), least=0)
+        require_finite("correction_weight", self.correction_weight)
+        for name, choices in (
+            ("direction", DIRECTIONS),
+            ("magnitude", MAGNITUDES),
+            ("granularity", GRANULARITIES),
+            ("schedule", SCHEDULES),
+            ("correction", CORRECTIONS),
+            ("first_step", FIRST_STEPS),
+            ("past_scale", PAST_SCALES),
+        ):
+            require_choice(name, getattr(self, name), choices)
+        require(-1 < self.beta1 < 1, f"beta1={self.beta1!r} must lie in (-1, 1)")
+        require(0 <= self.beta2 < 1, f"beta2={self.beta2!r} must lie in [0, 1)")
+        for name in ("decay_D", "decay_G"):
+            p = getattr(self, name)
+            require(0 <= p <= 1, f"{name}={p!r} must lie in [0, 1]")
+        for name in _NUMBERS:
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
+        self._refuse_the_meaningless()
+
+    def _refuse_the_meaningless(self) -> None:
+        """Raise `InputError` for a field that would have no effect on this rule."""
+        weighted = self.correction in ("sga", "consensus")
+        require(
+            weighted or self.correction_weight == 1,
+            f"correction_weight={self.correction_weight!r} needs a correction that has a weight,"
+            f" sga or consensus, not {self.correction}",
+        )
+        require(
+            self.aligned or self.correction == "sga",
+            f"aligned=False chooses the sign of sga's lambda, and the correction is"
+            f" {self.correction}",
+        )
+        for name in ("decay_D", "decay_G"):
+            require(
+                not self.anchor or getattr(self, name) < 1,
+                f"anchor={self.anchor!r} pulls with strength (1 - p) anchor/t, which is 0 for"
+                f" {name}=1: choose p below 1",
+            )
+        require(
+            self.first_step == "plain" or self.schedule == "optimistic",
+            f"first_step={self.first_step!r} is about the optimistic schedule, not {self.schedule}",
+        )
+        moments = self.direction != "gradient" and self.magnitude == "own"
+        require(
+            self.past_scale == "own" or (self.schedule == "optimistic" and moments),
+            "past_scale='today' rescales the moments in the old step of an optimistic momentum or"
+            f" adam rule with magnitude own, not of {self.schedule} {self.direction} with"
+            f" magnitude {self.magnitude}",
+        )
+
+    @property
+    def uses_first_moment(self) -> bool:
+        """Whether the rule keeps M."""
+        return bool({self.direction, self.magnitude} & {"momentum", "adam"})
+
+    @property
+    def uses_second_moment(self) -> bool:
+        """Whether the rule keeps S, and so depends on the choice of coordinates."""
+        return "adam" in (self.direction, self.magnitude)
+
+    @property
+    def equivariant(self) -> bool:
+        """Whether rotating R^d rotates the run: true of every rule without Adam's vector A."""
+        return not self.uses_second_moment
+
+    @property
+    def as_long_as_gradient(self) -> bool:
+        """Whether the step shrinks and grows with the gradient."""
+        if self.magnitude == "own":
+            return self.direction != "adam"
+        return self.magnitude in ("gradient", "momentum")
+
+    @property
+    def discretizes_flow(self) -> bool:
+        """Whether short steps follow a smooth flow: in the direction of gradients, and as long."""
+        return self.equivariant and self.as_long_as_gradient
+
+    @property
+    def uses_norms(self) -> bool:
+        """Whether the step needs norms over whole blocks before it can be taken."""
+        return self.magnitude != "own"
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the rule uses the game's Jacobian."""
+        return self.correction != "none"
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but steps of constant size move the players, both at once."""
+        decays = self.decay_D or self.decay_G
+        return self.schedule == "simultaneous" and not (self.corrected or self.anchor or decays)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What an iteration consists of."""
+        return SCHEDULES[self.schedule]
+
+    @property
+    def keeps_step(self) -> bool:
+        """Whether a step is used again in the next iteration."""
+        return any(stage.old != 0 for stage in self.stages)
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether the place where an iteration began is used again within it."""
+        return any(stage.back for stage in self.stages)
+
+    @property
+    def memory(self) -> int:
+        """How many vectors as long as the state the rule keeps or works with besides it."""
+        kept = [self.uses_first_moment, self.uses_second_moment, self.keeps_step, self.keeps_base]
+        products = {"none": 0, "sga": 2}.get(self.correction, 1)
+        return sum(kept) + (self.anchor > 0) + products
+
+    @property
+    def updates(self) -> int:
+        """How often the moments of each player advance in an iteration."""
+        return sum(stage.looks and stage.D for stage in self.stages)
+
+    @property
+    def cost(self) -> Cost:
+        """What an iteration evaluates."""
+        looks = [stage for stage in self.stages if stage.looks]
+        if self.corrected:  # it needs the gradients of both players, whoever moves
+            return Cost(len(looks), len(looks) * (2 if self.correction == "sga" else 1))
+        return Cost(sum(stage.D + stage.G for stage in looks) / 2, 0)
+
+    def pulls(self, t: int) -> dict[str, float]:
+        """Share of the way to the start by which the anchor moves the players in iteration t."""
+        return {
+            "D": (1 - self.decay_D) * self.anchor / t,
+            "G": (1 - self.decay_G) * self.anchor / t,
+        }
+
+    def moment_scales(self, t: int) -> tuple[float, float]:
+        """Factors that turn the moments M and S after update t (from 1) into those of the step."""
+        second = 1 / (1 - self.beta2**t) if self.bias_correction else 1.0
+        if self.heavy_ball:
+            return 1 / (1 - self.beta1), second
+        return (1 / (1 - self.beta1**t) if self.bias_correction else 1.0), second
+
+    def block_sizes(self, d: int, m_D: int, m_G: int) -> dict[str, int]:
+        """Number of coordinates of R^d in the blocks of W, b and V."""
+        W, V = m_D * d, m_G * d
+        return {
+            "neuron": {"W": d, "b": 1, "V": d},
+            "layer": {"W": W, "b": 1, "V": V},
+            "global": {"W": W + 1, "b": W + 1, "V": V},
+        }[self.granularity]
+
+    def block_length(self, coordinates: int) -> float:
+        """Length of a ``magnitude="constant"`` step over a block of this many coordinates."""
+        return self.constant * math.sqrt(coordinates)
+
+    def with_steps(self, eta_D: float, eta_G: float) -> Optimizer:
+        """The rule with step sizes."""
+        return Optimizer(eta_D, eta_G, **{f.name: getattr(self, f.name) for f in fields(Rule)})
+
+
+@dataclass(frozen=True)
+class Optimizer(Rule):
+    """A rule with its step sizes.
+
+    Parameters
+    ----------
+    eta_D, eta_G : float
+        Step sizes of the discriminator (W, b) and the generator (V); nonnegative.
+    **fields
+        Those of `Rule`, by keyword.
+
+    Raises
+    ------
+    InputError
+        For a negative step size, or as `Rule`.
+    """
+
+    eta_D: float
+    eta_G: float
+
+    def __post_init__(self) -> None:
+        for name in ("eta_D", "eta_G"):
+            require_finite(name, getattr(self, name), least=0)
+            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
+        super().__post_init__()
+
+    def step_sizes(self, t: int) -> dict[str, float]:
+        """Step sizes of the players in iteration t, from 1."""
+        return {"D": self.eta_D / t**self.decay_D, "G": self.eta_G / t**self.decay_G}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain-JSON form; the keyword arguments of the constructor."""
+        return {"eta_D": self.eta_D, "eta_G": self.eta_G} | asdict(self)
+
+
+_NUMBERS = (
+    *("beta1", "beta2", "eps", "norm_eps", "constant"),
+    *("correction_weight", "anchor", "decay_D", "decay_G"),
+)

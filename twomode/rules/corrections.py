@@ -1,0 +1,89 @@
+r"""Jacobian products of a game's field, and the corrections that methods make of them.
+
+\xi = (\nabla_D L_D, \nabla_G L_G) holds each player's gradient of its own loss, side by side; in a
+zero-sum game L_D = -L and L_G = L, so \xi = \Sigma \nabla L with \Sigma = diag(-1, +1), and its
+Jacobian is J = \Sigma \nabla^2 L.  Balduzzi et al. 2018 (The mechanics of n-player differentiable
+games) write all of these corrections with \xi and J.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twomode._typing import Array
+from twomode.game import Evaluation, State, Vector, array_namespace
+from twomode.rules.algebra import ALIGNMENT, Optimizer
+
+__all__ = ["corrected", "jacobian_product", "transposed_jacobian_product"]
+
+
+def jacobian_product(game: Any, state: State, v: Vector, *weights: Array) -> Vector:
+    """J v at a state.
+
+    Parameters
+    ----------
+    game : Game or Bilinear
+    state : State
+    v : Vector
+        With the state's leading axes.
+    *weights : array
+        Of a minibatch, as for `Game.evaluate`.
+    """
+    return _turn_D(game.hessian_product(state, v, *weights))
+
+
+def transposed_jacobian_product(game: Any, state: State, v: Vector, *weights: Array) -> Vector:
+    """J^T v at a state; arguments as for `jacobian_product`."""
+    return game.hessian_product(state, _turn_D(v), *weights)
+
+
+def corrected(
+    game: Any, opt: Optimizer, state: State, gradient: Evaluation, weights: tuple[Array, ...]
+) -> Vector:
+    """What the rule follows in place of the gradient, in the players' improving directions.
+
+    Parameters
+    ----------
+    game : Game or Bilinear
+    opt : Optimizer
+    state : State
+    gradient : Evaluation
+        Of the game at this state.
+    weights : tuple of arrays
+        Those of the gradient.
+    """
+    xi = Vector(-gradient.W, -gradient.b, -gradient.V)
+    field = xi
+    if opt.corrected:
+        grad_H = transposed_jacobian_product(game, state, xi, *weights)
+        weight = state.xp.full_like(state.b, opt.correction_weight)
+        if opt.correction == "hamiltonian":
+            field = grad_H
+        elif opt.correction == "consensus":
+            field = _add(xi, weight, grad_H)
+        else:
+            J_xi = jacobian_product(game, state, xi, *weights)
+            adjustment = Vector(*((x - y) / 2 for x, y in zip(grad_H, J_xi, strict=True)))
+            if opt.aligned:
+                alignment = _inner(xi, grad_H) * _inner(adjustment, grad_H) / game.parameters
+                weight = weight * state.xp.sign(alignment + ALIGNMENT)
+            field = _add(xi, weight, adjustment)
+    return Vector(-field.W, -field.b, -field.V)
+
+
+def _turn_D(v: Vector) -> Vector:
+    """Sigma v."""
+    return Vector(-v.W, -v.b, v.V)
+
+
+def _inner(x: Vector, y: Vector) -> Array:
+    """Inner product, with the leading axes of the vectors."""
+    xp = array_namespace(x.W)
+    rows = xp.sum(x.W * y.W, axis=(-2, -1)) + xp.sum(x.V * y.V, axis=(-2, -1))
+    return rows + x.b * y.b
+
+
+def _add(x: Vector, weight: Array, y: Vector) -> Vector:
+    """x + weight y, with a weight of the vectors' leading axes."""
+    rows = weight[..., None, None]
+    return Vector(x.W + rows * y.W, x.b + weight * y.b, x.V + rows * y.V)

@@ -1,0 +1,153 @@
+"""What is recorded of a run, and the recorder that collects it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from twomode._typing import Array
+from twomode.game import NU, Game, Outputs, stationary
+
+__all__ = ["TRACE", "Recorder", "measure", "to_host"]
+
+#: The recorded quantities, each with shape (R, T, ...) in a `Result`.
+TRACE = (
+    "projections_V",
+    "gram_V",
+    "projections_W",
+    "norms_W",
+    "bias",
+    "grad_norms",
+    "peak_grad_norms",
+    "update_norms",
+    "objective",
+)
+#: With `resolve`, the interval between records may be this much shorter than asked for.
+FINEST = 64
+
+#: Those that are finite as long as the state is.
+_TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
+
+
+def measure(game: Game, engine: Any) -> dict[str, Array]:
+    """Everything of `TRACE` at an engine's present state, each with shape (R, ...).
+
+    The gradient norms are those of the population gradient, also in a minibatch run.
+    """
+    state = engine.state
+    xp, W, V, U = state.xp, state.W, state.V, state.U
+    gradient = game.evaluate(state)
+    squares = {
+        "D": xp.sum(gradient.W**2, axis=(-2, -1)) + gradient.b**2,
+        "G": xp.sum(gradient.V**2, axis=(-2, -1)),
+    }
+    return {
+        "projections_V": xp.matmul(V, U.mT),
+        "gram_V": xp.matmul(V, V.mT),
+        "projections_W": xp.matmul(W, U.mT),
+        "norms_W": xp.sqrt(xp.sum(W * W, axis=-1)),
+        "bias": state.b,
+        "grad_norms": xp.sqrt(xp.stack([squares["D"], squares["G"]], axis=-1)),
+        "peak_grad_norms": engine.peak_grad_norms,
+        "update_norms": engine.update_norms,
+        "objective": gradient.objective,
+    }
+
+
+class Recorder:
+    """Collects the trace of all replicas of an engine at the planned iterations.
+
+    Parameters
+    ----------
+    game : Game
+    engine
+        What runs.
+    steps : int
+        The last iteration.
+    every : int
+        Iterations between records; the first and the last iteration always are recorded.
+    resolve : float, optional
+        Record sooner where a gradient norm would change by more than this factor from one record
+        to the next, until its replica has come to rest for the first time.
+    """
+
+    def __init__(
+        self, game: Game, engine: Any, steps: int, every: int, resolve: float | None = None
+    ) -> None:
+        self.game, self.engine = game, engine
+        self.last_step, self._every = steps, every
+        self._resolve, self._interval = resolve, every
+        self._watched = np.full(engine.replicas, resolve is not None)
+        self._records: list[dict[str, np.ndarray]] = []
+        self._steps: list[int] = []
+        self.diverged_at = np.full(engine.replicas, -1)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The recorded iterations, shape (T,)."""
+        return np.array(self._steps)
+
+    @property
+    def next_step(self) -> int | None:
+        """The next iteration to record; None at the end, or when every replica has diverged."""
+        if self.engine.t == self.last_step or (self.diverged_at >= 0).all():
+            return None
+        return min(self.engine.t + self._interval, self.last_step)
+
+    def record(self) -> None:
+        """Record the present state.  A replica that is not finite ends here, as NaN."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            record = {name: to_host(x) for name, x in measure(self.game, self.engine).items()}
+        finite = np.ones(len(self.diverged_at), dtype=bool)
+        for name in _TELLTALES:
+            finite &= np.isfinite(record[name]).reshape(len(finite), -1).all(axis=1)
+        self.diverged_at[~finite & (self.diverged_at < 0)] = self.engine.t
+        for x in record.values():
+            x[self.diverged_at >= 0] = np.nan
+        if self._resolve is not None:
+            self._interval = self._next_interval(record, self._resolve)
+        self._records.append(record)
+        self._steps.append(self.engine.t)
+
+    def _next_interval(self, record: dict[str, np.ndarray], resolve: float) -> int:
+        """Shorter after a change that was too large, at most twice as long after a small one."""
+        norms = record["grad_norms"]
+        self._watched &= ~stationary(norms, record["peak_grad_norms"], NU) & (self.diverged_at < 0)
+        if not self._records or not self._watched.any():
+            return self._every
+        with np.errstate(divide="ignore", invalid="ignore"):
+            changes = np.abs(np.log(norms / self._records[-1]["grad_norms"]))[self._watched]
+        change = float(np.max(changes, initial=0.0, where=np.isfinite(changes)))
+        factor = min(2.0, max(0.25, math.log(resolve) / max(change, 1e-9)))
+        least = max(1, self._every // FINEST)
+        return max(least, min(self._every, math.floor(self._interval * factor)))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything recorded so far, each with shape (R, T, ...)."""
+        return {name: np.stack([r[name] for r in self._records], axis=1) for name in TRACE}
+
+    def last(self) -> tuple[float, tuple[float, float]]:
+        """Collapse cosine and coverage of the last record, medians over the finite replicas."""
+        record, game = self._records[-1], self.game
+        finite = self.diverged_at < 0
+        if not finite.any():
+            return float("nan"), (float("nan"), float("nan"))
+        outputs = Outputs(
+            record["projections_V"][finite],
+            record["gram_V"][finite],
+            game.gamma,
+            game.latent_points[0],
+        )
+        cosine = outputs.collapse_cosine @ game.latent_points[1]
+        first, second = np.median(outputs.coverage(game.latent_points[1]), axis=0)
+        return float(np.median(cosine)), (float(first), float(second))
+
+
+def to_host(array: Array) -> np.ndarray:
+    """A writable float64 NumPy copy, from whichever library and device hold the array."""
+    if not isinstance(array, np.ndarray):
+        # CuPy refuses implicit copies to the host and offers `get`; the standard has DLPack.
+        array = array.get() if hasattr(array, "get") else np.from_dlpack(array, device="cpu")
+    return np.array(array, dtype=float)

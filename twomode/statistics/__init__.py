@@ -1,0 +1,23 @@
+"""Intervals, tests and trends for what is measured over independent seeds."""
+
+from twomode.statistics.intervals import (
+    LogisticTrend,
+    PowerTrend,
+    Proportion,
+    clopper_pearson,
+    compare,
+    fit_logistic,
+    fit_power,
+    main_effects,
+)
+
+__all__ = [
+    "LogisticTrend",
+    "PowerTrend",
+    "Proportion",
+    "clopper_pearson",
+    "compare",
+    "fit_logistic",
+    "fit_power",
+    "main_effects",
+]

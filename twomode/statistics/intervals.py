@@ -1,0 +1,358 @@
+"""Intervals, tests and trends for what is measured over independent seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from twomode._typing import FloatArray
+from twomode.errors import require, require_whole
+
+__all__ = [
+    "LogisticTrend",
+    "PowerTrend",
+    "Proportion",
+    "clopper_pearson",
+    "compare",
+    "fit_logistic",
+    "fit_power",
+    "main_effects",
+]
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    _require_counts(successes, trials)
+    _require_confidence(confidence)
+    tail = (1 - confidence) / 2
+    k, n = successes, trials
+    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return low, high
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """How often something happened over independent seeds.
+
+    Parameters
+    ----------
+    successes, trials : int
+    confidence : float
+        Of the interval.
+    """
+
+    successes: int
+    trials: int
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        _require_counts(self.successes, self.trials)
+        _require_confidence(self.confidence)
+
+    @classmethod
+    def of(cls, happened: ArrayLike, confidence: float = 0.95) -> Proportion:
+        """How often it happened, from a truth value a seed."""
+        each = np.asarray(happened, dtype=bool)
+        return cls(int(each.sum()), len(each), confidence)
+
+    @property
+    def share(self) -> float:
+        """successes / trials."""
+        return self.successes / self.trials
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper-Pearson."""
+        return clopper_pearson(self.successes, self.trials, self.confidence)
+
+    def against(self, threshold: float) -> str:
+        """``holds`` if the interval lies above `threshold`, ``fails`` if below, else ``undecided``.
+
+        If the true proportion is at most the threshold, ``holds`` comes with probability at most
+        (1 - confidence)/2; likewise ``fails`` if it is at least the threshold.
+        """
+        low, high = self.interval
+        return "holds" if low > threshold else "fails" if high < threshold else "undecided"
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.successes}/{self.trials} ({100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
+    """Interval of the difference of two independent proportions, first - second.
+
+    Exact and somewhat wide: each proportion's Clopper-Pearson interval at half the error, so that
+    both hold together with at least the smaller confidence of the two.
+    """
+    error = (1 - min(first.confidence, second.confidence)) / 2
+    a, b = (clopper_pearson(p.successes, p.trials, 1 - error) for p in (first, second))
+    return a[0] - b[1], a[1] - b[0]
+
+
+@dataclass(frozen=True)
+class PowerTrend:
+    """median(y) = coefficient * x^exponent, fitted on logarithms, with a bootstrap over seeds.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n,)
+    medians : ndarray, shape (n,)
+        Of y at each x.
+    exponent, coefficient : float
+    exponent_interval : tuple of float
+    draws : ndarray, shape (B, 2)
+        Intercept and slope of the line in (ln x, ln y) for each bootstrap draw.
+    confidence : float
+    """
+
+    x: FloatArray
+    medians: FloatArray
+    exponent: float
+    coefficient: float
+    exponent_interval: tuple[float, float]
+    draws: FloatArray
+    confidence: float
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        """The fitted curve."""
+        return self.coefficient * np.asarray(x, dtype=float) ** self.exponent
+
+    def band(self, x: ArrayLike) -> FloatArray:
+        """Pointwise confidence band of the curve, shape (2, len(x))."""
+        log = np.log(np.asarray(x, dtype=float))
+        curves = self.draws[:, :1] + self.draws[:, 1:] * log
+        return np.exp(np.quantile(curves, _tails(self.confidence), axis=0))
+
+
+def fit_power(
+    x: ArrayLike,
+    samples: Sequence[ArrayLike],
+    *,
+    confidence: float = 0.95,
+    draws: int = 4000,
+    seed: int = 0,
+) -> PowerTrend:
+    """Fit a power law to the medians of samples, with bands from a bootstrap over seeds.
+
+    Medians, because a few replicas that do something else entirely must not decide the trend; the
+    bootstrap (percentile, Efron 1979) resamples the seeds at each x.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Positive, at least two different values.
+    samples : sequence of n array_like
+        Positive values of y, one a seed.  They may differ in length.
+
+    Raises
+    ------
+    InputError
+        If a median is not positive and finite, or there are fewer than two points.
+    """
+    _require_confidence(confidence)
+    draws = require_whole("draws", draws, 1)
+    x = _positions(x)
+    require(bool((x > 0).all()), f"x={x.min():g} must be positive for a power law")
+    values = [np.asarray(sample, dtype=float) for sample in samples]
+    require(
+        len(x) == len(values) and len(np.unique(x)) > 1,
+        f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
+    )
+    require(all(v.size for v in values), "a trend needs at least one sample at each x")
+    medians = np.array([np.median(v) for v in values])
+    for at, median in zip(x, medians, strict=True):
+        require(
+            0 < median < math.inf,
+            f"the median at x={at:g} is {median:g}: a power law needs positive finite medians",
+        )
+    rng = np.random.default_rng(seed)
+    resampled = np.stack(
+        [np.median(rng.choice(v, size=(draws, len(v))), axis=1) for v in values], axis=1
+    )
+    log = np.log(x)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(resampled)
+    lines = _lines(log, logs[np.isfinite(logs).all(axis=1)])
+    intercept, slope = _lines(log, np.log(medians)[None])[0]
+    low, high = np.quantile(lines[:, 1], _tails(confidence))
+    return PowerTrend(
+        x=x,
+        medians=medians,
+        exponent=float(slope),
+        coefficient=math.exp(intercept),
+        exponent_interval=(float(low), float(high)),
+        draws=lines,
+        confidence=confidence,
+    )
+
+
+@dataclass(frozen=True)
+class LogisticTrend:
+    """logit(p) = intercept + slope * x, by maximum likelihood.
+
+    Attributes
+    ----------
+    intercept, slope : float
+    covariance : ndarray, shape (2, 2)
+        Inverse Fisher information.
+    slope_interval : tuple of float
+    confidence : float
+    """
+
+    intercept: float
+    slope: float
+    covariance: FloatArray
+    slope_interval: tuple[float, float]
+    confidence: float
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        """The fitted probability."""
+        return _expit(self.intercept + self.slope * np.asarray(x, dtype=float))
+
+    def band(self, x: ArrayLike) -> FloatArray:
+        """Pointwise confidence band, shape (2, len(x)), symmetric on the logit scale."""
+        x = np.atleast_1d(np.asarray(x, dtype=float))
+        design = np.stack([np.ones_like(x), x], axis=1)
+        spread = np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
+        center = self.intercept + self.slope * x
+        width = _normal_quantile(self.confidence) * spread
+        return np.stack([_expit(center - width), _expit(center + width)])
+
+
+def fit_logistic(
+    x: ArrayLike, successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95
+) -> LogisticTrend:
+    """Fit the trend of a proportion in x, with half a success and half a failure added at each x.
+
+    The added halves (Haldane 1956) keep the fit finite where every seed succeeds; they pull the
+    slope towards zero.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two different x, or more successes than trials.
+    """
+    from scipy.optimize import minimize
+
+    _require_confidence(confidence)
+    x = _positions(x)
+    k = np.asarray(successes, dtype=float) + 0.5
+    n = np.asarray(trials, dtype=float) + 1.0
+    require(
+        k.shape == n.shape == x.shape and bool(((k > 0) & (k < n)).all()),
+        f"successes={successes!r} must lie between 0 and trials={trials!r}, one of each at each x",
+    )
+    require(len(np.unique(x)) > 1, f"a trend needs at least two different x, not {np.unique(x)}")
+    origin, unit = x.mean(), x.std()  # the fit does not see the user's
+    design = np.stack([np.ones_like(x), (x - origin) / unit], axis=1)
+
+    def surprise(beta: FloatArray) -> tuple[float, FloatArray]:
+        logit = design @ beta
+        value = float(np.sum(n * np.logaddexp(0, logit) - k * logit))
+        return value, design.T @ (n * _expit(logit) - k)
+
+    beta = minimize(surprise, np.zeros(2), jac=True, method="BFGS").x
+    p = _expit(design @ beta)
+    information = design.T @ (design * (n * p * (1 - p))[:, None])
+    to_user = np.array([[1.0, -origin / unit], [0.0, 1 / unit]])
+    beta = to_user @ beta
+    covariance = to_user @ np.linalg.inv(information) @ to_user.T
+    width = _normal_quantile(confidence) * math.sqrt(covariance[1, 1])
+    return LogisticTrend(
+        intercept=float(beta[0]),
+        slope=float(beta[1]),
+        covariance=np.asarray(covariance, dtype=float),
+        slope_interval=(float(beta[1]) - width, float(beta[1]) + width),
+        confidence=confidence,
+    )
+
+
+def main_effects(
+    samples: ArrayLike, confidence: float = 0.95, *, draws: int = 2000, seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """How much of the variance between the cells of a factorial each axis decides by itself.
+
+    Parameters
+    ----------
+    samples : array_like, shape (n_1, ..., n_k, R)
+        What each seed gave in each cell of a full factorial with k axes; seed r is the same start
+        in every cell.
+    confidence : float
+        Of each interval.
+    draws, seed : int
+        Of the bootstrap over the seeds.
+
+    Returns
+    -------
+    shares : ndarray, shape (k,)
+        Sum of squares of each axis' main effect over that of all cells; what is missing to 1 are
+        interactions.  NaN if all cells are alike.
+    intervals : ndarray, shape (k, 2)
+        Percentiles of the bootstrap; NaN if a draw has all cells alike.
+
+    Raises
+    ------
+    InputError
+        Unless there are at least two axes besides the seeds.
+    """
+    y = np.asarray(samples, dtype=float)
+    require(y.ndim >= 3, f"samples has shape {y.shape}: two axes and one of seeds are needed")
+    _require_confidence(confidence)
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(y.shape[-1], np.full(y.shape[-1], 1 / y.shape[-1]), size=draws)
+    cells = np.concatenate([y.mean(axis=-1)[..., None], y @ weights.T / y.shape[-1]], axis=-1)
+    axes = tuple(range(y.ndim - 1))
+    total = cells.var(axis=axes)
+    total[total <= (1e-12 * np.abs(cells).max()) ** 2] = np.nan  # alike up to rounding
+    shares = np.stack(
+        [cells.mean(axis=tuple(a for a in axes if a != axis)).var(axis=0) / total for axis in axes]
+    )
+    if np.isnan(shares).any():
+        return shares[:, 0], np.full((len(axes), 2), np.nan)
+    return shares[:, 0], np.quantile(shares[:, 1:], _tails(confidence), axis=1).T
+
+
+def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Least-squares intercept and slope of each row of y, shape (rows, 2)."""
+    return np.asarray(np.polynomial.polynomial.polyfit(x, y.T, 1).T, dtype=float)
+
+
+def _positions(x: ArrayLike) -> FloatArray:
+    x = np.asarray(x, dtype=float)
+    require(bool(np.isfinite(x).all()), f"x={x} must be finite")
+    return x
+
+
+def _require_counts(successes: int, trials: int) -> None:
+    require(
+        0 <= successes <= trials and trials > 0,
+        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
+    )
+
+
+def _require_confidence(confidence: float) -> None:
+    require(0 < confidence < 1, f"confidence={confidence!r} must lie in (0, 1)")
+
+
+def _tails(confidence: float) -> list[float]:
+    return [(1 - confidence) / 2, (1 + confidence) / 2]
+
+
+def _normal_quantile(confidence: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri((1 + confidence) / 2))
+
+
+def _expit(x: FloatArray) -> FloatArray:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))

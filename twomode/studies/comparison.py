@@ -1,0 +1,301 @@
+"""Which rule does better: all of them from the same starts, each at its own best step sizes.
+
+The talk's "inconvenient truth" is that principled methods for games did not by themselves make
+GANs work as Adam does.  Here each rule runs three times on the same fresh starts: by its recipe;
+rules whose steps are as long as the gradient also with steps so fine that those that discretize
+the same flow do the same; and with the best step sizes of a small grid, chosen beforehand on starts
+of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twomode.errors import require, require_whole
+from twomode.rules import RULES
+from twomode.runs import Result
+from twomode.statistics import Proportion, compare
+from twomode.studies.sweeps import plan, sweep
+from twomode.studies.tuning import STEP_SCALES, covers_both, tune
+from twomode.theory import ALIGNED, explain, judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FINE", "SETTINGS", "Comparison", "compare_rules", "outcome"]
+
+#: The runs of each rule.
+SETTINGS = ("recipe", "fine", "best")
+#: How long the steps of ``fine`` are, in those of the recipe.  At d = 256, with a quarter the
+#: extragradient method still leaves the collapse that with these it shares with SGDA.
+FINE = 1 / 64
+#: From this `Comparison.agreement` on, answers say that two rules collapse from the same starts.
+SAME_FLOW = 0.9
+
+
+def outcome(result: Result) -> dict[str, Any]:
+    """What a comparison measures of each replica.
+
+    Returns
+    -------
+    dict
+        ``verdict``; ``recovered``, whether both modes are covered at the end, and
+        ``recovered_at``, the first recorded iteration with both covered (NaN if there is none);
+        ``collapsed``, and ``T0``; ``learned``, whether the discriminator ever knew a mode: whether
+        some <w_i, u_l> came to 0.9 of the neurons' mean length at the start; ``apart``, the
+        factor by which the players' steps differ until the generator follows (median in time).
+    """
+    judgement, when, covered = judge(result), explain(result), covers_both(result)
+    until = np.where(np.isnan(when.followed), np.inf, when.followed)
+    asked = (result.steps <= until[:, None]) & (result.steps > 0)
+    asked &= np.isfinite(when.step_ratio) & (when.step_ratio > 0)  # while both players move
+    apart = np.full(result.replicas, np.nan)
+    for k in np.flatnonzero(asked.any(axis=1)):
+        apart[k] = np.exp(np.median(np.abs(np.log(when.step_ratio[k, asked[k]]))))
+    verdicts = np.array(judgement.verdicts)
+    first = result.steps[covered.argmax(axis=1)]
+    reached = np.nanmax(result.projections_W, axis=(1, 2, 3))
+    return {
+        "verdict": verdicts,
+        "recovered": covered[:, -1],
+        "recovered_at": np.where(covered.any(axis=1), first, np.nan),
+        "collapsed": verdicts == "collapsed",
+        "T0": judgement.T0,
+        "learned": reached >= ALIGNED * result.norms_W[:, 0].mean(axis=-1),
+        "apart": apart,
+    }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What each rule did, and at which step sizes.
+
+    Attributes
+    ----------
+    cell : dict
+        The game and the run, as `twomode.sweeps.plan` takes them.
+    tuning : DataFrame
+        A row for each rule and point of the grid: ``opt``, ``step_scale``, ``ratio`` and the share
+        ``recovered``.
+    runs : DataFrame
+        A row for each rule, ``setting`` (recipe, fine or best) and replica, with `outcome`.
+    confidence : float
+        With which all intervals of `table` and `differences` hold together.
+    """
+
+    cell: dict[str, Any]
+    tuning: pd.DataFrame
+    runs: pd.DataFrame
+    confidence: float = 0.95
+
+    @property
+    def rules(self) -> list[str]:
+        """In the order given."""
+        return list(dict.fromkeys(self.runs["opt"]))
+
+    def proportion(self, rule: str, setting: str, what: str) -> Proportion:
+        """How often a rule ``recovered`` or ``collapsed`` on the fresh starts."""
+        # Two outcomes in each setting of each rule, and a difference of each.
+        error = (1 - self.confidence) / (4 * len(SETTINGS) * len(self.rules))
+        return Proportion.of(self._of(rule, setting)[what], 1 - error)
+
+    def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
+        """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``."""
+        base = RULES[rule].base
+        require(base in self.rules, f"{rule} has no base among the rules compared")
+        return compare(
+            self.proportion(rule, setting, what), self.proportion(str(base), setting, what)
+        )
+
+    def agreement(self, rule: str) -> float:
+        """Share of the starts on which, with fine steps, a rule collapsed just when its base did.
+
+        NaN for a rule without a base here, or without such a run.
+        """
+        mine, base = (self._of(name, "fine") for name in (rule, RULES[rule].base or ""))
+        if not (len(mine) and len(base)):
+            return math.nan
+        return float(np.mean(mine["collapsed"].to_numpy() == base["collapsed"].to_numpy()))
+
+    def table(self) -> pd.DataFrame:
+        """One row a rule.
+
+        Its base, and its cost in gradients and Jacobian products per iteration; ``collapsed`` by
+        the recipe, with the median ``T0`` of those, and ``gradients_to_T0``; ``collapsed_fine``
+        (None without such a run) and `agreement` with its base; with its best ``step_scale`` and
+        ``ratio``: ``recovered``, ``collapsed_best``, the median ``iterations``, ``gradients`` and
+        ``jacobian_products`` to recovery (over those that recovered), ``learned`` (the share of
+        those whose discriminator knew a mode), and ``apart``.
+        """
+        import pandas as pd
+
+        rows = []
+        for rule in self.rules:
+            recipe, best = (self._of(rule, setting) for setting in ("recipe", "best"))
+            cost = RULES[rule].cost
+            T0 = _median(recipe.loc[recipe["collapsed"], "T0"])
+            covering = best[best["recovered"]]
+            when = _median(covering["recovered_at"])
+            rows.append(
+                {
+                    "rule": rule,
+                    "base": RULES[rule].base or rule,
+                    "cost_gradients": cost.gradients,
+                    "cost_jacobian_products": cost.jacobian_products,
+                    "collapsed": self.proportion(rule, "recipe", "collapsed"),
+                    "T0": T0,
+                    "gradients_to_T0": T0 * cost.gradients,
+                    "collapsed_fine": self.proportion(rule, "fine", "collapsed")
+                    if len(self._of(rule, "fine"))
+                    else None,
+                    "agreement": self.agreement(rule),
+                    "step_scale": best["step_scale"].iloc[0],
+                    "ratio": best["ratio"].iloc[0],
+                    "recovered": self.proportion(rule, "best", "recovered"),
+                    "collapsed_best": self.proportion(rule, "best", "collapsed"),
+                    "iterations": when,
+                    "gradients": when * cost.gradients,
+                    "jacobian_products": when * cost.jacobian_products,
+                    "learned": covering["learned"].mean(),
+                    "apart": _median(best["apart"]),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _of(self, rule: str, setting: str) -> pd.DataFrame:
+        return self.runs[(self.runs["opt"] == rule) & (self.runs["setting"] == setting)]
+
+    def answers(self) -> list[str]:
+        """For each base: whether what builds on it escapes the collapse, and recovers more."""
+        lines = []
+        for base in dict.fromkeys(RULES[rule].base for rule in self.rules):
+            if base not in self.rules:
+                continue
+            methods = [rule for rule in self.rules if RULES[rule].base == base]
+            own = self.proportion(base, "best", "recovered")
+            more, less = (
+                [rule for rule in methods if sign * self._side(rule, "best", "recovered") > 0]
+                for sign in (1, -1)
+            )
+            shares = {rule: self.proportion(rule, "best", "recovered").share for rule in methods}
+            first, last = (pick(shares, key=shares.__getitem__) for pick in (min, max))
+            span = (
+                f"{methods[0]} in {100 * shares[first]:.0f} %"
+                if len(methods) == 1
+                else f"the {len(methods)} methods in {100 * shares[first]:.0f} ({first}) to"
+                f" {100 * shares[last]:.0f} % ({last})"
+            )
+            lines.append(
+                f"on {base}, each at its best: {base} recovers both modes in {own}, {span};"
+                f" more than {base}: {_listed(more)}; less: {_listed(less)}"
+            )
+            blind = [
+                rule
+                for rule in [base, *methods]
+                if self._of(rule, "best").query("recovered")["learned"].mean() < 0.5
+            ]
+            if blind:
+                lines.append(
+                    f"on {base}, most recoveries with a discriminator that never knew a mode:"
+                    f" {_listed(blind)}"
+                )
+            if len(self._of(str(base), "fine")):
+                collapsed = self.proportion(str(base), "fine", "collapsed")
+                alike = [r for r in methods if self.agreement(r) >= SAME_FLOW]
+                fewer = [r for r in methods if self._side(r, "fine", "collapsed") < 0]
+                lines.append(
+                    f"on {base}, with fine steps: {base} collapses in {collapsed}; from at least"
+                    f" {100 * SAME_FLOW:.0f} % of the same starts: {_listed(alike)}; less often:"
+                    f" {_listed(fewer)}"
+                )
+        return lines
+
+    def _side(self, rule: str, setting: str, what: str) -> int:
+        """Whether a rule's proportion is clearly above (1) or below (-1) that of its base."""
+        low, high = self.difference(rule, setting, what)
+        return 1 if low > 0 else -1 if high < 0 else 0
+
+
+def compare_rules(
+    rules: Iterable[str] = RULES,
+    cell: Mapping[str, Any] | None = None,
+    *,
+    step_scales: Sequence[float] = STEP_SCALES,
+    ratios: Sequence[float] | None = None,
+    replicas: int = 64,
+    tuning: int = 16,
+    seed: int = 0,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
+    """Run rules from the same starts, by recipe, with fine steps, and at the best of a grid.
+
+    Parameters
+    ----------
+    rules : iterable of str
+        Named rules; all of them by default.
+    cell : mapping, optional
+        The game and the run, as `twomode.sweeps.plan` takes them; ``d`` is 256 by default.
+    step_scales, ratios : sequence of float, optional
+        The grid, as for `twomode.tuning.tune`.
+    replicas : int
+        Fresh starts.
+    tuning : int
+        Starts on which the best point of the grid is chosen.
+    seed : int
+        Root of all randomness.
+    executor, progress
+        As for `twomode.sweep`; there are two sweeps, the tuning and the fresh starts.
+
+    Raises
+    ------
+    InputError
+        Before anything runs, if a rule, the cell or the grid is unusable.
+    """
+    names = list(dict.fromkeys(rules))
+    require(bool(names), "no rule to compare")
+    replicas = require_whole("replicas", replicas, 1)
+    # Drawn in R^d for all engines: the reduced one would have others of the same law.
+    cell = {"d": 256, "shared": True, **(cell or {})}
+    require("opt" not in cell, "opt cannot be fixed: it is what a comparison varies")
+    require(
+        cell["shared"], "shared=False cannot be: a comparison has the same starts for all rules"
+    )
+    cells = [{**cell, "opt": rule} for rule in names]
+    options: dict[str, Any] = {"executor": executor, "seed": seed, "progress": progress}
+    best, tried = tune(
+        cells, tuning, step_scales=step_scales, ratios=ratios, paired=["opt"], **options
+    )
+    flows = [one for one in cells if plan(one).opt.discretizes_flow]
+    settings = {"recipe": cells, "fine": [{**one, "step_scale": FINE} for one in flows]}
+    settings |= {"best": best}
+    runs = sweep(
+        [one for listed in settings.values() for one in listed],
+        replicas,
+        measure=outcome,
+        paired=("opt", "step_scale", "ratio"),
+        **options,
+    )
+    counts = [len(listed) * replicas for listed in settings.values()]
+    runs.insert(0, "setting", np.repeat(list(settings), counts))
+    runs["ratio"] = runs["eta_G"] / runs["eta_D"]
+    runs["step_scale"] = runs["step_scale"].fillna(1.0)
+    tried.insert(0, "opt", [names[number] for number in tried.pop("cell")])
+    return Comparison(cell, tried, runs)
+
+
+def _median(values: Any) -> float:
+    """Median of the numbers that are there; NaN if none is."""
+    present = np.asarray(values, dtype=float)
+    present = present[~np.isnan(present)]
+    return float(np.median(present)) if len(present) else math.nan
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,319 @@
+"""Many runs as one table: a grid of cells, replicas in the vector lanes, cells over processes.
+
+    with tm.sweeps.processes() as executor:
+        table = tm.sweep({"d": [256, 4096], "opt": ["sgda", "nsgda"]}, 64, executor)
+
+A cell is a mapping of names to values: a rule (``opt``), a game (``d`` and any field of `Game`),
+step sizes, a start, a batch size.  Its random streams come from one root and the cell's content,
+so a row of the table does not depend on the other cells, on their order, or on the executor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twomode.errors import InputError, require, require_whole
+from twomode.game import Game, GaussianStart, Law, SparsePairs
+from twomode.rules import Optimizer, Rule, recipe
+from twomode.runs import Result, checked_engine, simulate
+from twomode.theory import judge
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Run", "cell_key", "cells", "observe", "plan", "processes", "run_cell", "sweep"]
+
+Cell = Mapping[str, Any]
+Measure = Callable[[Result], Mapping[str, Any]]
+
+_GAME = {f.name for f in fields(Game)}
+_RULE = {f.name for f in fields(Rule)} - {"name"}
+_START = {f.name for f in fields(GaussianStart)}
+_RUN = {"batch_size", "engine", "dtype", "record_every", "resolve"}
+_OWN = {"opt", "eta_D", "eta_G", "ratio", "steps", "step_scale", "q", "horizon"}
+#: Replicas of a cell that run together: two blocks of vector lanes.  Few, so that processes share
+#: the work of a large cell, and so that with `resolve` the records that one replica needs are not
+#: made of too many others.
+TOGETHER = 16
+_NAMES = _GAME | _RULE | _START | _RUN | _OWN
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a cell stands for, ready for `simulate`."""
+
+    game: Game
+    opt: Optimizer
+    steps: int
+    start: GaussianStart
+    options: dict[str, Any]
+
+
+def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
+    """Every combination of the values of each axis, the last axis fastest."""
+    for name, axis in axes.items():
+        listed = isinstance(axis, Iterable) and not isinstance(axis, str)
+        require(listed, f"{name}={axis!r} must be a list of values: [{axis!r}]")
+    values = [list(axis) for axis in axes.values()]
+    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]
+
+
+def plan(cell: Cell) -> Run:
+    """Turn a cell into a run; whatever it does not name is canonical.
+
+    Parameters
+    ----------
+    cell : mapping
+        ``opt`` (a named rule) and ``d`` are required.  Others: any field of `Game`, `Rule` and
+        `GaussianStart`; ``eta_D``, ``eta_G``, or ``ratio`` for eta_G/eta_D; ``q`` for
+        ``latents=SparsePairs(q)``; ``steps``, or ``horizon``, a multiple of the recipe's;
+        ``step_scale``, how many times as long the recipe's steps are; ``batch_size``, ``engine``,
+        ``dtype``, ``record_every``, ``resolve``.
+
+    Raises
+    ------
+    InputError
+        For an unknown name or an unusable value; the message names the cell.
+    """
+    given = {name: _plain(value) for name, value in cell.items()}
+    try:
+        unknown = sorted(given.keys() - _NAMES)
+        require(
+            not unknown, f"unknown {', '.join(unknown)}: choose from {', '.join(sorted(_NAMES))}"
+        )
+        for name in ("opt", "d"):
+            require(name in given, f"{name} is missing")
+        for one, other in (("horizon", "steps"), ("q", "latents")):
+            require(not {one, other} <= given.keys(), f"{one} and {other} exclude each other")
+        game_fields = _pick(given, _GAME - {"d"})
+        if "q" in given:
+            game_fields["latents"] = SparsePairs(given["q"])
+        game = Game.preset(given["d"], **game_fields)
+        rule = _pick(given, _RULE)
+        chosen = _pick(given, {"eta_D", "eta_G", "ratio", "steps", "step_scale"})
+        opt, steps = recipe(game, given["opt"], **chosen, **rule)
+        if "horizon" in given:
+            require(
+                0 < given["horizon"] < math.inf, f"horizon={given['horizon']!r} must be positive"
+            )
+            steps = math.ceil(given["horizon"] * steps)
+        steps = require_whole("steps", steps, 1)
+        options, start = _pick(given, _RUN), GaussianStart(**_pick(given, _START))
+        checked_engine(game, opt, start=start, **options)
+        return Run(game, opt, steps, start, options)
+    except (InputError, TypeError) as error:
+        raise InputError(f"cell {_show(given)}: {error}") from error
+
+
+def observe(result: Result) -> dict[str, Any]:
+    """The default measure: what `judge` says of each replica.
+
+    ``verdict``, ``T0``, ``collapse_cosine``, ``asymmetry``, ``residual``, ``coverage_1``,
+    ``coverage_2`` and ``diverged``.
+    """
+    judgement = judge(result)
+    return {
+        "verdict": judgement.verdicts,
+        "T0": judgement.T0,
+        "collapse_cosine": judgement.collapse_cosine,
+        "asymmetry": judgement.asymmetry,
+        "residual": judgement.residual,
+        "coverage_1": judgement.coverage[:, 0],
+        "coverage_2": judgement.coverage[:, 1],
+        "diverged": result.diverged,
+    }
+
+
+def sweep(
+    grid: Mapping[str, Iterable[Any]] | Iterable[Cell],
+    replicas: int = 16,
+    executor: Executor | None = None,
+    *,
+    seed: int = 0,
+    measure: Measure = observe,
+    paired: Collection[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Run every cell of a grid and collect a tidy table.
+
+    Parameters
+    ----------
+    grid : mapping or iterable of mappings
+        Axes whose combinations are the cells, or the cells themselves; see `plan` for the names.
+    replicas : int
+        Independent seeds in each cell.
+    executor : concurrent.futures.Executor, optional
+        Where the cells run: `processes` makes one, and so do Dask and MPI.  In this process, one
+        after the other, by default.
+    seed : int
+        Root of all randomness.
+    measure : callable
+        Takes a `Result`, returns a mapping of column names to R values (or one value for all).
+        It must be picklable for an executor of processes.
+    paired : collection of str
+        Names that do not enter a cell's random stream: cells that differ only in these start
+        alike (and draw the same minibatches).
+    progress : callable, optional
+        Called with the numbers of jobs done and in all; a job is up to 16 replicas of a cell.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each cell and replica, in the order of the grid: the cell's names, ``replica``,
+        ``eta_D``, ``eta_G``, ``steps``, and what was measured.
+
+    Raises
+    ------
+    InputError
+        Before anything runs, if any cell is unusable.
+    """
+    import pandas as pd
+
+    listed = cells(**grid) if isinstance(grid, Mapping) else [dict(cell) for cell in grid]
+    require(bool(listed), "the grid has no cell")
+    replicas = require_whole("replicas", replicas, 1)
+    seed = require_whole("seed", seed, 0)
+    unknown = [paired] if isinstance(paired, str) else sorted(set(paired) - _NAMES)
+    require(not unknown, f"paired={paired!r} must be a collection of names that cells may have")
+    for cell in listed:
+        plan(cell)
+    blocks = [range(k, min(k + TOGETHER, replicas)) for k in range(0, replicas, TOGETHER)]
+    jobs = [(cell, block, seed, measure, tuple(paired)) for cell in listed for block in blocks]
+    report = progress or (lambda done, total: None)
+    report(0, len(jobs))
+    frames: list[Any] = [None] * len(jobs)
+    for done, (n, frame) in enumerate(_run_all(jobs, executor), start=1):
+        frames[n] = frame
+        report(done, len(jobs))
+    return pd.concat(frames, ignore_index=True)
+
+
+def run_cell(
+    cell: Cell,
+    replicas: Sequence[int],
+    seed: int,
+    measure: Measure = observe,
+    paired: Collection[str] = (),
+) -> pd.DataFrame:
+    """The rows of some replicas of a cell: a function of its arguments alone."""
+    import pandas as pd
+
+    run = plan(cell)
+    result = simulate(
+        run.game,
+        run.opt,
+        run.steps,
+        replicas=replicas,
+        seed=np.random.SeedSequence(seed, spawn_key=cell_key(cell, paired)),
+        start=run.start,
+        **run.options,
+    )
+    columns = {name: _cell_text(value) for name, value in cell.items()}
+    columns |= {"replica": np.array(replicas)}
+    columns |= {"eta_D": run.opt.eta_D, "eta_G": run.opt.eta_G, "steps": run.steps}
+    measured = dict(measure(result))
+    taken = sorted(measured.keys() & columns.keys())
+    require(not taken, f"measure returns {', '.join(taken)}, which the cell has already")
+    for name, values in measured.items():
+        require(
+            np.ndim(values) == 0 or np.shape(values) == (len(replicas),),
+            f"measure returns {name} of shape {np.shape(values)}: one value a replica is needed",
+        )
+    return pd.DataFrame(columns | measured)
+
+
+def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
+    """Eight 32-bit words that stand for a cell's content, whatever the order of its names."""
+    content = {name: _json(x) for name, x in cell.items() if name not in paired}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
+    return tuple(int.from_bytes(digest[n : n + 4], "big") for n in range(0, 32, 4))
+
+
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@contextmanager
+def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
+    """An executor of processes for `sweep`, each with one thread; one a core by default."""
+    if workers is not None:
+        workers = require_whole("workers", workers, 1)
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    # They inherit these and read them with NumPy: small matrix products by several threads, each
+    # of which spins while it waits, took three times as long.
+    before = {name: os.environ.get(name) for name in _BLAS_THREADS}
+    os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
+    try:
+        with executor:
+            yield executor
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _one_thread() -> None:
+    import numba
+
+    numba.set_num_threads(1)
+
+
+def _run_all(jobs: list[Any], executor: Executor | None) -> Iterator[tuple[int, Any]]:
+    """Each job's position and rows, as they come."""
+    if executor is None:
+        for n, job in enumerate(jobs):
+            yield n, run_cell(*job)
+        return
+    positions = {executor.submit(run_cell, *job): n for n, job in enumerate(jobs)}
+    try:
+        for future in as_completed(positions):
+            yield positions[future], future.result()
+    finally:
+        for future in positions:
+            future.cancel()
+
+
+def _pick(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _plain(value: Any) -> Any:
+    """Python's own numbers, whole ones as int: 1, 1.0 and np.float64(1) are one cell."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _json(value: Any) -> Any:
+    """Plain JSON, in which what is equal is spelled alike."""
+    if isinstance(value, Law):
+        value = value.to_dict()
+    if isinstance(value, Mapping):
+        return {name: _json(x) for name, x in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(x) for x in value]
+    return _plain(value)
+
+
+def _cell_text(value: Any) -> Any:
+    """How a table shows a value: laws as text, numbers as they are."""
+    return repr(value) if isinstance(value, Law) else value
+
+
+def _show(cell: Cell) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in cell.items())

@@ -1,0 +1,137 @@
+"""Cells of a sweep, each at the best point of a grid of step sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from twomode.errors import require, require_whole
+from twomode.rules import RULES
+from twomode.runs import Result
+from twomode.studies.sweeps import plan, sweep
+from twomode.theory import coverage_bound
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["STEP_SCALES", "covers_both", "ratios_of", "tune"]
+
+#: Multiples of the length of the recipe's steps.
+STEP_SCALES = (0.25, 1.0, 4.0)
+#: As ``record_every``: the first and the last iteration only.
+_ENDS = 10**9
+#: What a cell must leave open.
+_TUNED = {"step_scale", "ratio", "eta_D", "eta_G"}
+
+
+def ratios_of(d: int) -> tuple[float, ...]:
+    """Values of eta_G/eta_D: the recipes' own, 0.2 and ln d, one between, one beyond."""
+    return (0.2, 1.0, math.log(d), math.sqrt(d))
+
+
+def covers_both(result: Result) -> np.ndarray:
+    """Whether each generator covers both modes at each record, shape (R, T)."""
+    both: np.ndarray = result.coverage().min(axis=-1) >= coverage_bound(result.game)
+    return both
+
+
+def tune(
+    cells: Sequence[Mapping[str, Any]],
+    replicas: int,
+    *,
+    step_scales: Sequence[float] = STEP_SCALES,
+    ratios: Sequence[float] | None = None,
+    executor: Executor | None = None,
+    seed: int = 0,
+    paired: Collection[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """The cells with the step sizes that recover both modes most often.
+
+    Parameters
+    ----------
+    cells : sequence of mappings
+        As `twomode.sweeps.plan` takes them, without step sizes.
+    replicas : int
+        Starts on which the choice is made.  No sweep has them: whoever runs the best cells next
+        starts afresh.
+    step_scales : sequence of float
+        Multiples of the length of the recipe's steps.
+    ratios : sequence of float, optional
+        Values of eta_G/eta_D; `ratios_of` by default.  A rule about this ratio (ttur) skips those
+        of 1 and more.
+    executor, seed, paired, progress
+        As for `twomode.sweep`; step sizes never enter a cell's stream.
+
+    Returns
+    -------
+    best : list of dict
+        Each cell with ``step_scale`` and ``ratio`` of the point with most recoveries; among
+        equals, of the one nearest to the recipe.
+    tried : DataFrame
+        A row for each cell and point: ``cell`` (its number), ``step_scale``, ``ratio`` and the
+        share ``recovered``.
+
+    Raises
+    ------
+    InputError
+        Before anything runs, if a cell or the grid is unusable.
+    """
+    import pandas as pd
+
+    replicas = require_whole("tuning", replicas, 1)
+    seed = require_whole("seed", seed, 0)
+    for name, values in (("step_scales", step_scales), ("ratios", ratios)):
+        if values is not None:
+            positive = len(values) > 0 and all(0 < x < math.inf for x in values)
+            require(positive, f"{name}={tuple(values)!r} must be positive numbers")
+    points = []
+    for number, cell in enumerate(cells):
+        taken = sorted(_TUNED & cell.keys())
+        require(not taken, f"{', '.join(taken)} cannot be fixed: step sizes are what is tuned")
+        plan(cell)
+        about_ratio = RULES[cell["opt"]].ratio is not None
+        own = [x for x in ratios or ratios_of(cell["d"]) if x < 1 or not about_ratio]
+        require(bool(own), f"{cell['opt']} needs a ratio below 1 in ratios={tuple(ratios or ())!r}")
+        points += [(number, scale, ratio) for scale in step_scales for ratio in own]
+    table = sweep(
+        [
+            {**cells[number], "step_scale": scale, "ratio": ratio, "record_every": _ENDS}
+            for number, scale, ratio in points
+        ],
+        replicas,
+        executor,
+        seed=_apart(seed),
+        measure=_recovered,
+        paired={*paired, "step_scale", "ratio"},
+        progress=progress,
+    )
+    tried = pd.DataFrame(points, columns=["cell", "step_scale", "ratio"])
+    tried["recovered"] = table["recovered"].to_numpy().reshape(-1, replicas).mean(axis=1)
+    best = [
+        {**cell, **_best(tried[tried["cell"] == number], plan(cell).opt)}
+        for number, cell in enumerate(cells)
+    ]
+    return best, tried
+
+
+def _apart(seed: int) -> int:
+    """A root of its own for the tuning: 64 bits that follow from the seed."""
+    word = int.from_bytes(b"tune", "big")
+    return int(np.random.SeedSequence([seed, word]).generate_state(1, np.uint64)[0])
+
+
+def _recovered(result: Result) -> dict[str, Any]:
+    return {"recovered": covers_both(result)[:, -1]}
+
+
+def _best(tried: pd.DataFrame, recipe: Any) -> dict[str, float]:
+    top = tried[tried["recovered"] == tried["recovered"].max()]
+    ratio = math.log(recipe.eta_G / recipe.eta_D)
+    distance = np.hypot(np.log(top["step_scale"]), np.log(top["ratio"]) - ratio)
+    row = top.loc[distance.idxmin()]
+    return {"step_scale": float(row["step_scale"]), "ratio": float(row["ratio"])}

@@ -1,0 +1,38 @@
+"""What the theorems say, whether they hold for a result, and why."""
+
+from twomode.theory.cards import Card, Hypothesis, margins_of, worst_of
+from twomode.theory.mechanism import ALIGNED, TARGETS, Mechanism, alignments, explain, spread
+from twomode.theory.theorems import (
+    asymmetry_bound,
+    coverage_bound,
+    residual_bound,
+    theorem_4_1,
+    theorem_4_1_collapse,
+    theorem_4_2,
+)
+from twomode.theory.verdicts import NEAR, VERDICTS, Judgement, first_stationary, judge, moved
+
+__all__ = [
+    "ALIGNED",
+    "NEAR",
+    "TARGETS",
+    "VERDICTS",
+    "Card",
+    "Hypothesis",
+    "Judgement",
+    "Mechanism",
+    "alignments",
+    "asymmetry_bound",
+    "coverage_bound",
+    "explain",
+    "first_stationary",
+    "judge",
+    "margins_of",
+    "moved",
+    "residual_bound",
+    "spread",
+    "theorem_4_1",
+    "theorem_4_1_collapse",
+    "theorem_4_2",
+    "worst_of",
+]

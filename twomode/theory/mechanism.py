@@ -1,0 +1,140 @@
+"""Why: who moves first, what each player's neurons turn to and when, how long the steps are.
+
+The talk's explanation of its two theorems is one of pace: SGDA's discriminator learns long before
+its generator moves, normalized gradients move both at once.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from twomode._typing import FloatArray
+from twomode.runs import Result
+
+__all__ = ["ALIGNED", "TARGETS", "Mechanism", "alignments", "explain", "spread"]
+
+#: What a neuron may turn to, in the order of the last axis of `alignments`.
+TARGETS = ("u_1", "u_2", "u_1 + u_2")
+
+#: Cosine from which on a neuron counts as turned to a target.  A single mode is at
+#: sqrt((1 + gamma)/2) from u_1 + u_2, so no neuron counts for two targets while gamma < 0.6.
+ALIGNED = 0.9
+
+
+def alignments(result: Result) -> tuple[FloatArray, FloatArray]:
+    """Cosines of every w_i and every v_j with `TARGETS`, shapes (R, T, m_D, 3), (R, T, m_G, 3)."""
+    norms_V = np.sqrt(np.diagonal(result.gram_V, axis1=-2, axis2=-1))
+    sides = ((result.projections_W, result.norms_W), (result.projections_V, norms_V))
+    length = math.sqrt(2 + 2 * result.game.gamma)
+    cosines = []
+    for projections, norms in sides:
+        sums = projections.sum(axis=-1, keepdims=True) / length
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cosine = np.concatenate([projections, sums], axis=-1) / norms[..., None]
+        cosines.append(np.where(norms[..., None] == 0, 0.0, cosine))
+    return cosines[0], cosines[1]
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """When the neurons turned to what, in iterations; NaN for never.
+
+    Attributes
+    ----------
+    first_D, first_G : ndarray, shape (R, 3)
+        First recorded iteration at which some w_i (v_j) has a cosine of at least 0.9 with each of
+        `TARGETS`.
+    step_ratio : ndarray, shape (R, T)
+        Length of the discriminator's step over that of the generator's.
+    """
+
+    first_D: FloatArray
+    first_G: FloatArray
+    step_ratio: FloatArray
+
+    @property
+    def learned(self) -> FloatArray:
+        """When the discriminator first turned to a single mode, shape (R,)."""
+        return _earliest(self.first_D[:, :2])
+
+    @property
+    def merged(self) -> FloatArray:
+        """When the discriminator first had a neuron along u_1 + u_2, shape (R,)."""
+        return self.first_D[:, 2]
+
+    @property
+    def followed(self) -> FloatArray:
+        """When the generator first turned to any target, shape (R,)."""
+        return _earliest(self.first_G)
+
+    @property
+    def in_time(self) -> np.ndarray:
+        """Whether the generator followed before any discriminator neuron merged both, (R,)."""
+        return self.followed < np.where(np.isnan(self.merged), np.inf, self.merged)
+
+    @property
+    def followed_to(self) -> list[str]:
+        """Which target that was, or ``nothing``."""
+        return [
+            "nothing" if np.isnan(row).all() else TARGETS[int(np.nanargmin(row))]
+            for row in self.first_G
+        ]
+
+    @property
+    def lag(self) -> FloatArray:
+        """When the generator followed, in units of the time that the discriminator took."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.followed / self.learned
+
+
+def explain(result: Result) -> Mechanism:
+    """Find out when each player's neurons turned to what."""
+    first_D, first_G = (
+        np.stack([_first(result, np.any(c[..., k] >= ALIGNED, axis=2)) for k in range(3)], axis=1)
+        for c in alignments(result)
+    )
+    eta = [list(result.opt.step_sizes(max(1, t)).values()) for t in result.steps.tolist()]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lengths = result.update_norms * eta
+        step_ratio = lengths[..., 0] / lengths[..., 1]
+    return Mechanism(first_D, first_G, step_ratio)
+
+
+def spread(
+    norms: FloatArray, skip: float = 0.01, quantiles: tuple[float, float] = (0.01, 0.99)
+) -> FloatArray:
+    """How far a norm is from constant in time: its 99th over its 1st percentile.
+
+    Parameters
+    ----------
+    norms : ndarray, shape (R, T, 2)
+        `Result.update_norms` or `Result.grad_norms`.
+    skip : float
+        Part of the records at the start to leave out, while moving averages fill.
+    quantiles : tuple of float
+        The two quantiles in time.
+
+    Returns
+    -------
+    ndarray, shape (R, 2)
+        1 for a norm that is constant; infinite for one that vanishes.
+    """
+    kept = norms[:, max(1, math.ceil(skip * norms.shape[1])) :]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)  # diverged early
+        low, high = np.nanquantile(kept, quantiles, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(high > 0, high / low, np.nan)
+
+
+def _first(result: Result, happened: np.ndarray) -> FloatArray:
+    """First recorded iteration of each replica at which something happened; NaN for never."""
+    return np.where(happened.any(axis=1), result.steps[happened.argmax(axis=1)], np.nan)
+
+
+def _earliest(times: FloatArray) -> FloatArray:
+    return np.where(np.isnan(times).all(axis=1), np.nan, np.fmin.reduce(times, axis=1))

@@ -1,0 +1,500 @@
+"""Theorem cards: what a theorem says, whether a run is one that it speaks of, and whether it holds.
+
+A card takes a `Result` and runs nothing.  It states the hypotheses and whether the run meets them,
+the inequality with both its sides and its margin at every recorded iteration, and a verdict: the
+share of independent replicas in which the inequality held wherever the theorem asks for it, with
+its exact interval.
+
+    tm.theory.theorem_4_1(result).assert_holds()
+
+The theorems leave their rates open (o(1), polylog(d)), and finite d has no o(1).  The functions of
+d below fix a choice; each is an argument too.
+
+Source: G. Gidel, "Beyond minimax optimization" (Simons Institute, 2022), Theorems 4.1 and 4.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from twomode._typing import FloatArray
+from twomode.errors import require
+from twomode.game import (
+    COVERAGE_DELTA,
+    LARGEST_CHECKED,
+    NU,
+    CorrelatedCoefficients,
+    CorrelatedModes,
+    Game,
+    GaussianStart,
+)
+from twomode.runs import Result
+from twomode.statistics import Proportion
+from twomode.theory.cards import Card, Hypothesis, margins_of, worst_of
+from twomode.theory.verdicts import NEAR, coverage_bound, first_stationary, moved
+
+__all__ = [
+    "Card",
+    "Hypothesis",
+    "asymmetry_bound",
+    "coverage_bound",
+    "residual_bound",
+    "theorem_4_1",
+    "theorem_4_1_collapse",
+    "theorem_4_2",
+]
+
+#: Default c of T_1 = c/eta_D in `theorem_4_2`: each neuron may travel a length of 25.
+HORIZON = 25.0
+
+
+def asymmetry_bound(game: Game) -> float:
+    """ln(d)/sqrt(d), the o(1) of Theorem 4.1: polylog(d) times what a random direction has.
+
+    The asymmetry of a generator that never moved is about 1/sqrt(d) for one z.
+    """
+    return math.log(game.d) / math.sqrt(game.d)
+
+
+def residual_bound(game: Game) -> float:
+    """5/ln(d), the o(1) of Theorem 4.1's special case."""
+    return 5 / math.log(game.d)
+
+
+def theorem_4_1(
+    result: Result,
+    *,
+    bound: Callable[[Game], float] = asymmetry_bound,
+    nu: float = NU,
+    probability: float = 0.5,
+    confidence: float = 0.95,
+) -> Card:
+    """Theorem 4.1: under SGDA the generator sees both modes alike up to T_0, for any step sizes.
+
+    For all t <= T_0 and all z in {0,1}^m_G, max_l abs(<xi, u_l>) <= o(1) norm(xi).
+
+    Parameters
+    ----------
+    result : Result
+    bound : callable
+        The o(1), as a function of the game.
+    nu : float
+        Of `first_stationary`, which finds T_0.  A replica without T_0 is held to the inequality
+        at all its records (until it diverges), since t <= T_0 for all of them.
+    probability, confidence : float
+        See `Card`.
+
+    Notes
+    -----
+    The inequality alone does not say that anything was learned: the random start satisfies it.
+    The card therefore says how many generators moved before T_0, and `theorem_4_1_collapse`
+    asks for the collapse itself.
+    """
+    _require_levels(probability, confidence)
+    game, right = result.game, _positive(bound(result.game))
+    asymmetry = result.extremes.asymmetry
+    at = first_stationary(result, nu)
+    return _card_about_T0(
+        result,
+        asked=_until,
+        nu=nu,
+        step_sizes=Hypothesis(
+            "step sizes",
+            "any",
+            f"eta_D = {result.opt.eta_D:g}, eta_G = {result.opt.eta_G:g}",
+            result.opt.eta_D > 0 and result.opt.eta_G > 0,
+        ),
+        theorem="Theorem 4.1 (SGDA learns no single mode)",
+        statement=(
+            "For any step sizes, with probability 1 - o(1), for all t <= T_0 and all z:"
+            " G(z) = alpha(z) (u_1 + u_2) + xi(z) with |<xi, u_l>| = o(1) |xi|."
+        ),
+        inequality=f"asymmetry, largest over {_which_latents(game)}, <= {_name(bound)}",
+        left=asymmetry,
+        right=right,
+        probability=probability,
+        confidence=confidence,
+        apart=(
+            ("largest asymmetry that there can be", f"{math.sqrt((1 - game.gamma) / 2):.3f}"),
+            ("the start's own asymmetry, median", f"{np.median(asymmetry[:, 0]):.4g}"),
+            ("generators that moved before T_0", _moved(result, at)),
+            *_after(result, at, right),
+        ),
+    )
+
+
+def theorem_4_1_collapse(
+    result: Result,
+    *,
+    bound: Callable[[Game], float] = residual_bound,
+    nu: float = NU,
+    probability: float = 0.5,
+    confidence: float = 0.95,
+) -> Card:
+    """Theorem 4.1, special case: with eta_G = sqrt(d) eta_D / polylog(d), SGDA collapses.
+
+    norm(xi(T_0)) = o(alpha(T_0)) for every z; alpha must be positive.
+
+    Parameters
+    ----------
+    result, bound, nu, probability, confidence
+        As for `theorem_4_1`.  A replica without T_0 does not collapse at T_0.
+    """
+    _require_levels(probability, confidence)
+    game, right = result.game, _positive(bound(result.game))
+    # Along -(u_1 + u_2) is no collapse to the average, however small xi is.
+    residual = np.where(result.extremes.alpha <= 0, np.inf, result.extremes.residual)
+    start = result.extremes.residual[:, 0]
+    exponent = _polylog_exponent(result)
+    return _card_about_T0(
+        result,
+        asked=_only,
+        nu=nu,
+        step_sizes=Hypothesis(
+            "step sizes",
+            "eta_G = sqrt(d) eta_D / (ln d)^k with k in (0, 3]",
+            f"k = {exponent:.2f}",
+            0 < exponent <= 3,
+        ),
+        theorem="Theorem 4.1, special case (SGDA collapses)",
+        statement=(
+            "If eta_G = sqrt(d) eta_D / polylog(d), then with probability 1 - o(1) and for all z,"
+            " |xi(T_0)| = o(alpha(T_0)): the generator points along u_1 + u_2."
+        ),
+        inequality=(
+            f"residual at T_0 (alpha > 0), largest over {_which_latents(game)}, <= {_name(bound)}"
+        ),
+        left=residual,
+        right=right,
+        probability=probability,
+        confidence=confidence,
+        apart=(
+            ("the start's own residual, median", f"{np.median(start):.4g}"),
+            ("residual at the end, median of the finite", _median_at_end(result, residual)),
+        ),
+    )
+
+
+def theorem_4_2(
+    result: Result,
+    *,
+    bound: Callable[[Game], float] = coverage_bound,
+    delta: float = COVERAGE_DELTA,
+    c: float = HORIZON,
+    probability: float = 0.5,
+    confidence: float = 0.95,
+) -> Card:
+    """Theorem 4.2: after T_1 = c/eta_D iterations normalized SGDA has learned both directions.
+
+    Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta) >= bound for l = 1 and 2.
+
+    Parameters
+    ----------
+    result : Result
+    bound : callable
+        The Omega~(1), as a function of the game.
+    delta : float
+        The o(1) distance between directions, in (0, 2); sqrt(0.2) is a cosine of 0.9.
+    c : float
+        T_1 = c/eta_D; judged at the last record up to it.
+    probability, confidence : float
+        See `Card`.
+
+    Notes
+    -----
+    About directions only: neither norms nor the weights of the modes.  The theorem as stated in
+    the talk does not say over which blocks the gradients are normalized; the card names the ones
+    of the run.
+    """
+    _require_levels(probability, confidence)
+    require(0 < delta < 2, f"delta={delta!r} must lie in (0, 2), a distance of unit vectors")
+    require(0 < c < math.inf, f"c={c!r} must be a positive finite number")
+    game, opt, right = result.game, result.opt, _positive(bound(result.game))
+    probabilities, outputs = game.latent_points[1], result.outputs()
+    coverage = outputs.coverage(probabilities, delta)
+    left = coverage.min(axis=-1)
+
+    def share(smaller: FloatArray, horizon: float) -> Proportion:
+        margins = margins_of(smaller, right, at_most=False)
+        held = worst_of(margins, _only(result, _record_at(result, horizon))) >= 0
+        return Proportion.of(held, confidence)
+
+    def nearer(value: float) -> Proportion:
+        return share(outputs.coverage(probabilities, value).min(axis=-1), c)
+
+    at = _record_at(result, c)
+    judged = int(result.steps[at[0]])
+    best = outputs.cosines[np.arange(result.replicas), at].max(axis=-2).min(axis=-1)
+    closest = np.sqrt(np.maximum(2 - 2 * np.where(np.isnan(best), -1, best), 0))
+    covered = (coverage[np.arange(result.replicas), at] >= right).sum(axis=-1)
+    return Card(
+        theorem="Theorem 4.2 (normalized SGDA recovers both modes)",
+        statement=(
+            "For suitable step sizes, after T_1 = Theta~(1/eta_D) iterations,"
+            " Pr_z(|G(z)/|G(z)| - u_l| = o(1)) = Omega~(1) for l = 1 and 2."
+        ),
+        inequality=(
+            f"at T_1 = {c:g}/eta_D, the smaller of P_1, P_2 within delta = {delta:.3g},"
+            f" >= {_name(bound)}"
+        ),
+        at_most=False,
+        hypotheses=(
+            Hypothesis(
+                "rule",
+                "simultaneous SGDA with normalized gradients, per neuron, layer or player",
+                f"{opt.name}: {_describe(opt)}",
+                opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain,
+            ),
+            Hypothesis(
+                "step sizes",
+                "0 < eta_G <= eta_D",
+                f"eta_D = {opt.eta_D:g}, eta_G = {opt.eta_G:g}",
+                0 < opt.eta_G <= opt.eta_D,
+            ),
+            *_setting(result),
+            Hypothesis(
+                "horizon",
+                f"a record within a tenth of T_1 = {c:g}/eta_D iterations, and none is later",
+                f"t = {judged:,} = {judged * opt.eta_D:.4g}/eta_D",
+                bool(judged * opt.eta_D >= 0.9 * c),
+            ),
+        ),
+        steps=result.steps,
+        left=left,
+        right=right,
+        asked=_only(result, at),
+        probability=probability,
+        confidence=confidence,
+        sensitivity=(
+            *((f"delta = {x:.2g}", nearer(x)) for x in (delta / 4, delta / 2, 1.5 * delta)),
+            *((f"T_1 = {x:g}/eta_D", share(left, x)) for x in (c / 4, c / 2)),
+        ),
+        apart=(
+            (
+                "replicas by modes covered at T_1",
+                ", ".join(f"{(covered == n).sum()} cover {n}" for n in (2, 1, 0)),
+            ),
+            (
+                "distance from the farther mode to the nearest output, median",
+                f"{np.median(closest):.3g}",
+            ),
+        ),
+    )
+
+
+def _card_about_T0(
+    result: Result,
+    *,
+    asked: Callable[[Result, np.ndarray], np.ndarray],
+    nu: float,
+    step_sizes: Hypothesis,
+    left: FloatArray,
+    right: float,
+    probability: float,
+    confidence: float,
+    **words: Any,
+) -> Card:
+    """A card of SGDA whose inequality, left <= right, is asked for relative to T_0.
+
+    `asked` turns the record of T_0 in each replica into the records that count.
+    """
+    margins = margins_of(left, right, at_most=True)
+    at = first_stationary(result, nu)
+    sensitivity = []
+    for value in _two_decades(nu):
+        other = first_stationary(result, value)
+        held = worst_of(margins, asked(result, other)) >= 0
+        name = f"nu = {value:.2g} (T_0 found in {(other >= 0).sum()})"
+        sensitivity.append((name, Proportion.of(held, confidence)))
+    return Card(
+        at_most=True,
+        hypotheses=(
+            _plain_sgda(result),
+            step_sizes,
+            *_setting(result),
+            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
+        ),
+        steps=result.steps,
+        left=left,
+        right=right,
+        asked=asked(result, at),
+        probability=probability,
+        confidence=confidence,
+        sensitivity=tuple(sensitivity),
+        **words,
+    )
+
+
+def _until(result: Result, at: np.ndarray) -> np.ndarray:
+    """Records up to the given one of each replica; all the finite ones where it is -1."""
+    records = np.arange(len(result.steps))
+    last = np.where(result.diverged, result.diverged_at, result.steps[-1] + 1)
+    finite = result.steps < last[:, None]
+    return np.where(at[:, None] >= 0, records <= at[:, None], finite)
+
+
+def _only(result: Result, at: np.ndarray) -> np.ndarray:
+    """The given record of each replica, none where it is -1."""
+    return np.arange(len(result.steps)) == np.where(at >= 0, at, -1)[:, None]
+
+
+def _record_at(result: Result, c: float) -> np.ndarray:
+    """The last record up to iteration c/eta_D, the same for each replica."""
+    T1 = c / result.opt.eta_D if result.opt.eta_D > 0 else math.inf
+    record = int(np.searchsorted(result.steps, T1 * (1 + 1e-9), side="right")) - 1
+    return np.full(result.replicas, record)
+
+
+def _two_decades(nu: float) -> FloatArray:
+    """Two decades of nu around the given one, below 1."""
+    highest = min(5 * nu, 0.9)
+    return np.geomspace(highest / 100, highest, 5)
+
+
+def _require_levels(probability: float, confidence: float) -> None:
+    for name, level in (("probability", probability), ("confidence", confidence)):
+        require(0 < level < 1, f"{name}={level!r} must lie in (0, 1)")
+
+
+def _positive(right: float) -> float:
+    require(
+        0 < right < math.inf, f"bound(game)={right!r} must be positive and finite: choose another"
+    )
+    return float(right)
+
+
+def _name(bound: Callable[[Game], float]) -> str:
+    """How a card writes a bound: its formula if it is one of ours, else the function's name."""
+    formulas: dict[Any, str] = {
+        asymmetry_bound: "ln(d)/sqrt(d)",
+        residual_bound: "5/ln(d)",
+        coverage_bound: "1/(2 m_G)",
+    }
+    return formulas.get(bound, getattr(bound, "__name__", repr(bound)))
+
+
+def _which_latents(game: Game) -> str:
+    if game.m_G <= LARGEST_CHECKED:
+        return f"all {2**game.m_G - 1:,} nonzero z"
+    return f"the {len(game.latent_points[0]):,} z of the support"
+
+
+def _describe(opt: Any) -> str:
+    blocks = {"neuron": "w_i, v_j and b", "layer": "W, V and b", "global": "player"}
+    words = [f"{opt.direction} with magnitude {opt.magnitude}"]
+    if opt.uses_norms:
+        words.append(f"one norm for each {blocks[opt.granularity]}")
+    if opt.corrected:
+        words.append(f"corrected by {opt.correction}")
+    if opt.anchor:
+        words.append(f"anchored with {opt.anchor:g}")
+    if opt.decay_D or opt.decay_G:
+        words.append(f"steps decaying as t^-{opt.decay_D:g} and t^-{opt.decay_G:g}")
+    return ", ".join([*words, opt.schedule])
+
+
+def _plain_sgda(result: Result) -> Hypothesis:
+    opt = result.opt
+    return Hypothesis(
+        "rule",
+        "simultaneous SGDA",
+        f"{opt.name}: {_describe(opt)}",
+        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain,
+    )
+
+
+def _setting(result: Result) -> tuple[Hypothesis, ...]:
+    """Hypotheses on data, latents, width and start that both theorems share."""
+    game = result.game
+    correlated = isinstance(game.data, CorrelatedModes) and game.gamma > 0
+    together = isinstance(game.data, CorrelatedCoefficients) and game.data.p_12 > 0
+    support, probabilities = game.latent_points
+    moments = (support * probabilities[:, None]).T @ support
+    singles = np.diag(moments) * game.m_G
+    pairs = (moments - np.diag(np.diag(moments))).max() * game.m_G**2
+    log = math.log(game.d)
+    return (
+        Hypothesis(
+            "data",
+            "u_1 or u_2 with <u_1, u_2> > 0, or sometimes u_1 + u_2",
+            f"{game.data.kind}, gamma = {game.gamma:.3g}",
+            correlated or together,
+        ),
+        Hypothesis(
+            "latents",
+            "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; Pr[z_i = z_j = 1] below 1/m_G^2",
+            f"{singles.min():.3g} to {singles.max():.3g}, and at most {pairs:.3g}/m_G^2",
+            bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1 + 1e-9),
+        ),
+        Hypothesis(
+            "width",
+            "m_D, m_G = polylog(d), read as 2 to (ln d)^2",
+            f"m_D = {game.m_D}, m_G = {game.m_G}",
+            all(2 <= m <= log**2 for m in (game.m_D, game.m_G)),
+        ),
+        _canonical_start(result),
+    )
+
+
+def _canonical_start(result: Result) -> Hypothesis:
+    start, game = result.provenance["start"], result.game
+    found, met = "an explicit start", False
+    if isinstance(start, dict):
+        drawn = GaussianStart(**start)
+        std_W, std_V = drawn.scales(game)
+        found = f"standard deviations {std_W:.3g}, {std_V:.3g}, b(0) = {drawn.bias:g}"
+        met = drawn.bias == 0 and np.allclose(
+            (std_W, std_V), GaussianStart().scales(game), rtol=1e-9, atol=0
+        )
+    return Hypothesis("start", "w_i ~ N(0, I/d), v_j ~ N(0, I/d^2), b = 0", found, bool(met))
+
+
+def _reached(name: str, rule: str, at: np.ndarray, probability: float) -> Hypothesis:
+    found = int((at >= 0).sum())
+    return Hypothesis(
+        "horizon",
+        f"the run comes to {name} ({rule})",
+        f"in {found} of {len(at)} replicas",
+        found > probability * len(at),
+    )
+
+
+def _polylog_exponent(result: Result) -> float:
+    """The k of eta_G = sqrt(d) eta_D / (ln d)^k."""
+    opt, d = result.opt, result.game.d
+    if not (opt.eta_D > 0 and opt.eta_G > 0):
+        return math.nan
+    return math.log(math.sqrt(d) * opt.eta_D / opt.eta_G) / math.log(math.log(d))
+
+
+def _moved(result: Result, at: np.ndarray) -> str:
+    """How many generators changed their norm by more than a factor of 2 before T_0."""
+    return f"{(moved(result, at) & (at >= 0)).sum()} of {(at >= 0).sum()}"
+
+
+def _after(result: Result, at: np.ndarray, right: float) -> tuple[tuple[str, str], ...]:
+    """What happened after T_0, of which the theorem says nothing."""
+    later = ~_until(result, at) & (at[:, None] >= 0)
+    reached = at >= 0
+    if not later.any():
+        return (("after T_0", "nothing was recorded"),)
+    asymmetry = result.extremes.asymmetry
+    largest = np.nanmax(np.where(later, asymmetry, np.nan)[later.any(axis=1)], axis=1, initial=0)
+    above = int((largest > right).sum())
+    cosine = result.collapse_cosine()
+    collapsed = int((cosine[reached, -1] >= NEAR).sum())
+    return (
+        ("after T_0, replicas whose asymmetry exceeds the bound", f"{above} of {len(largest)}"),
+        ("after T_0, largest asymmetry, median over replicas", f"{np.median(largest):.3g}"),
+        ("at the end, collapse cosine at least 0.9", f"{collapsed} of {reached.sum()}"),
+        ("at the end, diverged", f"{(result.diverged & reached).sum()} of {reached.sum()}"),
+    )
+
+
+def _median_at_end(result: Result, values: FloatArray) -> str:
+    finite = values[~result.diverged, -1]
+    return f"{np.median(finite):.3g}" if len(finite) else "none is finite"
