@@ -1,0 +1,57 @@
+"""What an engine is to whoever runs it."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+from twomode._typing import Array, FloatArray
+from twomode.game import State
+
+__all__ = ["Batches", "Engine"]
+
+#: Weights of the points of a minibatch, step by step: shapes (R, steps, S) of data and latents.
+Batches: TypeAlias = tuple[FloatArray, FloatArray]
+
+
+class Engine(Protocol):
+    """Advances R replicas of a game under one rule; `ArrayEngine` is the oracle of the others.
+
+    Whoever writes a fourth provides this, made from a game, an `Optimizer` and a start with a
+    replica axis, and an entry in `twomode.runs.play`.  A replica's numbers may depend neither on
+    the other replicas, nor on the number of threads, nor on how iterations are divided into calls
+    of `advance`; one that diverges holds infinities or NaN and disturbs no other.  Arrays may
+    live in any library that follows the Python array API standard.
+    """
+
+    @property
+    def t(self) -> int:
+        """Iterations so far."""
+
+    @property
+    def replicas(self) -> int:
+        """R."""
+
+    @property
+    def state(self) -> State:
+        """Where the players are, with a replica axis, in R^d or reduced to R^r."""
+
+    @property
+    def update_norms(self) -> Array:
+        """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
+
+    @property
+    def peak_grad_norms(self) -> Array:
+        """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2).
+
+        Of the gradients that the rule was given: before a correction, and of the minibatch.
+        """
+
+    def advance(self, steps: int, batches: Batches | None = None) -> None:
+        """Take `steps` iterations; none at all compiles what there is to compile.
+
+        Parameters
+        ----------
+        steps : int
+        batches : pair of ndarray, shapes (R, steps, S_data) and (R, steps, S_latent), optional
+            Weights of the points, for minibatches; the population gradient by default.
+        """
