@@ -17,18 +17,17 @@ from helpers import explicit_start
 
 import twomode as tm
 from twomode.engines.array import ArrayEngine
-from twomode.engines.compiled import lanes_numpy as _lanes_numpy
+from twomode.engines.compiled import lanes_llvm, lanes_numpy
 from twomode.engines.compiled.lanes import (
     LANES,
     clamp,
     divide_or_zero,
-    lane_sum,
     lane_zeros,
     larger,
     load,
     sigmoid,
-    square_root,
     store,
+    within,
 )
 from twomode.engines.dense import DenseEngine
 from twomode.engines.reduced import ReducedEngine
@@ -41,7 +40,7 @@ from twomode.rules import (
     PAST_SCALES,
     SCHEDULES,
 )
-from twomode.runs import TRACE, measure, to_host
+from twomode.runs import TRACE, snapshot, to_host
 
 EQUIVARIANT = [name for name in tm.RULES if tm.optimizer(name, eta_D=0.2, eta_G=0.1).equivariant]
 
@@ -520,7 +519,7 @@ def test_array_engine_runs_on_any_array_library(name, batch):
         engines = [ArrayEngine(game, opt, s) for s in (start, tm.State(**strict))]
         for engine in engines:
             engine.advance(10, minibatches(game, 2, 10) if batch == "minibatch" else None)
-        expected, found = (measure(game, engine) for engine in engines)
+        expected, found = (snapshot(game, engine) for engine in engines)
         assert {x.device for x in found.values()} == {device}
         assert_close({n: to_host(x) for n, x in found.items()}, expected, 1e-12)
         state = {n: to_host(x) for n, x in engines[1].state.arrays().items()}
@@ -585,13 +584,27 @@ def _sigmoids(x, out):
 
 
 @numba.njit
-def _operations(x, y, out):
-    a, b = load(x, 0, 0), load(y, 0, 0)
+def _derived(x, y, z, out):
+    a, b, c = load(x, 0, 0), load(y, 0, 0), load(z, 0, 0)
     store(out, 0, 0, clamp(a, b))
-    store(out, 1, 0, larger(a, b))
-    store(out, 2, 0, divide_or_zero(a, b))
-    store(out, 3, 0, square_root(b))
-    store(out, 4, 0, lane_sum(b))
+    store(out, 1, 0, within(a, b, c))
+    store(out, 2, 0, larger(a, b))
+    store(out, 3, 0, divide_or_zero(a, b))
+
+
+@numba.njit
+def _primitives(x, y, out):
+    a, b = lanes_llvm.load(x, 0, 0), lanes_llvm.load(y, 0, 0)
+    lanes_llvm.store(out, 0, 0, lanes_llvm.absolute(a))
+    lanes_llvm.store(out, 1, 0, lanes_llvm.square_root(b))
+    lanes_llvm.store(out, 2, 0, lanes_llvm.lane_sum(b))
+    lanes_llvm.store(out, 3, 0, lanes_llvm.where_less(a, b, -b, a))
+    lanes_llvm.store(out, 4, 0, lanes_llvm.where_equal(a, b, -b, a))
+
+
+@numba.njit
+def _powers(x, out):
+    lanes_llvm.store(out, 0, 0, lanes_llvm.power_of_two(lanes_llvm.load(x, 0, 0)))
 
 
 def lanes(values, dtype=np.float64):
@@ -650,19 +663,52 @@ def test_sigmoid_keeps_lanes_apart():
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_compiled_lanes_do_what_the_readable_ones_do(dtype):
+def test_lanes_do_what_numpy_does(dtype):
     x = np.array([-5, -1, 0.5, 3, 1e9, -np.inf, 0, 7], dtype)
     y = np.array([2, 1, 0, 0, 1e-9, 4, 0, np.inf], dtype)
-    out = np.full((5, 1, LANES), -1, dtype)
-    _operations(lanes(x, dtype), lanes(y, dtype), out)
+    z = np.arange(1, 9).astype(dtype)
+    out = np.full((4, 1, LANES), -1, dtype)
+    _derived(*(lanes(a, dtype) for a in (x, y, z)), out)
     expected = [
-        _lanes_numpy.clamp(x, y),
-        _lanes_numpy.larger(x, y),
-        _lanes_numpy.divide_or_zero(x, y),
-        _lanes_numpy.square_root(y),
-        _lanes_numpy.lane_sum(y),
+        np.clip(x, -y, y),
+        np.where(np.abs(x) <= y, z, 0),
+        np.maximum(x, y),
+        np.divide(x, y, out=np.zeros_like(x), where=y != 0),
     ]
     assert np.array_equal(out[:, 0], expected)
+
+
+def test_what_diverged_stays_nan():
+    x, y = np.ones(LANES), np.where(np.arange(LANES) < 4, np.nan, 2)
+    out = np.full((4, 1, LANES), -1.0)
+    _derived(lanes(x), lanes(y), lanes(x), out)
+    np.testing.assert_array_equal(out[3, 0], x / y)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_compiled_lanes_do_what_the_readable_ones_do(dtype):
+    x = np.array([-5, -1, 0, 3, np.nan, -np.inf, 0, 7], dtype)
+    y = np.array([2, 1, -0.0, 3, 1e-9, 4, 1, 8], dtype).clip(0)
+    out = np.full((5, 1, LANES), -1, dtype)
+    _primitives(lanes(x, dtype), lanes(y, dtype), out)
+    a, b = (lanes_numpy.load(lanes(z, dtype), 0, 0) for z in (x, y))
+    expected = [
+        lanes_numpy.absolute(a),
+        lanes_numpy.square_root(b),
+        lanes_numpy.lane_sum(b),
+        lanes_numpy.where_less(a, b, -b, a),
+        lanes_numpy.where_equal(a, b, -b, a),
+    ]
+    np.testing.assert_array_equal(out[:, 0], expected)
+
+
+def test_powers_of_two():
+    n = np.array([-1022, -708, -1, 0, 1, 3, 10, 1023])
+    x = lanes(n + 1.5 * 2.0**52)
+    out = np.zeros_like(x)
+    _powers(x, out)
+    assert np.array_equal(out[0, 0], 2.0**n)
+    assert np.array_equal(lanes_numpy.power_of_two(lanes_numpy.load(x, 0, 0)), 2.0**n)
 
 
 # Compilation

@@ -9,42 +9,46 @@ shape (rows, columns, LANES), and are read and written by `load` and `store`.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba.core import config
+from numpy.typing import DTypeLike
 
-from twomode.engines.compiled.lanes_numpy import LANES
+from twomode.engines.compiled.jit import part
+from twomode.engines.compiled.lanes_numpy import LANES, Lanes
 
 if config.DISABLE_JIT:
     from twomode.engines.compiled.lanes_numpy import (
-        clamp,
-        divide_or_zero,
+        absolute,
         fill,
         lane_sum,
-        larger,
         load,
-        sigmoid,
+        narrowed,
+        power_of_two,
         square_root,
         store,
-        within,
+        where_equal,
+        where_less,
+        widened,
     )
 else:
     from twomode.engines.compiled.lanes_llvm import (
-        clamp,
-        divide_or_zero,
+        absolute,
         fill,
         lane_sum,
-        larger,
         load,
-        sigmoid,
+        narrowed,
+        power_of_two,
         square_root,
         store,
-        within,
+        where_equal,
+        where_less,
+        widened,
     )
 
 __all__ = [
     "LANES",
+    "Lanes",
     "clamp",
     "divide_or_zero",
     "fill",
@@ -59,9 +63,77 @@ __all__ = [
 ]
 
 
-def lane_zeros(shape: tuple[int, ...], dtype: Any = np.float64) -> np.ndarray:
+def lane_zeros(shape: tuple[int, ...], dtype: DTypeLike = np.float64) -> np.ndarray:
     """Zeros of shape (*shape, LANES), aligned so that no Lanes straddles two cache lines."""
     count = math.prod(shape) * LANES
     buffer = np.zeros(count + 64, dtype=dtype)
     offset = -buffer.ctypes.data % 64 // buffer.itemsize
     return buffer[offset : offset + count].reshape(*shape, LANES)
+
+
+@part
+def clamp(x: Lanes, bound: Lanes) -> Lanes:
+    """`x` limited to [-bound, bound]; `bound` if x is NaN."""
+    x = where_less(x, bound, x, bound)
+    return where_less(-bound, x, x, -bound)
+
+
+@part
+def within(x: Lanes, bound: Lanes, y: Lanes) -> Lanes:
+    """y where x lies in [-bound, bound], else 0; y if x is NaN."""
+    return where_less(bound, absolute(x), fill(y, 0.0), y)
+
+
+@part
+def larger(x: Lanes, y: Lanes) -> Lanes:
+    """The larger of x and y; y if either is NaN."""
+    return where_less(y, x, x, y)
+
+
+@part
+def divide_or_zero(x: Lanes, y: Lanes) -> Lanes:
+    """x / y, and 0 where y is 0; where y is NaN it stays so."""
+    zero = fill(y, 0.0)
+    return where_equal(y, zero, zero, x / y)
+
+
+#: Taylor coefficients of exp up to x^13; the rest is below rounding for abs(x) <= ln(2)/2.
+TAYLOR = tuple(1 / math.factorial(k) for k in range(14))
+#: ln 2, in two parts; a small whole number times the first is exact.
+LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+#: Added to a number, it rounds to an integer and leaves that in the low bits.
+ROUNDER = 1.5 * 2.0**52
+
+
+@part
+def quartet(first: float, second: float, third: float, fourth: float, r: Lanes) -> Lanes:
+    """first + second r + third r^2 + fourth r^3."""
+    low, high = fill(r, first) + fill(r, second) * r, fill(r, third) + fill(r, fourth) * r
+    return low + high * (r * r)
+
+
+@part
+def exp_of_minus_abs(x: Lanes) -> Lanes:
+    """exp(-abs(x)) in double precision: 2^n exp(r), n whole and abs(r) <= ln(2)/2.
+
+    Below exp(-708) the result stays at about 3e-308 instead of becoming subnormal.
+    """
+    y, least = -absolute(x), fill(x, -708.0)
+    y = where_less(y, least, least, y)
+    shifted = y * fill(x, 1.4426950408889634) + fill(x, ROUNDER)
+    n = shifted - fill(x, ROUNDER)
+    r = y - n * fill(x, LN2_HIGH) - n * fill(x, LN2_LOW)
+    r_4 = (r * r) * (r * r)
+    # Estrin's scheme: pairs, pairs of pairs and so on have less to wait for than Horner's.
+    low = quartet(*TAYLOR[:4], r) + quartet(*TAYLOR[4:8], r) * r_4
+    last = fill(r, TAYLOR[12]) + fill(r, TAYLOR[13]) * r
+    high = quartet(*TAYLOR[8:12], r) + last * r_4
+    return (low + high * (r_4 * r_4)) * power_of_two(shifted)
+
+
+@part
+def sigmoid(x: Lanes) -> Lanes:
+    """1 / (1 + exp(-x)), accurate in both tails, in double precision inside."""
+    wide = widened(x)
+    e, one = exp_of_minus_abs(wide), fill(wide, 1.0)
+    return narrowed(where_less(wide, fill(wide, 0.0), e, one) / (one + e), x)

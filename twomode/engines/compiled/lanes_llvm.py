@@ -1,13 +1,12 @@
-"""Eight numbers as one, compiled: a SIMD vector type for Numba.
+"""Eight numbers as one, compiled: a SIMD vector type for Numba, and what no others can express.
 
 LLVM turns each operation into vector instructions of whatever width the machine has (fused
 multiply-adds where it has them), and nothing depends on its auto-vectorizer, which reached a fifth
-of the speed on these loops.  See `twomode.engines._lanes` for how the type is used.
+of the speed on these loops.  `lanes` builds the rest of the vocabulary on these.
 """
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
@@ -37,15 +36,8 @@ def _vector(lanes: LanesType) -> ir.VectorType:
     return ir.VectorType(element, LANES)
 
 
-def _constant(lanes: LanesType, value: float) -> ir.Constant:
-    return ir.Constant(_vector(lanes), [value] * LANES)
-
-
-_FUSE = ("contract",)
-
-
 def _register_arithmetic() -> None:
-    """Give Lanes the operators + - * / between themselves."""
+    """Give Lanes the operators + - * / between themselves, and the minus before one of them."""
 
     def binary(operation: Any, instruction: str) -> None:
         @type_callable(operation)
@@ -57,7 +49,7 @@ def _register_arithmetic() -> None:
 
         @lower_builtin(operation, LanesType, LanesType)
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return getattr(builder, instruction)(*args, flags=_FUSE)
+            return getattr(builder, instruction)(*args)
 
     for names, instruction in (
         ((operator.add, operator.iadd), "fadd"),
@@ -67,6 +59,14 @@ def _register_arithmetic() -> None:
     ):
         for operation in names:
             binary(operation, instruction)
+
+    @type_callable(operator.neg)
+    def typer(context: Any) -> Any:
+        return lambda x: x if isinstance(x, LanesType) else None
+
+    @lower_builtin(operator.neg, LanesType)
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fneg(*args)
 
 
 _register_arithmetic()
@@ -85,17 +85,6 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, row: Any, 
         offset = builder.add(builder.mul(row, row_bytes), builder.mul(column, column_bytes))
         address = cgutils.pointer_add(builder, view.data, offset)
     return builder.bitcast(address, _vector(LanesType(array_type.dtype)).as_pointer())
-
-
-def _call(builder: Any, name: str, lanes: LanesType, *args: Any) -> Any:
-    """Call an LLVM intrinsic that maps vectors to a vector."""
-    vector = _vector(lanes)
-    bits = 32 if lanes.dtype == types.float32 else 64
-    signature = ir.FunctionType(vector, [vector] * len(args))
-    function = cgutils.get_or_insert_function(
-        builder.module, signature, f"llvm.{name}.v{LANES}f{bits}"
-    )
-    return builder.call(function, args)
 
 
 @intrinsic
@@ -124,7 +113,7 @@ def store(typing: Any, array: Any, row: Any, column: Any, x: Any) -> Any:
 
 @intrinsic
 def fill(typing: Any, like: Any, value: Any) -> Any:
-    """Lanes that all hold `value`, in the precision of the array `like`."""
+    """Lanes that all hold `value`, in the precision of `like`, an array or Lanes."""
     lanes = LanesType(like.dtype)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -152,117 +141,72 @@ def lane_sum(typing: Any, x: Any) -> Any:
     return x(x), generate
 
 
+def _lane_by_lane(name: str) -> Any:
+    """A function that LLVM has an intrinsic for."""
+
+    @intrinsic
+    def function(typing: Any, x: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            vector = _vector(x)
+            intrinsic_name = f"llvm.{name}.v{LANES}f{x.dtype.bitwidth}"
+            callee = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector]), intrinsic_name
+            )
+            return builder.call(callee, args)
+
+        return x(x), generate
+
+    return function
+
+
+square_root, absolute = _lane_by_lane("sqrt"), _lane_by_lane("fabs")
+
+
+def _where(comparison: str) -> Any:
+    """A choice between a and b, lane by lane; b if x or y is NaN."""
+
+    @intrinsic
+    def function(typing: Any, x: Any, y: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(comparison, *args[:2]), *args[2:])
+
+        return a(x, y, a, b), generate
+
+    return function
+
+
+where_less, where_equal = _where("<"), _where("==")
+
+
 @intrinsic
-def square_root(typing: Any, x: Any) -> Any:
-    """Lane by lane."""
+def power_of_two(typing: Any, x: Any) -> Any:
+    """2^n for the n in the low bits of x, a number to which 1.5 * 2^52 was added."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _call(builder, "sqrt", sig.return_type, *args)
+        integers = ir.VectorType(ir.IntType(64), LANES)
+        bias, place = (ir.Constant(integers, [value] * LANES) for value in (1023, 52))
+        exponent = builder.add(builder.bitcast(args[0], integers), bias)
+        return builder.bitcast(builder.shl(exponent, place), args[0].type)
 
     return x(x), generate
 
 
 @intrinsic
-def clamp(typing: Any, x: Any, bound: Any) -> Any:
-    """`x` limited to [-bound, bound], lane by lane; `bound` is Lanes."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value, high = args
-        low = builder.fsub(_constant(sig.return_type, -0.0), high)
-        value = builder.select(builder.fcmp_ordered("<", value, high), value, high)
-        return builder.select(builder.fcmp_ordered(">", value, low), value, low)
-
-    return x(x, bound), generate
-
-
-@intrinsic
-def within(typing: Any, x: Any, bound: Any, y: Any) -> Any:
-    """y where x lies in [-bound, bound], else 0, lane by lane; all are Lanes."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        size = _call(builder, "fabs", sig.return_type, args[0])
-        inside = builder.fcmp_ordered("<=", size, args[1])
-        return builder.select(inside, args[2], _constant(sig.return_type, 0.0))
-
-    return x(x, bound, y), generate
-
-
-@intrinsic
-def larger(typing: Any, x: Any, y: Any) -> Any:
-    """The larger of x and y, lane by lane; y if either is NaN."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", *args), *args)
-
-    return x(x, y), generate
-
-
-@intrinsic
-def divide_or_zero(typing: Any, x: Any, y: Any) -> Any:
-    """x / y, and 0 where y is 0."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero = _constant(sig.return_type, 0.0)
-        nonzero = builder.fcmp_unordered("!=", args[1], zero)
-        return builder.select(nonzero, builder.fdiv(*args), zero)
-
-    return x(x, y), generate
-
-
-#: Taylor coefficients of exp up to x^13; the rest is below rounding for abs(x) <= ln(2)/2.
-_TAYLOR = [1 / math.factorial(k) for k in range(14)]
-_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
-
-
-def _exp_of_minus_abs(builder: Any, x: Any) -> Any:
-    """exp(-abs(x)) for eight doubles: 2^n exp(r) with n = round(-abs(x)/ln 2), abs(r) <= ln(2)/2.
-
-    Below exp(-708) the result stays at about 3e-308 instead of becoming subnormal.
-    """
+def widened(typing: Any, x: Any) -> Any:
+    """`x` in double precision."""
     double = LanesType(types.float64)
 
-    def number(value: float) -> ir.Constant:
-        return _constant(double, value)
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return args[0] if x == double else builder.fpext(args[0], _vector(double))
 
-    y = builder.fsub(number(-0.0), _call(builder, "fabs", double, x))
-    y = builder.select(builder.fcmp_ordered("<", y, number(-708.0)), number(-708.0), y)
-    # Adding 1.5 * 2^52 rounds to an integer and leaves it in the low bits.
-    shifter = number(1.5 * 2.0**52)
-    shifted = builder.fadd(builder.fmul(y, number(1.4426950408889634)), shifter)
-    n = builder.fsub(shifted, shifter)
-    r = builder.fsub(y, builder.fmul(n, number(_LN2_HIGH)), flags=_FUSE)
-    r = builder.fsub(r, builder.fmul(n, number(_LN2_LOW)), flags=_FUSE)
-    terms, power = [number(c) for c in _TAYLOR], r  # Estrin's scheme: pairs, pairs of pairs, ...
-    while len(terms) > 1:
-        terms = [
-            builder.fadd(low, builder.fmul(high, power, flags=_FUSE), flags=_FUSE)
-            for low, high in zip(terms[0::2], terms[1::2], strict=False)
-        ] + terms[len(terms) // 2 * 2 :]
-        power = builder.fmul(power, power)
-    integers = ir.VectorType(ir.IntType(64), LANES)
-
-    def integer(value: int) -> ir.Constant:
-        return ir.Constant(integers, [value] * LANES)
-
-    exponent = builder.add(builder.bitcast(shifted, integers), integer(1023))
-    power = builder.bitcast(builder.shl(exponent, integer(52)), _vector(double))
-    return builder.fmul(terms[0], power)
+    return double(x), generate
 
 
 @intrinsic
-def sigmoid(typing: Any, x: Any) -> Any:
-    """1 / (1 + exp(-x)), accurate in both tails, in double precision inside."""
+def narrowed(typing: Any, x: Any, like: Any) -> Any:
+    """`x`, of double precision, in that of `like`."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        double = LanesType(types.float64)
-        value = args[0]
-        single = sig.return_type.dtype == types.float32
-        if single:
-            value = builder.fpext(value, _vector(double))
-        e = _exp_of_minus_abs(builder, value)
-        one = _constant(double, 1.0)
-        positive = builder.fcmp_ordered(">=", value, _constant(double, 0.0))
-        result = builder.fdiv(builder.select(positive, one, e), builder.fadd(one, e))
-        return builder.fptrunc(result, _vector(sig.return_type)) if single else result
+        return args[0] if x == like else builder.fptrunc(args[0], _vector(like))
 
-    return x(x), generate
+    return like(x, like), generate

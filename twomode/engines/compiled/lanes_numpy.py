@@ -1,68 +1,80 @@
-"""Eight numbers as one, on NumPy arrays: what the kernels do under NUMBA_DISABLE_JIT."""
+"""Eight numbers as one, on NumPy arrays: what `lanes_llvm` does, under NUMBA_DISABLE_JIT."""
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import numpy as np
 
 #: How many numbers a Lanes holds.
 LANES = 8
+#: What signatures call a value of eight numbers: a register if compiled, else a `Value`.
+Lanes: TypeAlias = np.ndarray
 
 
-class Lanes(np.ndarray):
+class Value(np.ndarray):
     """Eight numbers that behave as one: ``x += y`` makes a new value and leaves the old alone."""
+
+    def __truediv__(self, other: Lanes) -> Lanes:  # type: ignore[override]
+        with np.errstate(divide="ignore", invalid="ignore"):  # IEEE 754, as compiled
+            return super().__truediv__(other)
 
     __iadd__ = np.ndarray.__add__  # type: ignore[assignment]
     __isub__ = np.ndarray.__sub__  # type: ignore[assignment]
     __imul__ = np.ndarray.__mul__  # type: ignore[assignment]
-    __itruediv__ = np.ndarray.__truediv__  # type: ignore[assignment]
+    __itruediv__ = __truediv__  # type: ignore[assignment]
 
 
-def load(array: np.ndarray, row: int, column: int) -> np.ndarray:
+def load(array: np.ndarray, row: int, column: int) -> Lanes:
     """array[row, column, :] as Lanes."""
-    return array[row, column].copy().view(Lanes)
+    return array[row, column].copy().view(Value)
 
 
-def store(array: np.ndarray, row: int, column: int, x: np.ndarray) -> None:
+def store(array: np.ndarray, row: int, column: int, x: Lanes) -> None:
     """array[row, column, :] = x."""
     array[row, column] = x
 
 
-def fill(like: np.ndarray, value: float) -> np.ndarray:
-    """Lanes that all hold `value`, in the precision of the array `like`."""
-    return np.full(LANES, value, dtype=like.dtype).view(Lanes)
+def fill(like: np.ndarray, value: float) -> Lanes:
+    """Lanes that all hold `value`, in the precision of `like`, an array or Lanes."""
+    return np.full(LANES, value, dtype=like.dtype).view(Value)
 
 
-def lane_sum(x: np.ndarray) -> np.ndarray:
+def lane_sum(x: Lanes) -> Lanes:
     """Lanes that all hold the sum of the lanes of `x`."""
-    return np.full_like(x, x.sum())
+    return fill(x, x.sum())
 
 
-def square_root(x: np.ndarray) -> np.ndarray:
+def square_root(x: Lanes) -> Lanes:
     """Lane by lane."""
     return np.sqrt(x)
 
 
-def clamp(x: np.ndarray, bound: np.ndarray) -> np.ndarray:
-    """`x` limited to [-bound, bound], lane by lane."""
-    return np.clip(x, -bound, bound)
+def absolute(x: Lanes) -> Lanes:
+    """Lane by lane."""
+    return np.abs(x)
 
 
-def within(x: np.ndarray, bound: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """y where x lies in [-bound, bound], else 0, lane by lane."""
-    return np.where(np.abs(x) <= bound, y, np.zeros_like(y))
+def where_less(x: Lanes, y: Lanes, a: Lanes, b: Lanes) -> Lanes:
+    """a where x < y, else b, lane by lane."""
+    return np.where(x < y, a, b).view(Value)
 
 
-def larger(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The larger of x and y, lane by lane; y if either is NaN."""
-    return np.where(x > y, x, y)
+def where_equal(x: Lanes, y: Lanes, a: Lanes, b: Lanes) -> Lanes:
+    """a where x == y, else b, lane by lane."""
+    return np.where(x == y, a, b).view(Value)
 
 
-def divide_or_zero(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """x / y, and 0 where y is 0."""
-    return np.divide(x, y, out=np.zeros_like(x), where=y != 0)
+def power_of_two(x: Lanes) -> Lanes:
+    """2^n for the n in the low bits of x, a number to which 1.5 * 2^52 was added."""
+    return (x.view(np.int64) + 1023 << 52).view(x.dtype)
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x)), accurate in both tails."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+def widened(x: Lanes) -> Lanes:
+    """`x` in double precision."""
+    return x.astype(np.float64)
+
+
+def narrowed(x: Lanes, like: Lanes) -> Lanes:
+    """`x`, of double precision, in that of `like`."""
+    return x.astype(like.dtype)
