@@ -26,9 +26,14 @@ def main() -> None:
         runs = [common.closer(run, f"{run.opt.name} d={D}, closer") for run in runs]
     animation = tm.plotting.animate(runs)
     path = args.out / "animation.gif"
-    with tempfile.TemporaryDirectory() as folder, cli.JobBar("drawing", "frame") as bar:
+    with tempfile.TemporaryDirectory() as folder, tm.ProgressBar("drawing") as bar:
         drawn = Path(folder, path.name)
-        animation.save(drawn, PillowWriter(FRAMES_A_SECOND), dpi=DPI, progress_callback=bar)
+        animation.save(
+            drawn,
+            PillowWriter(FRAMES_A_SECOND),
+            dpi=DPI,
+            progress_callback=lambda n, total: bar(tm.Progress(n, total, "frame")),
+        )
         with new_file(path, overwrite=True) as file:
             file.write(drawn.read_bytes())
     print(path)

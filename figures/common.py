@@ -69,7 +69,7 @@ def results(
     for name, d in runs:
         game = tm.Game.preset(d)
         opt, steps = tm.recipe(game, name)
-        with cli.Bar(f"{name} d={d}", steps) as bar:
+        with tm.ProgressBar(f"{name} d={d}") as bar:
             fresh.append(tm.simulate(game, opt, steps, replicas=replicas, progress=bar, **options))
     return fresh
 
@@ -83,7 +83,7 @@ def closer(result: tm.Result, name: str) -> tm.Result:
     k = next((k for k, v in enumerate(judgement.verdicts) if v == judgement.verdict), 0)
     collapsed = judgement.verdicts[k] == "collapsed"
     steps = math.ceil(1.05 * judgement.T0[k]) if collapsed else int(result.steps[-1])
-    with cli.Bar(name, steps) as bar:
+    with tm.ProgressBar(name) as bar:
         return tm.simulate(
             result.game,
             result.opt,
@@ -127,7 +127,7 @@ def sweep(
     def run() -> pd.DataFrame:
         cells = [cell for listed in panels.values() for cell in listed]
         names = [name for name, listed in panels.items() for _ in listed]
-        bar = cli.JobBar(Path(sys.argv[0]).stem)
+        bar = tm.ProgressBar(Path(sys.argv[0]).stem)
         with tm.sweeps.processes() as executor, bar:
             fresh = tm.sweep(cells, replicas, executor, progress=bar, **options)
         fresh.insert(0, "panel", np.repeat(names, replicas))
@@ -145,15 +145,14 @@ def outcome(result: tm.Result) -> dict[str, Any]:
     asymmetry, residual = (
         np.where(found, x, np.nan) for x in (extremes.asymmetry, extremes.residual)
     )
-    last = result.coverage()[:, -1]
-    cosine = result.outputs(at=at).collapse_cosine @ game.latent_points[1]
+    cosine = result.outputs_at(at).collapse_cosine @ game.latent_points[1]
     return {
         "T0": np.where(found, result.steps[at], np.nan),
         "asymmetry": asymmetry,
         "residual": residual,
         "asymmetric": found & (asymmetry > 0.3),
         "collapsed": found & (cosine >= tm.theory.NEAR),
-        "recovered": (last >= tm.theory.coverage_bound(game)).all(axis=1),
+        "recovered": tm.theory.covers_both(result)[:, -1],
         "diverged": result.diverged,
     }
 

@@ -49,7 +49,7 @@ def main() -> None:
 def atoms() -> pd.DataFrame:
     """The upper face's, for each drift, of the stationary law and of chains that start there."""
     sampler, rows = adversarial.sampler("projected", h=H), []
-    with cli.JobBar("face_atom") as bar:
+    with tm.ProgressBar("face_atom") as bar:
         for beta in BETAS:
             # Linear loss of slope 1 in a box of eps = 1: drift / noise is lam sqrt(h / 2).
             model = Model(np.array([[-1.0]]), np.zeros(1), loss="linear")

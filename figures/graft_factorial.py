@@ -16,7 +16,8 @@ from twomode import cli
 from twomode.errors import require
 from twomode.rules import DIRECTIONS, GRANULARITIES, MAGNITUDES
 from twomode.statistics import main_effects
-from twomode.studies import covers_both, tune
+from twomode.studies import tune
+from twomode.theory import covers_both
 
 D, FULL_D = 2**8, 2**10
 AXES = ("direction", "magnitude", "granularity")
@@ -37,7 +38,7 @@ def sweep(d: int) -> pd.DataFrame:
         # A rule of its own length has no norms: it runs once and stands in every panel.
         if combination["magnitude"] != "own" or combination["granularity"] == GRANULARITIES[0]
     ]
-    with tm.sweeps.processes() as executor, cli.JobBar("graft_factorial") as bar:
+    with tm.sweeps.processes() as executor, tm.ProgressBar("graft_factorial") as bar:
         best, _ = tune(cells, 16, executor=executor, paired=AXES, progress=bar)
         fresh = tm.sweep(
             [{**cell, "record_every": common.ENDS} for cell in best],

@@ -37,7 +37,7 @@ def main() -> None:
     start = np.random.default_rng(0).uniform(target.low, target.high, (CHAINS, *target.x.shape))
     figure = Figure(figsize=(9, 6.2), layout="compressed")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
-    with cli.JobBar("p_adv_samples") as bar:
+    with tm.ProgressBar("p_adv_samples") as bar:
         for axes, (name, sampler) in zip(panels.flat, SAMPLERS.items(), strict=True):
             options = {"chains": CHAINS, "burn": BURN, "start": start, "progress": bar}
             chains = adversarial.sample(target, sampler, STEPS, **options)

@@ -49,7 +49,7 @@ def path() -> pd.DataFrame:
         ("uniform", 0.0, adversarial.Quadrature(target).mean_loss.mean()),
         ("largest", np.inf, largest_loss(target).mean()),
     ]
-    with cli.JobBar("regularization", "lambda") as bar:
+    with tm.ProgressBar("regularization") as bar:
         for k, lam in enumerate(LAMS):
             bar(k, len(LAMS))
             law = adversarial.Quadrature(replace(target, lam=lam))

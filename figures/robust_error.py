@@ -43,7 +43,7 @@ def curves(full: bool) -> pd.DataFrame:
         for name in DATA:
             problem = PROBLEMS[name]
             problem = problem if full else replace(problem, steps=problem.steps // 2)
-            with cli.JobBar(name, "run") as bar:
+            with tm.ProgressBar(name) as bar:
                 frame = learning_curves(problem, METHODS, range(SEEDS), executor, progress=bar)
             frames.append(frame.assign(data=name))
     return pd.concat(frames, ignore_index=True)

@@ -48,7 +48,7 @@ def laws() -> pd.DataFrame:
     target = Target.of(model, data, EPS, LAM)
     exact = adversarial.Quadrature(target)
     rows = []
-    with cli.JobBar("sampler_bias", "law") as bar:
+    with tm.ProgressBar("sampler_bias") as bar:
         for k, (name, h) in enumerate((name, h) for name in ORDERS for h in STEPS):
             bar(k, len(ORDERS) * len(STEPS))
             sampler, bias, tv = adversarial.sampler(name, h=h), 0.0, 0.0

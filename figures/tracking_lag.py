@@ -52,7 +52,7 @@ def lags() -> pd.DataFrame:
     model, data = common.classifier("moons", N)
     cells = list(itertools.product(INNER, RATES, range(SEEDS)))
     rows = []
-    with tm.sweeps.processes() as executor, cli.JobBar("tracking_lag", "run") as bar:
+    with tm.sweeps.processes() as executor, tm.ProgressBar("tracking_lag") as bar:
         found = executor.map(lag, *zip(*((model, data, *cell) for cell in cells), strict=True))
         for cell, value in zip(cells, found, strict=True):
             rows.append((*cell, value))

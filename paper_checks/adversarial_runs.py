@@ -9,6 +9,7 @@ import pandas as pd
 from claims import Settings
 
 from twomode.adversarial import PROBLEMS, Method, Problem, learning_curves
+from twomode.progress import of_task
 
 __all__ = ["DATA", "budget", "curves", "ends", "median_range"]
 
@@ -40,7 +41,7 @@ def curves(
         range(settings.seed, settings.seed + seeds),
         settings.executor,
         evaluations=settings.pick(16, 32),
-        progress=lambda done, total: settings.progress(label, done, total),
+        progress=of_task(label, settings.progress),
         **options,
     )
 

@@ -107,15 +107,15 @@ def observe(result: tm.Result) -> dict[str, Any]:
     at = tm.first_stationary(result, EARLY)
     when = tm.mechanism.explain(result)
     game, ends = result.game, np.where(at >= 0, at, -1)
-    outputs = result.outputs(at=ends)
-    covered = outputs.coverage(game.latent_points[1]) >= tm.theory.coverage_bound(game)
+    outputs = result.outputs_at(ends)
+    covered = tm.theory.modes_covered(game, outputs.coverage(game.latent_points[1]))
     return {
         "asymmetry": np.nanmax(np.where(card.asked, card.left, np.nan), axis=1),
         "within": card.held,
         "T0_found": at >= 0,
         "collapsed": outputs.collapse_cosine @ game.latent_points[1] >= tm.theory.NEAR,
-        "one_mode": covered.sum(axis=-1) == 1,
-        "both_modes": covered.all(axis=-1),
+        "one_mode": covered == 1,
+        "both_modes": covered == 2,
         "G_before_merger": (when.learned <= when.followed) & when.in_time,
         "diverged": result.diverged,
     }

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,12 @@ import twomode as tm
 from twomode import cli
 from twomode.errors import require
 from twomode.io import check_writable, new_file, save_text
-from twomode.statistics import Proportion
+from twomode.progress import ProgressBar, Report, of_task
+from twomode.statistics import Proportion, against
+from twomode.tables import Column, Table
 from twomode.theory import Card
 
-__all__ = ["HEAD", "Check", "Claim", "Finding", "Settings", "main", "table_lines"]
+__all__ = ["TABLE", "Check", "Claim", "Finding", "Settings", "main", "table_lines"]
 
 #: Error of a whole family of findings: all its intervals hold together with probability 0.95.
 FAMILY_ERROR = 0.05
@@ -85,11 +85,7 @@ class Finding:
     @property
     def verdict(self) -> str:
         """``holds``, ``fails`` or ``undecided``: the interval beyond, short of or across."""
-        low, high = self.interval
-        beyond, short = low > self.threshold, high < self.threshold
-        if not self.above:
-            beyond, short = short, beyond
-        return "holds" if beyond else "fails" if short else "undecided"
+        return against(self.interval, self.threshold, above=self.above)
 
 
 @dataclass
@@ -154,14 +150,14 @@ class Settings:
     executor : Executor, optional
         Where sweeps run.
     progress : callable
-        Called with a name, and cells done and in all.
+        Takes a `Progress`.
     """
 
     full: bool
     seed: int
     confidence: float
     executor: Executor | None
-    progress: Callable[[str, int, int], None]
+    progress: Report
 
     def pick(self, quick: Any, full: Any) -> Any:
         """The quick or the full value."""
@@ -183,17 +179,18 @@ class Settings:
             steps,
             replicas=replicas,
             seed=self.seed,
-            progress=lambda p: self.progress(label, p.step, p.steps),
+            progress=of_task(label, self.progress),
             **options,
         )
 
     def map(self, label: str, f: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
         """``f`` of each set of arguments, on this check's executor, with progress."""
         each = map if self.executor is None else self.executor.map
+        self.progress(tm.Progress(0, len(arguments[0]), "job", label))
         results = []
         for result in each(f, *arguments):
             results.append(result)
-            self.progress(label, len(results), len(arguments[0]))
+            self.progress(tm.Progress(len(results), len(arguments[0]), "job", label))
         return results
 
     @staticmethod
@@ -208,7 +205,7 @@ class Settings:
             replicas,
             self.executor,
             seed=self.seed,
-            progress=lambda done, total: self.progress(label, done, total),
+            progress=of_task(label, self.progress),
             **options,
         )
 
@@ -250,7 +247,15 @@ def family_confidence(count: int) -> float:
     return 1 - FAMILY_ERROR / count
 
 
-HEAD = f"{'':<12}{'interval':>20}{'asked':>9}{'margin':>9}{'seeds':>7}{'time':>8}  claim"
+TABLE = Table(
+    Column("", 12, "<"),
+    Column("interval", 20),
+    Column("asked", 9),
+    Column("margin", 9),
+    Column("seeds", 7),
+    Column("time", 8),
+    Column("  claim", 0, "<"),
+)
 
 
 def table_lines(name: str, claim: Claim) -> list[str]:
@@ -261,41 +266,17 @@ def table_lines(name: str, claim: Claim) -> list[str]:
         asked = f"{'>' if f.above else '<'} {f.threshold:.3g}"
         words = f"control: {f.statement}" if f.control else f.statement
         lines.append(
-            f"  {f.verdict:<10}{f'{low:.3g} to {high:.3g}':>20}{asked:>9}{f.margin:>+9.3f}"
-            f"{f.seeds:>7}{'':>8}    {words}"
+            TABLE.row(
+                f"  {f.verdict}",
+                f"{low:.3g} to {high:.3g}",
+                asked,
+                f"{f.margin:+.3f}",
+                f.seeds,
+                "",
+                f"    {words}",
+            )
         )
     return lines
-
-
-class Ticker(AbstractContextManager["Ticker"]):
-    """One line of progress on stderr while it is a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=1, leave=False, dynamic_ncols=True)
-
-    def __call__(self, name: str, done: int, total: int) -> None:
-        """Show how far a part of a check is."""
-        if self._bar is not None:
-            self._bar.set_description(name, refresh=False)
-            self._bar.total = total
-            self._bar.n = done
-            self._bar.refresh()
-
-    def tell(self, *lines: str) -> None:
-        """Print lines above the bar."""
-        text = "\n".join(lines)
-        if self._bar is not None:
-            self._bar.write(text)
-        else:
-            print(text, flush=True)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def parser(description: str | None) -> cli.Parser:
@@ -314,9 +295,9 @@ def main(check: Check, description: str | None) -> None:
     if args.out is not None:
         check_writable(args.out)
     confidence = family_confidence(check.findings(args.full))
-    with tm.sweeps.processes() as executor, Ticker() as ticker:
-        claim = check(Settings(args.full, args.seed, confidence, executor, ticker))
-    print("\n".join([HEAD, *table_lines(check.name, claim)]))
+    with tm.sweeps.processes() as executor, ProgressBar(check.name) as bar:
+        claim = check(Settings(args.full, args.seed, confidence, executor, bar))
+    print("\n".join([*TABLE.heads, *table_lines(check.name, claim)]))
     print(f"\n{claim.source}: {claim.said}\n\n{claim.answer}\n")
     print("\n\n".join(claim.notes))
     if args.out is not None:

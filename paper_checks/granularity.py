@@ -96,9 +96,9 @@ def run(settings: Settings) -> Claim:
 
 def observe(result: tm.Result) -> dict[str, Any]:
     """Which modes each replica's generator covers at the end, or whether it is their average."""
-    outputs, probabilities = result.outputs(at=-1), result.game.latent_points[1]
+    outputs, probabilities = result.outputs_at(-1), result.game.latent_points[1]
     coverage = outputs.coverage(probabilities)
-    covered = (coverage >= tm.theory.coverage_bound(result.game)).sum(axis=-1)
+    covered = tm.theory.modes_covered(result.game, coverage)
     average = outputs.collapse_cosine @ probabilities >= tm.theory.NEAR
     return {"both_modes": covered == 2, "one_mode": covered == 1, "average": average}
 

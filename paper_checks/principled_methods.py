@@ -13,7 +13,9 @@ from claims import Check, Claim, Finding, Settings, main
 
 import twomode as tm
 from twomode import cli
-from twomode.studies import covers_both, ratios_of, tune
+from twomode.progress import of_task
+from twomode.studies import ratios_of, tune
+from twomode.theory import covers_both
 
 #: The talk's list: each alone, and on normalized gradients.
 METHODS = ("ttur", "optimistic", "sga", "extragradient", "negative-momentum", "anchored")
@@ -48,7 +50,7 @@ def run(settings: Settings) -> Claim:
         ratios=settings.pick(ratios[::2], ratios),
         executor=settings.executor,
         seed=settings.seed,
-        progress=lambda done, total: settings.progress("step sizes", done, total),
+        progress=of_task("step sizes", settings.progress),
     )
     fresh = settings.sweep(
         "methods",

@@ -72,16 +72,16 @@ def main() -> int:
     count = sum(check.findings(args.full) for check in chosen.values())
     began = time.perf_counter()
     done: dict[str, claims.Claim] = {}
-    with tm.sweeps.processes() as executor, claims.Ticker() as ticker:
+    with tm.sweeps.processes() as executor, tm.ProgressBar() as bar:
         settings = claims.Settings(
-            args.full, args.seed, claims.family_confidence(count), executor, ticker
+            args.full, args.seed, claims.family_confidence(count), executor, bar
         )
-        ticker.tell(claims.HEAD)
+        bar.tell(*claims.TABLE.heads)
         for name, check in chosen.items():
-            ticker(name, 0, 1)
+            bar(tm.Progress(0, 1, "part", name))
             done[name] = check(settings)
             claims.save(done[name], name, folder)
-            ticker.tell(*claims.table_lines(name, done[name]))
+            bar.tell(*claims.table_lines(name, done[name]))
     seconds = time.perf_counter() - began
     path = folder / "report.html"
     save_text(path, report.page(done, settings, count, seconds), overwrite=True)

@@ -115,7 +115,6 @@ def collapse(settings: Settings, d: int, ratio: float) -> list[tm.theory.Card]:
     seeds = settings.pick(48, 64 if d < 2**18 else 32)
     groups = [range(k, k + TOGETHER) for k in range(0, seeds, TOGETHER)]
     label, same = f"collapse: d = {d:,}, ratio {ratio:.2g}", len(groups)
-    settings.progress(label, 0, same)
     return settings.map(
         label, group_card, [d] * same, [ratio] * same, [settings.seed] * same, groups
     )

@@ -22,6 +22,7 @@ from twomode import adversarial, cli
 from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
 from twomode.errors import require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_text
+from twomode.tables import Column, Table
 
 #: "Down to the level": this much above the lowest robust error of any method on the seed.
 WITHIN = 0.01
@@ -80,7 +81,7 @@ def main() -> None:
         require_whole(name, getattr(args, name), least)
     folder = cli.run_folder(args, f"training-{args.data}-seed{args.seed}")
     check_writable(folder)
-    with tm.sweeps.processes(args.workers) as executor, cli.JobBar("training", "run") as bar:
+    with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("training") as bar:
         table = learning_curves(
             problem,
             methods,
@@ -137,7 +138,7 @@ def summarize(table: pd.DataFrame, problem: Problem, methods: dict[str, Method])
         "methods": {
             name: {"rule": repr(method)}
             | {
-                column: spread(last[column][name])
+                column: over_seeds(last[column][name])
                 for column in (*columns, "gradients_to_level", "seconds_to_level")
             }
             | {"reached": int(np.isfinite(last["gradients_to_level"][name]).sum())}
@@ -146,10 +147,24 @@ def summarize(table: pd.DataFrame, problem: Problem, methods: dict[str, Method])
     }
 
 
-def spread(values: pd.Series) -> dict[str, float | None]:
+def over_seeds(values: pd.Series) -> dict[str, float | None]:
     """Median, least and largest over seeds; None for what was not reached."""
     found = {"median": values.median(), "least": values.min(), "largest": values.max()}
     return {name: float(x) if math.isfinite(x) else None for name, x in found.items()}
+
+
+TABLE = Table(
+    Column("method", 14, "<"),
+    Column("natural", 9),
+    Column("PGD-40", 9),
+    Column("PGD-100x10", 14),
+    Column("gradients", 14),
+    Column("s", 8),
+    Column("gradients", 16),
+    Column("s", 8),
+    Column("reached", 14),
+    indent=2,
+)
 
 
 def tell(summary: dict[str, Any]) -> str:
@@ -162,20 +177,23 @@ def tell(summary: dict[str, Any]) -> str:
         "",
         f"  {'':<14}{'error of the test points':^32}{'whole training':>22}"
         f"{f'to {WITHIN:g} above the best error':>38}",
-        f"  {'method':<14}{'natural':>9}{'PGD-40':>9}{'PGD-100x10':>14}"
-        f"{'gradients':>14}{'s':>8}{'gradients':>16}{'s':>8}{'reached':>14}",
+        *TABLE.heads,
     ]
 
     def show(x: dict[str, float | None], form: str) -> str:
         return "-" if x["median"] is None else format(x["median"], form)
 
     for name, m in summary["methods"].items():
-        lines.append(
-            f"  {name:<14}{show(m['natural_error'], '.3f'):>9}{show(m['robust_error'], '.3f'):>9}"
-            f"{show(m['strong_error'], '.3f'):>14}{show(m['gradients'], ',.0f'):>14}"
-            f"{show(m['seconds'], '.2f'):>8}{show(m['gradients_to_level'], ',.0f'):>16}"
-            f"{show(m['seconds_to_level'], '.2f'):>8}{m['reached']:>8} of {count}"
+        cells = (
+            show(m["natural_error"], ".3f"),
+            show(m["robust_error"], ".3f"),
+            show(m["strong_error"], ".3f"),
+            show(m["gradients"], ",.0f"),
+            show(m["seconds"], ".2f"),
+            show(m["gradients_to_level"], ",.0f"),
+            show(m["seconds_to_level"], ".2f"),
         )
+        lines.append(TABLE.row(name, *cells, f"{m['reached']} of {count}"))
     lines.append("\n  a gradient: one forward and one backward pass of one sample")
     return "\n".join(lines)
 

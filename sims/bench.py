@@ -35,7 +35,9 @@ from rivals import MODULES, Jax, PlainNumPy, PyTorch, installed, parameters
 
 from twomode.engines import ArrayEngine, DenseEngine, ReducedEngine
 from twomode.game import Game, GaussianStart, State
+from twomode.progress import Progress, ProgressBar
 from twomode.rules import RULES, Optimizer, optimizer
+from twomode.tables import Table
 
 NEURONS = 9  #: m_D = m_G at every d, so that rows differ in d alone
 DIMENSIONS = (2**6, 2**12, 2**16, 2**20)
@@ -302,34 +304,29 @@ def measure(cases: Sequence[Case], rounds: int, least: float) -> list[Round]:
     machine = Machine()
     reduced = [case for case in cases if case.engine == "reduced"]
     in_Rd = sorted(set(cases) - set(reduced), key=lambda case: (case.d, case.rule, case.engine))
-    watches = {}
-    for case in reduced + in_Rd:
-        show_progress("compiling", case)
-        watches[case] = Stopwatch(case)
+    with ProgressBar() as bar:
 
-    def time_all(cases: Sequence[Case], stage: str) -> dict[Case, float]:
-        ns = {}
-        for case in cases:
-            show_progress(stage, case)
-            ns[case] = watches[case].ns(least)
-        return ns
+        def each(cases: Sequence[Case], f: Callable[[Case], Any], stage: str) -> dict[Case, Any]:
+            found = {}
+            for number, case in enumerate(cases):
+                bar(Progress(number, len(cases), "case", stage))
+                found[case] = f(case)
+            return found
 
-    done = []
-    for number in range(1, rounds + 1):
-        stage, turn = f"round {number} of {rounds}", (-1) ** number
-        product = machine.product()
-        ns = time_all(reduced[::turn], stage)
-        copies = machine.copies()
-        done.append(Round(ns | time_all(in_Rd[::turn], stage), product, copies))
-    show_progress()
+        watches = each(reduced + in_Rd, Stopwatch, "compiling")
+
+        def time_all(cases: Sequence[Case], stage: str) -> dict[Case, float]:
+            return each(cases, lambda case: watches[case].ns(least), stage)
+
+        done = []
+        for number in range(1, rounds + 1):
+            stage, turn = f"round {number} of {rounds}", (-1) ** number
+            product = machine.product()
+            ns = time_all(reduced[::turn], f"{stage}, reduced")
+            copies = machine.copies()
+            ns |= time_all(in_Rd[::turn], f"{stage}, in R^d")
+            done.append(Round(ns, product, copies))
     return done
-
-
-def show_progress(stage: str = "", case: Case | None = None) -> None:
-    """Replace the progress line of a terminal; without arguments, remove it."""
-    if sys.stderr.isatty():
-        row = "" if case is None else f": {case.engine}, {case.rule}, d = {power(case.d)}"
-        print(f"\r\x1b[2K{stage}{row}", end="", file=sys.stderr, flush=True)
 
 
 # --- From times to rows and targets ---------------------------------------------------------------
@@ -496,15 +493,9 @@ def table(rows: Sequence[Row]) -> str:
         *("engine", "rule", "d", "replicas", "ns"),
         *("GFLOP/s", "% product", "GB/s", "% copy", "x plain", ""),
     )
-    cells = [head, *map(row_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        left = [text.ljust(width) for text, width in zip(row[:2], widths, strict=False)]
-        right = [text.rjust(width) for text, width in zip(row[2:-1], widths[2:], strict=False)]
-        return "  ".join([*left, *right, row[-1]]).rstrip()
-
-    return "\n".join(map(line, cells))
+    cells = [row_cells(row) for row in rows]
+    layout = Table.fitted(head, "<<" + ">" * 8 + "<", cells)
+    return "\n".join(layout.heads + [layout.row(*row) for row in cells])
 
 
 def row_cells(row: Row) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ from twomode import cli
 from twomode.io import check_writable, new_file, save_text
 from twomode.statistics import Proportion
 from twomode.studies import STEP_SCALES
+from twomode.summary import answers
+from twomode.tables import Column, Table
 
 
 def parse() -> argparse.Namespace:
@@ -57,7 +59,7 @@ def main() -> None:
     folder = cli.run_folder(args, f"compare-d{args.d}-seed{args.seed}")
     check_writable(folder)
     cell = {"d": args.d} | ({} if args.batch_size is None else {"batch_size": args.batch_size})
-    with tm.sweeps.processes(args.workers) as executor, cli.JobBar("compare") as bar:
+    with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("compare") as bar:
         comparison = tm.compare_rules(
             tm.RULES if args.rules is None else args.rules,
             cell,
@@ -69,14 +71,14 @@ def main() -> None:
             executor=executor,
             progress=bar,
         )
-    table, answers = comparison.table(), "\n".join(comparison.answers())
-    print(as_json(table, comparison) if args.json else f"{as_text(table)}\n\n{answers}", flush=True)
+    table, said = comparison.table(), "\n".join(answers(comparison))
+    print(as_json(table, comparison) if args.json else f"{as_text(table)}\n\n{said}", flush=True)
 
     for name, text in (
         ("table.csv", table.to_csv(index=False)),
         ("tuning.csv", comparison.tuning.to_csv(index=False)),
         ("runs.csv", comparison.runs.to_csv(index=False)),
-        ("answers.txt", answers + "\n"),
+        ("answers.txt", said + "\n"),
     ):
         save_text(folder / name, text, overwrite=args.overwrite)
     if not args.no_plot:
@@ -96,23 +98,21 @@ def as_text(table: pd.DataFrame) -> str:
     def share(x: float) -> str:
         return f"{100 * x:.0f} %" if math.isfinite(x) else "-"
 
-    columns = (
-        ("rule", "", 26, "<"),
-        ("cost", "", 8, "<"),
-        ("collapsed", "by recipe", 11, ">"),
-        ("at T_0 =", "iteration", 11, ">"),
-        ("collapsed", "fine steps", 12, ">"),
-        ("like its", "base", 9, ">"),
-        ("best of the grid:", "step, ratio", 19, ">"),
-        ("both modes", "recovered", 17, ">"),
-        ("iterations", "to it", 12, ">"),
-        ("gradients", "to it", 11, ">"),
-        ("D had", "learned", 9, ">"),
-        ("steps", "apart", 8, ">"),
+    layout = Table(
+        Column(("rule", ""), 26, "<"),
+        Column(("cost", ""), 8, "<"),
+        Column(("collapsed", "by recipe"), 11),
+        Column(("at T_0 =", "iteration"), 11),
+        Column(("collapsed", "fine steps"), 12),
+        Column(("like its", "base"), 9),
+        Column(("best of the grid:", "step, ratio"), 19),
+        Column(("both modes", "recovered"), 17),
+        Column(("iterations", "to it"), 12),
+        Column(("gradients", "to it"), 11),
+        Column(("D had", "learned"), 9),
+        Column(("steps", "apart"), 8),
     )
-    lines = [
-        "".join(f"{column[line]:{column[3]}{column[2]}}" for column in columns) for line in (0, 1)
-    ]
+    lines = layout.heads
     for row in table.itertuples():
         low, high = (100 * x for x in row.recovered.interval)
         cells = (
@@ -129,7 +129,7 @@ def as_text(table: pd.DataFrame) -> str:
             share(row.learned),
             number(row.apart),
         )
-        lines.append("".join(f"{x:{c[3]}{c[2]}}" for x, c in zip(cells, columns, strict=True)))
+        lines.append(layout.row(*cells))
     return "\n".join(lines)
 
 
@@ -146,7 +146,7 @@ def as_json(table: pd.DataFrame, comparison: tm.Comparison) -> str:
         return None if isinstance(value, float) and math.isnan(value) else value
 
     rules = [{k: plain(v) for k, v in row.items()} for row in table.to_dict(orient="records")]
-    return json.dumps({"rules": rules, "answers": comparison.answers()}, indent=1)
+    return json.dumps({"rules": rules, "answers": answers(comparison)}, indent=1)
 
 
 if __name__ == "__main__":

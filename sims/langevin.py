@@ -36,6 +36,7 @@ from twomode.adversarial import (
 )
 from twomode.errors import InputError, require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_arrays, save_text
+from twomode.tables import Column, Table
 
 Progress = Callable[[int, int], None]
 
@@ -109,7 +110,7 @@ def main() -> None:
     pool = data_from(args, of_data)
     folder = cli.run_folder(args, f"{args.sampler}-{args.data}-{args.model}-seed{args.seed}")
     check_writable(folder)
-    with cli.JobBar("langevin", unit="step") as bar:
+    with tm.ProgressBar("langevin") as bar:
         model, wrong = model_from(args, pool, of_model, of_training, bar)
         target = Target.of(model, pool.take(slice(args.n)), args.eps, args.lam)
         began = time.perf_counter()
@@ -284,6 +285,7 @@ def tell(summary: dict[str, Any]) -> str:
         ),
     ]
     always = ("E[l] exact", "bias")
+    numbers = Table(Column("", 18, "<"), Column("", 9), Column("", 0, "<"), gap=1, indent=4)
     lines = [
         f"p_adv* of {s['n']} anchors of {s['data']}: d = {s['d']}, lam = {s['lam']:g},"
         f" eps = {s['eps']:g}",
@@ -293,7 +295,7 @@ def tell(summary: dict[str, Any]) -> str:
         f"  effective   {show(s['ess'], 0)} samples an anchor (median), least"
         f" {show(s['ess_least'], 0)}",
         *(
-            f"    {name:<18} {show(value):>9}  {note}"
+            numbers.row(name, show(value), f" {note}")
             for name, value, note in rows
             if value is not None or name in always
         ),

@@ -71,7 +71,7 @@ def main() -> None:
     folder = cli.run_folder(args, f"{args.opt}-d{args.d}-seed{args.seed}")
     check_writable(folder)
 
-    with cli.Bar(f"{opt.name} d={game.d}", steps) as bar:
+    with tm.ProgressBar(f"{opt.name} d={game.d}") as bar:
         result = tm.simulate(
             game,
             opt,

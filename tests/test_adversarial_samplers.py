@@ -606,7 +606,9 @@ def test_what_is_kept(name, monkeypatch):
     monkeypatch.setattr(
         Model, "loss_grad", lambda self, x, y: (calls.append(len(x)), plain(self, x, y))[1]
     )
-    every = sample(t, SAMPLERS[name], 20, chains=5, seed=3, progress=lambda *a: seen.append(a))
+    every = sample(
+        t, SAMPLERS[name], 20, chains=5, seed=3, progress=lambda p: seen.append((p.done, p.total))
+    )
     assert calls == [15] * (20 + SAMPLERS[name].metropolis)
     assert every.gradients == len(calls)
     assert seen[0][1] == 20

@@ -1,6 +1,5 @@
 """The programs in sims/ as a user meets them."""
 
-import io
 import json
 import os
 import subprocess
@@ -16,6 +15,7 @@ from pandas.testing import assert_frame_equal
 import twomode as tm
 from twomode import cli
 from twomode.studies import compare_rules
+from twomode.summary import answers
 
 SIMS = Path(__file__).parents[1] / "sims"
 PROGRAM = SIMS / "mode_collapse.py"
@@ -318,9 +318,9 @@ def test_a_comparison_saves_what_it_prints(tmp_path, few):
     folder = tmp_path / "runs/compare-d16-seed7"
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert done.stdout.endswith("in runs/compare-d16-seed7\n")
-    for line in few.answers():
+    for line in answers(few):
         assert line in done.stdout.splitlines()
-    assert (folder / "answers.txt").read_text().splitlines() == few.answers()
+    assert (folder / "answers.txt").read_text().splitlines() == answers(few)
     for rule, cost in zip(RULES, ("1g", "2g", "1g+2J"), strict=True):
         (row,) = [line for line in done.stdout.splitlines() if line.split()[:1] == [rule]]
         assert row.split()[1] == cost
@@ -337,7 +337,7 @@ def test_a_comparison_as_json(play, tmp_path, few):
     status, output, errors = play("compare.py", *FEW, "--json", "--no-plot", "--name", "mine")
     assert (status, errors) == (0, "")
     found = strictly(output)
-    assert found["answers"] == few.answers()
+    assert found["answers"] == answers(few)
     table = few.table()
     assert [row["rule"] for row in found["rules"]] == list(RULES)
     assert all(row.keys() == set(table.columns) for row in found["rules"])
@@ -446,29 +446,6 @@ def test_no_comparison_is_one_line_status_2_and_no_files(play, tmp_path, monkeyp
     assert errors.startswith("compare.py: error: ")
     assert message in errors
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_the_bar_of_jobs_counts_each_sweep(monkeypatch, terminal):
-    shown = Terminal() if terminal else io.StringIO()
-    monkeypatch.setattr(sys, "stderr", shown)
-    counts, began = [], []
-    with cli.JobBar("compare") as bar:
-        for total in (7, 3):
-            for done in range(total + 1):
-                bar(done, total)
-                if terminal:
-                    counts.append((bar._bar.n, bar._bar.total))
-                    began.append(bar._bar.start_t)
-    assert counts == ([(n, m) for m in (7, 3) for n in range(m + 1)] if terminal else [])
-    assert ("compare" in shown.getvalue()) == terminal
-    if terminal:  # and from then on each sweep's own time
-        assert began[0] == began[7] < began[8] == began[-1]
 
 
 def test_output_flags_name_the_default_folder(capsys):

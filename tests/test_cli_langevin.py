@@ -323,12 +323,12 @@ def test_the_bar_counts_training_sampling_and_laws(play, monkeypatch):
             pass
 
         def __enter__(self):
-            return lambda done, total: seen.append((done, total))
+            return lambda p: seen.append((p.done, p.total))
 
         def __exit__(self, *exception):
             pass
 
-    monkeypatch.setattr("twomode.cli.JobBar", Recorder)
+    monkeypatch.setattr("twomode.ProgressBar", Recorder)
     assert play("langevin.py", *TINY, "--data", "mixture", "--no-plot")[0] == 0
     assert seen == [
         *((k, 100) for k in range(101)),

@@ -15,6 +15,7 @@ from claims import Check, Claim, Finding, Settings, family_confidence, table_lin
 from matplotlib.figure import Figure
 
 import twomode as tm
+from twomode.progress import unreported
 from twomode.statistics import Proportion
 
 FOLDER = Path(claims.__file__).parent
@@ -23,7 +24,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 def settings(**changes):
     fields = {"full": False, "seed": 1, "confidence": 0.95, "executor": None}
-    return Settings(**(fields | changes), progress=lambda *_: None)
+    return Settings(**(fields | changes), progress=unreported)
 
 
 def finding(low, high, *, above=True, control=False):

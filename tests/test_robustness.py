@@ -150,7 +150,9 @@ def test_a_curve_is_what_training_costs_and_gives(curves):
 def test_a_curve_depends_on_its_seed_and_method_alone(curves):
     problem = replace(PROBLEMS["digits"], steps=1000)
     seen = []
-    alone = learning_curve(problem, method("natural"), 1, 4, progress=lambda *at: seen.append(at))
+    alone = learning_curve(
+        problem, method("natural"), 1, 4, progress=lambda p: seen.append((p.done, p.total))
+    )
     same = curves[(curves["method"] == "natural") & (curves["seed"] == 1)]
     for column in ("step", "gradients", "loss", "natural_error", "robust_error"):
         np.testing.assert_array_equal(same[column], [row[column] for row in alone])
@@ -184,7 +186,7 @@ def test_processes_and_longer_methods():
             executor,
             longer={"b": 3},
             evaluations=3,
-            progress=lambda *at: done.append(at),
+            progress=lambda p: done.append((p.done, p.total)),
         )
     here = learning_curves(problem, methods, [3], longer={"b": 3}, evaluations=3)
     pd.testing.assert_frame_equal(there.drop(columns="seconds"), here.drop(columns="seconds"))

@@ -88,7 +88,7 @@ def test_endless_chains_are_where_long_ones_come_to():
     target = Target.of(Model(np.array([[2.0]]), np.zeros(1)), data, 0.5, 3.0)
     exact, chain, seen = exact_loss(target, np.random.default_rng(0)), sampler("projected"), []
     chains = sample(target, chain, 4000, chains=40, burn=400, seed=2)
-    found = describe_chains(target, chains, exact, chain, lambda *at: seen.append(at))
+    found = describe_chains(target, chains, exact, chain, lambda p: seen.append((p.done, p.total)))
     assert abs(found["bias"] - found["stationary_bias"]) < 5 * found["standard_error"]
     assert found["stationary_bias"] > 5 * found["standard_error"]
     assert found["on_faces"] == found["in_corners"] > 0.1

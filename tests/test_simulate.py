@@ -1,6 +1,7 @@
 """From a game and a rule to a result: arguments, recording, divergence, minibatches, limits."""
 
 import importlib
+import os
 import sys
 from dataclasses import replace
 
@@ -9,9 +10,9 @@ import pytest
 from helpers import explicit_start
 
 import twomode as tm
-from twomode.runs import TRACE
+from twomode.runs import TRACE, Minibatches, Run
 
-simulate_module = importlib.import_module("twomode.runs.simulate")  # the name is also a function's
+play_module = importlib.import_module("twomode.runs.play")  # the name is also a function's
 
 GAME = tm.Game.preset(37)
 SGDA = tm.optimizer("sgda", eta_D=0.3, eta_G=0.1)
@@ -219,14 +220,14 @@ def test_minibatch_runs_record_the_population_gradient():
 
 
 def test_progress_counts_up_to_the_last_step(monkeypatch):
-    monkeypatch.setattr(simulate_module, "_REPORT_EVERY", 0.0)
+    monkeypatch.setattr(play_module, "_REPORT_EVERY", 0.0)
     reports = []
     run = tm.simulate(GAME, NSGDA, 50, replicas=2, record_every=20, progress=reports.append)
-    steps = [report.step for report in reports]
+    steps = [report.done for report in reports]
     assert steps == sorted(steps)
     assert len(set(steps)) > 10
     assert steps[-1] == 50
-    assert {report.steps for report in reports} == {50}
+    assert {report.total for report in reports} == {50}
     last = reports[-1]
     assert last.collapse_cosine == pytest.approx(np.median(run.collapse_cosine()[:, -1]))
     assert last.coverage == pytest.approx(tuple(np.median(run.coverage()[:, -1], axis=0)))
@@ -234,7 +235,7 @@ def test_progress_counts_up_to_the_last_step(monkeypatch):
 
 def test_progress_leaves_the_run_as_it_is(monkeypatch):
     quiet = tm.simulate(GAME, NSGDA, 50, batch_size=3)
-    monkeypatch.setattr(simulate_module, "_REPORT_EVERY", 0.0)
+    monkeypatch.setattr(play_module, "_REPORT_EVERY", 0.0)
     assert_same_trace(tm.simulate(GAME, NSGDA, 50, batch_size=3, progress=str), quiet)
 
 
@@ -319,7 +320,7 @@ def test_minibatch_weights_average_to_the_probabilities():
     # counts of n independent points: each weight has mean p and variance p(1 - p)/n
     size, steps, replicas = 10, 4000, 2
     root = np.random.SeedSequence(0)
-    batches = simulate_module._Batches(GAME, size, root, range(replicas))
+    batches = Minibatches(GAME, size, root, range(replicas))
     laws = (GAME.data_points[1], GAME.latent_points[1])
     for weights, p in zip(batches.draw(steps), laws, strict=True):
         assert weights.shape == (replicas, steps, len(p))
@@ -379,7 +380,7 @@ def test_a_shared_start_that_cannot_fit_is_refused():
 
 def test_memory_is_asked_for_by_rules_that_keep_more(monkeypatch):
     """At this d there is room for SGDA in R^d, and not for what a rule keeps besides the state."""
-    monkeypatch.setattr(simulate_module.os, "sysconf", lambda name: 2**15)  # 1 GiB in all
+    monkeypatch.setattr(os, "sysconf", lambda name: 2**15)  # 1 GiB in all
     game = tm.Game.preset(2**20, m_D=2, m_G=2)
     check = {"replicas": 3, "engine": "dense"}  # 0.14 GiB a copy, and 0.9 GiB to be had
     for changes, fits in (
@@ -394,10 +395,10 @@ def test_memory_is_asked_for_by_rules_that_keep_more(monkeypatch):
     ):
         opt = tm.Optimizer(1, 1, **changes)
         if fits:
-            assert simulate_module.checked_engine(game, opt, **check) == "dense"
+            assert Run.of(game, opt, 1, **check).engine == "dense"
         else:
             with pytest.raises(tm.InputError, match=r"needs about .* GiB in R\^d"):
-                simulate_module.checked_engine(game, opt, **check)
+                Run.of(game, opt, 1, **check)
 
 
 def test_resolve_finds_what_happens_between_two_records():

@@ -10,6 +10,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import twomode as tm
+from twomode.runs import Run
 from twomode.studies import cell_key, cells, observe, plan, processes, run_cell
 
 TINY = {"d": 64, "opt": "nsgda", "steps": 20}
@@ -79,11 +80,11 @@ NAMES = {
     "bias": (0.25, lambda run: run.start.bias),
     "modes": ("axis", lambda run: run.start.modes),
     "shared": (True, lambda run: run.start.shared),
-    "batch_size": (7, lambda run: run.options["batch_size"]),
-    "engine": ("array", lambda run: run.options["engine"]),
-    "dtype": ("float32", lambda run: run.options["dtype"]),
-    "record_every": (4, lambda run: run.options["record_every"]),
-    "resolve": (1.5, lambda run: run.options["resolve"]),
+    "batch_size": (7, lambda run: run.batch_size),
+    "engine": ("array", lambda run: run.engine),
+    "dtype": ("float32", lambda run: run.dtype),
+    "record_every": (4, lambda run: run.record_every),
+    "resolve": (1.5, lambda run: run.resolve),
     "steps": (30, lambda run: run.steps),
     "q": (0.75, lambda run: run.game.latents.q),
     "ratio": (0.5, lambda run: run.opt.eta_G / run.opt.eta_D),
@@ -122,8 +123,9 @@ def test_every_name_is_among_these():
 
 def test_what_a_cell_does_not_name_is_canonical():
     run, game = plan({"d": 256, "opt": "sgda"}), tm.Game.preset(256)
-    assert (run.game, run.start, run.options) == (game, tm.GaussianStart(), {})
-    assert (run.opt, run.steps) == tm.recipe(game, "sgda")
+    wanted = Run.of(game, *tm.recipe(game, "sgda"))
+    assert {**vars(run), "seed": None} == {**vars(wanted), "seed": None}
+    assert run.seed.state == wanted.seed.state
 
 
 def test_ratio_and_horizon_follow_the_recipe():
@@ -375,13 +377,13 @@ def test_cells_of_different_names_share_a_table():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_progress_counts_cells(workers):
     calls = []
-    options = {"measure": ends, "progress": lambda *numbers: calls.append(numbers)}
+    options = {"measure": ends, "progress": calls.append}
     if workers:
         with ThreadPoolExecutor(workers) as executor:
             tm.sweep(GRID, 1, executor, **options)
     else:
         tm.sweep(GRID, 1, **options)
-    assert calls == [(done, 4) for done in range(5)]
+    assert calls == [tm.Progress(done, 4, "job") for done in range(5)]
 
 
 # Errors
@@ -539,8 +541,8 @@ def test_a_measure_has_a_value_for_each_replica():
 def test_many_replicas_are_several_jobs():
     """Forty are blocks of sixteen, and no row of them is lost, doubled or out of place."""
     seen = []
-    table = tm.sweep([TINY], 40, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(n, 3) for n in range(4)]
+    table = tm.sweep([TINY], 40, progress=seen.append)
+    assert seen == [tm.Progress(n, 3, "job") for n in range(4)]
     assert table["replica"].tolist() == list(range(40))
     assert_frame_equal(tm.sweep([TINY], 5), table.head(5))
     late = run_cell(TINY, [39], 0)

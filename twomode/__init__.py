@@ -28,8 +28,9 @@ from twomode.game import (
     Vector,
     all_latents,
 )
+from twomode.progress import Progress, ProgressBar
 from twomode.rules import RULES, Optimizer, Recipe, corrections, optimizer, recipe
-from twomode.runs import ENGINES, Progress, Result, load, simulate
+from twomode.runs import ENGINES, Result, load, simulate
 from twomode.studies import Comparison, compare_rules, sweep, sweeps, tuning
 from twomode.theory import Judgement, first_stationary, judge, mechanism
 
@@ -51,6 +52,7 @@ __all__ = [
     "Optimizer",
     "Outputs",
     "Progress",
+    "ProgressBar",
     "Recipe",
     "Result",
     "SparsePairs",

@@ -6,7 +6,6 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,12 +32,10 @@ from twomode.rules import (
     RULES,
     SCHEDULES,
 )
-from twomode.runs import Progress
+from twomode.tables import Column, Table
 
 __all__ = [
     "STEP_SIZES",
-    "Bar",
-    "JobBar",
     "Parser",
     "add_game_flags",
     "add_output_flags",
@@ -261,17 +258,16 @@ def use_threads(threads: int) -> None:
 
 def list_optimizers() -> str:
     """A table of the named rules: formula, source, cost of an iteration."""
-    width = max(map(len, RULES))
-    lines = [
-        f"{'rule':<{width}}  cost   formula, source",
-        f"{'':<{width}}  cost in gradients of both players (g) and Jacobian products (J)",
-        "",
-    ]
+    meaning = "cost in gradients of both players (g) and Jacobian products (J)"
+    table = Table(
+        Column(("rule", ""), max(map(len, RULES)), "<"),
+        Column(("cost", meaning), 5, "<"),
+        Column(("formula, source", ""), 0, "<"),
+        gap=2,
+    )
+    lines = [*table.heads, ""]
     for name, rule in RULES.items():
-        lines += [
-            f"{name:<{width}}  {cost_of(name):<5}  {rule.formula}",
-            f"{'':<{width + 9}}{rule.source}",
-        ]
+        lines += [table.row(name, cost_of(name), rule.formula), table.row("", "", rule.source)]
     return "\n".join(lines)
 
 
@@ -279,59 +275,3 @@ def cost_of(name: str) -> str:
     """What an iteration of a named rule evaluates: 1g+2J is a gradient and two products."""
     gradients, products = RULES[name].cost
     return f"{gradients:g}g" + (f"+{products:g}J" if products else "")
-
-
-class Bar(AbstractContextManager["Bar"]):
-    """A progress bar on stderr while it is a terminal, else nothing; pass it to `simulate`."""
-
-    def __init__(self, name: str, steps: int) -> None:
-        self._name, self._bar = name, None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=steps,
-                desc="compiling (first run only)",
-                unit="it",
-                unit_scale=True,
-                dynamic_ncols=True,
-                leave=False,
-            )
-
-    def __call__(self, progress: Progress) -> None:
-        """Move the bar and show the collapse cosine and the coverage."""
-        if self._bar is None:
-            return
-        first, second = progress.coverage
-        self._bar.set_description(self._name, refresh=False)
-        self._bar.set_postfix_str(
-            f"cos={progress.collapse_cosine:.3f} coverage={first:.2f}/{second:.2f}", refresh=False
-        )
-        self._bar.update(progress.step - self._bar.n)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class JobBar(AbstractContextManager["JobBar"]):
-    """A progress bar of sweeps on stderr while it is a terminal, else nothing."""
-
-    def __init__(self, name: str, unit: str = "job") -> None:
-        self._bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(desc=name, unit=unit, dynamic_ncols=True, leave=False)
-
-    def __call__(self, done: int, total: int) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            if done == 0:  # the first sweep, or another one
-                self._bar.reset(total)
-            self._bar.total = total
-            self._bar.update(done - self._bar.n)
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -1,4 +1,4 @@
-"""A run in numbers and in words: what ``summary.json`` holds and what a person reads."""
+"""Runs and comparisons in numbers and in words: what a person reads of them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from typing import Any
 import numpy as np
 
 from twomode.game import LARGEST_CHECKED, NU
+from twomode.rules import RULES
 from twomode.runs import Result
+from twomode.studies import Comparison
+from twomode.tables import Column, Table
 from twomode.theory import VERDICTS, Judgement
 
-__all__ = ["summarize", "tell"]
+__all__ = ["answers", "summarize", "tell"]
+
+#: From this `Comparison.agreement` on, two rules are said to collapse from the same starts.
+SAME_FLOW = 0.9
+
+#: Name, value and meaning of a number.
+_NUMBERS = Table(Column("", 16, "<"), Column("", 14, "<"), Column("", 0, "<"), gap=1, indent=4)
 
 
 def summarize(result: Result, judgement: Judgement) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def tell(result: Result, judgement: Judgement) -> str:
         ("coverage", f"{_show(first)}, {_show(second)}", "of u_1 and u_2, cosine at least 0.9"),
     ]
     lines.append(f"  medians over replicas, {when}:" if R > 1 else f"  {when}:")
-    lines += [f"    {name:<16} {value:<14} {meaning}" for name, value, meaning in rows]
+    lines += [_NUMBERS.row(*row) for row in rows]
     if result.diverged.any():
         after = result.diverged_at[result.diverged]
         lines.append(f"  {len(after)} replicas diverged, the first at iteration {after.min():,}")
@@ -100,6 +109,65 @@ def tell(result: Result, judgement: Judgement) -> str:
         f" {numbers['wall_seconds']:.1f} s, {rate:,.0f} steps/s"
     )
     return "\n".join(lines)
+
+
+def answers(comparison: Comparison) -> list[str]:
+    """For each base: whether what builds on it escapes the collapse, and recovers more."""
+    rules = comparison.rules
+    bases = dict.fromkeys(RULES[rule].base for rule in rules)
+    lines = []
+    for base in [base for base in bases if base in rules]:
+        methods = [rule for rule in rules if RULES[rule].base == base]
+        lines.append(_recoveries(comparison, base, methods))
+        blind = [rule for rule in [base, *methods] if comparison.knew_no_mode(rule)]
+        if blind:
+            lines.append(
+                f"on {base}, most recoveries with a discriminator that never knew a mode:"
+                f" {_listed(blind)}"
+            )
+        if len(comparison.of(base, "fine")):
+            lines.append(_same_flow(comparison, base, methods))
+    return lines
+
+
+def _recoveries(comparison: Comparison, base: str, methods: list[str]) -> str:
+    """How often a base and what builds on it recover both modes, each at its best."""
+
+    def share(rule: str) -> float:
+        return comparison.proportion(rule, "best", "recovered").share
+
+    own = comparison.proportion(base, "best", "recovered")
+    first, last = min(methods, key=share), max(methods, key=share)
+    span = f"{methods[0]} in {100 * share(first):.0f} %"
+    if len(methods) > 1:
+        span = (
+            f"the {len(methods)} methods in {100 * share(first):.0f} ({first}) to"
+            f" {100 * share(last):.0f} % ({last})"
+        )
+    more, less = (
+        _listed([rule for rule in methods if comparison.side(rule, "best", "recovered") == side])
+        for side in ("more", "less")
+    )
+    return (
+        f"on {base}, each at its best: {base} recovers both modes in {own}, {span};"
+        f" more than {base}: {more}; less: {less}"
+    )
+
+
+def _same_flow(comparison: Comparison, base: str, methods: list[str]) -> str:
+    """What collapses with fine steps as a base does."""
+    collapsed = comparison.proportion(base, "fine", "collapsed")
+    alike = [rule for rule in methods if comparison.agreement(rule) >= SAME_FLOW]
+    fewer = [rule for rule in methods if comparison.side(rule, "fine", "collapsed") == "less"]
+    return (
+        f"on {base}, with fine steps: {base} collapses in {collapsed}; from at least"
+        f" {100 * SAME_FLOW:.0f} % of the same starts: {_listed(alike)}; less often:"
+        f" {_listed(fewer)}"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) or "none"
 
 
 def _median(values: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from twomode.adversarial.problems import Data, Model, load_data
 from twomode.adversarial.samplers import advance
 from twomode.adversarial.training import Method, method, train
 from twomode.errors import require, require_finite, require_whole
+from twomode.progress import Progress, Report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,7 @@ def learning_curve(
     seed: int = 0,
     evaluations: int = 32,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> list[dict[str, float]]:
     """Train and evaluate: what a model gets wrong against the cost of training it.
 
@@ -156,7 +157,7 @@ def learning_curve(
     evaluations : int
         How often, in steps that grow geometrically.
     progress : callable, optional
-        Called with the steps done and in all.
+        Called with a `Progress` in steps.
 
     Returns
     -------
@@ -185,7 +186,7 @@ def learning_curve(
         seed=of_training,
     ):
         if progress is not None:
-            progress(state.step, problem.steps)
+            progress(Progress(state.step, problem.steps, "step"))
         if state.step not in at:
             continue
         row = {name: getattr(state, name) for name in ("step", "gradients", "seconds", "loss")}
@@ -205,7 +206,7 @@ def learning_curves(
     *,
     longer: Mapping[str, int] = MappingProxyType({}),
     evaluations: int = 32,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> pd.DataFrame:
     """`learning_curve` of each method on each seed.
 
@@ -220,7 +221,7 @@ def learning_curves(
         Methods that train for so many times the problem's steps.
     evaluations : int
     progress : callable, optional
-        Called with the runs done and in all.
+        Called with a `Progress` in runs.
 
     Returns
     -------
@@ -240,7 +241,7 @@ def learning_curves(
     for (seed, name), rows in zip(runs, curves, strict=True):
         frames.append(pd.DataFrame([{"method": name, "seed": seed} | row for row in rows]))
         if progress is not None:
-            progress(len(frames), len(runs))
+            progress(Progress(len(frames), len(runs), "run"))
     return pd.concat(frames, ignore_index=True)
 
 

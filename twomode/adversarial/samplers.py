@@ -29,6 +29,7 @@ from scipy.special import logsumexp, ndtr
 from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import Target
 from twomode.errors import require, require_choice, require_finite, require_whole
+from twomode.progress import Progress, Report
 
 __all__ = [
     "SAMPLERS",
@@ -218,7 +219,7 @@ def sample(
     every: int = 1,
     start: FloatArray | None = None,
     seed: int | np.random.Generator = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> Chains:
     """Run chains of every anchor at once.
 
@@ -236,7 +237,7 @@ def sample(
         In the boxes; by default the anchors.
     seed : int or Generator
     progress : callable, optional
-        Called with the steps done and in all.
+        Called with a `Progress` in steps.
 
     Raises
     ------
@@ -258,12 +259,12 @@ def sample(
             x.append(here)
             losses.append(loss)
         if progress is not None:
-            progress(t, steps)
+            progress(Progress(t, steps, "step"))
 
     end = advance(target, sampler, start, steps, np.random.default_rng(seed), visit)
     total = steps * end.acceptance.size
     if progress is not None:
-        progress(steps, steps)
+        progress(Progress(steps, steps, "step"))
     remedy = "make h smaller" + (", or reflect" if sampler.wall == "reject" else "")
     require(bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: {remedy}")
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
 from twomode.adversarial.samplers import Chains, Sampler, stationary
 from twomode.errors import InputError
+from twomode.progress import Progress, Report, unreported
 
 __all__ = ["MIXED", "ExactLoss", "describe_chains", "exact_loss", "largest_loss"]
 
@@ -64,7 +64,7 @@ def describe_chains(
     chains: Chains,
     exact: ExactLoss,
     sampler: Sampler | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Report = unreported,
 ) -> dict[str, Any]:
     """Samples in numbers, means over the anchors; NaN for what does not exist.
 
@@ -76,7 +76,7 @@ def describe_chains(
     sampler : Sampler, optional
         That made the chains; None of independent draws.
     progress : callable
-        Called with the anchors done and in all, where stationary laws are solved for.
+        Called with a `Progress` in anchors, where stationary laws are solved for.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def _endless(
     target: Target,
     exact: ExactLoss,
     sampler: Sampler | None,
-    progress: Callable[[int, int], None],
+    progress: Report,
 ) -> tuple[float, float]:
     """Bias and total variation of an unadjusted chain in one dimension, without Monte Carlo."""
     n, d = target.x.shape
@@ -136,7 +136,7 @@ def _endless(
         return math.nan, math.nan
     mean, apart = 0.0, 0.0
     for k in range(n):
-        progress(k, n)
+        progress(Progress(k, n, "anchor"))
         try:
             law = stationary(target, sampler, k)
         except InputError:  # too little noise for it

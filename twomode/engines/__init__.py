@@ -2,10 +2,13 @@
 
 from twomode.engines.array import ArrayEngine
 from twomode.engines.dense import DenseEngine
+from twomode.engines.protocol import Batches, Engine
 from twomode.engines.reduced import ReducedEngine
 
 __all__ = [
     "ArrayEngine",
+    "Batches",
     "DenseEngine",
+    "Engine",
     "ReducedEngine",
 ]

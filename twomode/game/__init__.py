@@ -19,8 +19,8 @@ from twomode.game.observables import (
     EveryOutput,
     Outputs,
     all_latents,
+    at_rest,
     mode_cosines,
-    stationary,
 )
 from twomode.game.starts import GaussianStart
 from twomode.game.state import State, array_namespace, as_array
@@ -48,11 +48,11 @@ __all__ = [
     "all_latents",
     "array_namespace",
     "as_array",
+    "at_rest",
     "binary_vectors",
     "clipped_cubic",
     "clipped_cubic_curvature",
     "clipped_cubic_slope",
     "law_from_dict",
     "mode_cosines",
-    "stationary",
 ]

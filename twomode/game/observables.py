@@ -31,8 +31,8 @@ __all__ = [
     "EveryOutput",
     "Outputs",
     "all_latents",
+    "at_rest",
     "mode_cosines",
-    "stationary",
 ]
 
 #: delta of the coverage, sqrt(0.2): the distance between directions of cosine 0.9.
@@ -41,18 +41,18 @@ COVERAGE_DELTA = math.sqrt(0.2)
 #: Largest m_G for which "every z in {0,1}^m_G" is checked point by point.
 LARGEST_CHECKED = 20
 
-#: Default nu of `stationary`.
+#: Default nu of `at_rest`.
 NU = 0.1
 
 
-def stationary(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
+def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
     """Whether both players' gradients are at most nu times their largest so far, shape (...).
 
     Both arguments have shape (..., 2), the peaks those of the iterations before.
     """
     with np.errstate(invalid="ignore"):
-        at_rest = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
-    return np.asarray(np.all(at_rest, axis=-1))
+        small = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
+    return np.asarray(np.all(small, axis=-1))
 
 
 def all_latents(m_G: int) -> FloatArray:

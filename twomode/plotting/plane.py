@@ -83,10 +83,10 @@ def modes_plane(
     game = result.game
     record = range(len(result.steps))[record]
     probabilities = game.latent_points[1]
-    outputs = result.outputs(at=slice(record, record + 1))
-    projections = outputs.projections[k, 0]
+    outputs = result.outputs_at(record)
+    projections = outputs.projections[k]
     if directions:
-        projections = outputs.cosines[k, 0]
+        projections = outputs.cosines[k]
     points = plane_coordinates(projections, game.gamma)
     _draw_modes(axes, game.gamma, disc=directions)
     shown = [points]

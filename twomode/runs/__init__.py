@@ -1,20 +1,27 @@
 """One run: what determines it, what is recorded of it, and the result that it leaves."""
 
+from twomode.runs.play import Played, RunProgress, play
 from twomode.runs.result import Extremes, Result, load, over_latents
-from twomode.runs.simulate import ENGINES, Progress, checked_engine, simulate
-from twomode.runs.trace import TRACE, Recorder, measure, to_host
+from twomode.runs.run import ENGINES, Run
+from twomode.runs.simulate import simulate
+from twomode.runs.streams import Minibatches, draw_start
+from twomode.runs.trace import TRACE, Recorder, snapshot, to_host
 
 __all__ = [
     "ENGINES",
     "TRACE",
     "Extremes",
-    "Progress",
+    "Minibatches",
+    "Played",
     "Recorder",
     "Result",
-    "checked_engine",
+    "Run",
+    "RunProgress",
+    "draw_start",
     "load",
-    "measure",
     "over_latents",
+    "play",
     "simulate",
+    "snapshot",
     "to_host",
 ]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import FloatArray, IntArray
 from twomode.errors import require
 from twomode.game import LARGEST_CHECKED, EveryOutput, Game, Outputs, State
 from twomode.io import load_arrays, save_arrays
+from twomode.progress import Report
 from twomode.rules import Optimizer
-from twomode.runs.trace import TRACE
+from twomode.runs.play import play
+from twomode.runs.run import Run
+from twomode.runs.trace import TRACE, to_host
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +31,15 @@ _FORMAT = "twomode result, version 1"
 
 #: Outputs G(z) that are measured together, for speed and within memory.
 _OUTPUTS_AT_ONCE = 2**17
+
+
+class Changes(TypedDict, total=False):
+    """What `Result.again` can change: no number of the run, only what is seen of it."""
+
+    steps: int
+    replicas: int | Iterable[int]
+    record_every: int | None
+    resolve: float | None
 
 
 class Extremes(NamedTuple):
@@ -70,8 +84,11 @@ class Result:
         First recorded iteration at which a replica was no longer finite, or -1.  From there on
         its trace is NaN.
     provenance : dict
-        ``seed``, ``replicas`` (their indices), ``batch_size``, ``engine``, ``dtype``, ``start``,
-        ``wall_seconds``, ``steps_per_second`` (iterations of all replicas together), ``versions``.
+        ``seed``, ``replicas`` (their indices), ``steps``, ``batch_size``, ``engine``, ``dtype``,
+        ``record_every``, ``resolve``, ``start``, ``wall_seconds``, ``steps_per_second``
+        (iterations of all replicas together), ``versions``.
+    start : State or None
+        The explicit start, if it was one.
     """
 
     game: Game
@@ -89,6 +106,71 @@ class Result:
     state: State
     diverged_at: np.ndarray
     provenance: dict[str, Any]
+    start: State | None = None
+
+    @classmethod
+    def of(cls, run: Run, progress: Report | None = None) -> Result:
+        """What a run leaves behind, once it is played."""
+        played = play(run, progress)
+        done, ran = int(played.steps[-1]), played.wall_seconds - played.compile_seconds
+        return cls(
+            game=run.game,
+            opt=run.opt,
+            steps=played.steps,
+            **played.trace,
+            state=State(**{name: to_host(x) for name, x in played.state.arrays().items()}),
+            diverged_at=played.diverged_at,
+            provenance={
+                **run.provenance(),
+                "dtype": str(played.state.b.dtype),
+                "wall_seconds": played.wall_seconds,
+                "compile_seconds": played.compile_seconds,
+                "steps_per_second": done * len(run.replicas) / max(ran, 1e-9),
+                "versions": _versions(),
+            },
+            start=run.start if isinstance(run.start, State) else None,
+        )
+
+    def again(self, *, progress: Report | None = None, **changes: Unpack[Changes]) -> Result:
+        """Play the run again: the same numbers, to the last bit on the same machine.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            As for `simulate`.
+        **changes
+            What is recorded of it: ``record_every``, ``resolve``; how long: ``steps``; of which
+            replicas: ``replicas``, as indices.  None is the default of `simulate`.
+
+        Raises
+        ------
+        InputError
+            If the file that the result came from does not say enough, or a value is unusable.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> game = tm.Game.preset(d=64)
+        >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=4, seed=0)
+        >>> closer = result.again(replicas=[2], steps=50, record_every=1)
+        >>> len(closer.steps), bool(closer.bias[0, 0] == result.bias[2, 0])
+        (51, True)
+        """
+        unknown = changes.keys() - Changes.__optional_keys__
+        require(
+            not unknown,
+            f"{', '.join(sorted(unknown))} would make another run: again() can change"
+            f" {', '.join(sorted(Changes.__optional_keys__))}",
+        )
+        noted = {"steps": int(self.steps[-1])} | self.provenance
+        explicit = noted["start"] == "explicit"
+        require(
+            "record_every" in noted and not (explicit and self.start is None),
+            "this result was saved by a version that did not note"
+            f" {'its explicit start' if explicit else 'record_every'}: simulate again",
+        )
+        run = Run.from_provenance(self.game, self.opt, noted, self.start)
+        return Result.of(run.changed(**changes), progress)
 
     @property
     def replicas(self) -> int:
@@ -100,20 +182,28 @@ class Result:
         """Which replicas diverged, shape (R,)."""
         return self.diverged_at >= 0
 
-    def outputs(self, latents: FloatArray | None = None, at: Any = slice(None)) -> Outputs:
-        """The generator's outputs at recorded iterations.
+    def outputs(self, latents: FloatArray | None = None) -> Outputs:
+        """The generator's outputs at every recorded iteration.
 
         Parameters
         ----------
         latents : ndarray, shape (S, m_G), optional
             The support of the game's latent law by default.
-        at : index into the T recorded iterations
-            All of them by default; an array of R indices picks one iteration a replica.
         """
         if latents is None:
             latents = self.game.latent_points[0]
-        rows = self._rows(at)
-        return Outputs(self.projections_V[rows], self.gram_V[rows], self.game.gamma, latents)
+        return Outputs(self.projections_V, self.gram_V, self.game.gamma, latents)
+
+    def outputs_at(self, records: IntArray | int) -> Outputs:
+        """The generator's outputs at one record a replica, on the support of the latent law.
+
+        Parameters
+        ----------
+        records : ndarray of int, shape (R,), or int
+            Indices into the T recorded iterations; one for all replicas if it is a number.
+        """
+        projections, gram = self._generators_at(records)
+        return Outputs(projections, gram, self.game.gamma, self.game.latent_points[0])
 
     @cached_property
     def extremes(self) -> Extremes:
@@ -123,14 +213,14 @@ class Result:
         """
         return _extremes(self.game, self.projections_V, self.gram_V)
 
-    def extremes_at(self, records: np.ndarray) -> Extremes:
-        """`extremes` at one recorded iteration a replica; indices and shapes (R,)."""
-        rows = self._rows(records)
-        return _extremes(self.game, self.projections_V[rows], self.gram_V[rows])
+    def extremes_at(self, records: IntArray | int) -> Extremes:
+        """`extremes` at one record a replica, each of shape (R,); `records` as in `outputs_at`."""
+        return _extremes(self.game, *self._generators_at(records))
 
-    def _rows(self, at: Any) -> Any:
-        """Index of the trace's first two axes."""
-        return (np.arange(self.replicas) if isinstance(at, np.ndarray) else slice(None), at)
+    def _generators_at(self, records: IntArray | int) -> tuple[FloatArray, FloatArray]:
+        """Projections and Gram matrices at one record a replica."""
+        replicas = np.arange(self.replicas)
+        return self.projections_V[replicas, records], self.gram_V[replicas, records]
 
     def collapse_cosine(self) -> FloatArray:
         """E_z of the cosine between G(z) and u_1 + u_2, shape (R, T)."""
@@ -179,13 +269,16 @@ class Result:
         """
         arrays = {name: getattr(self, name) for name in ("steps", "diverged_at", *TRACE)}
         arrays |= {f"state_{name}": array for name, array in self.state.arrays().items()}
-        metadata = {
+        if self.start is not None:
+            start = self.start.arrays().items()
+            arrays |= {f"start_{name}": to_host(array, array.dtype) for name, array in start}
+        notes = {
             "format": _FORMAT,
             "game": self.game.to_dict(),
             "opt": self.opt.to_dict(),
             "provenance": self.provenance,
         }
-        save_arrays(Path(path), arrays, metadata, overwrite=overwrite)
+        save_arrays(Path(path), arrays, notes, overwrite=overwrite)
 
 
 def over_latents(
@@ -237,6 +330,11 @@ def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extr
     return Extremes(*np.moveaxis(over_latents(game, projections_V, gram_V, measure), -1, 0))
 
 
+def _versions() -> dict[str, str]:
+    versions = {name: metadata.version(name) for name in ("twomode", "numpy", "numba")}
+    return versions | {"python": platform.python_version(), "machine": platform.machine()}
+
+
 def load(path: str | Path) -> Result:
     """Read a result that `Result.save` wrote.
 
@@ -245,13 +343,17 @@ def load(path: str | Path) -> Result:
     InputError
         If the file is missing, truncated, altered or of another kind.
     """
-    arrays, metadata = load_arrays(Path(path))
-    require(metadata.get("format") == _FORMAT, f"{path} is not a {_FORMAT}")
-    state = {name: arrays.pop(f"state_{name}") for name in ("W", "V", "b", "U")}
+    arrays, notes = load_arrays(Path(path))
+    require(notes.get("format") == _FORMAT, f"{path} is not a {_FORMAT}")
+    state, start = (
+        {name: arrays.pop(f"{which}_{name}", None) for name in ("W", "V", "b", "U")}
+        for which in ("state", "start")
+    )
     return Result(
-        game=Game.from_dict(metadata["game"]),
-        opt=Optimizer(**metadata["opt"]),
+        game=Game.from_dict(notes["game"]),
+        opt=Optimizer(**notes["opt"]),
         state=State(**state),
-        provenance=metadata["provenance"],
+        provenance=notes["provenance"],
+        start=None if start["W"] is None else State(**start),
         **arrays,
     )

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from twomode._typing import Array
-from twomode.game import NU, Game, Outputs, stationary
+from twomode.engines import Engine
+from twomode.game import NU, Game, Outputs, at_rest
 
-__all__ = ["TRACE", "Recorder", "measure", "to_host"]
+__all__ = ["TRACE", "Recorder", "snapshot", "to_host"]
 
 #: The recorded quantities, each with shape (R, T, ...) in a `Result`.
 TRACE = (
@@ -31,7 +32,7 @@ FINEST = 64
 _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
 
 
-def measure(game: Game, engine: Any) -> dict[str, Array]:
+def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
     """Everything of `TRACE` at an engine's present state, each with shape (R, ...).
 
     The gradient norms are those of the population gradient, also in a minibatch run.
@@ -62,7 +63,7 @@ class Recorder:
     Parameters
     ----------
     game : Game
-    engine
+    engine : Engine
         What runs.
     steps : int
         The last iteration.
@@ -74,7 +75,7 @@ class Recorder:
     """
 
     def __init__(
-        self, game: Game, engine: Any, steps: int, every: int, resolve: float | None = None
+        self, game: Game, engine: Engine, steps: int, every: int, resolve: float | None = None
     ) -> None:
         self.game, self.engine = game, engine
         self.last_step, self._every = steps, every
@@ -99,7 +100,7 @@ class Recorder:
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
-            record = {name: to_host(x) for name, x in measure(self.game, self.engine).items()}
+            record = {name: to_host(x) for name, x in snapshot(self.game, self.engine).items()}
         finite = np.ones(len(self.diverged_at), dtype=bool)
         for name in _TELLTALES:
             finite &= np.isfinite(record[name]).reshape(len(finite), -1).all(axis=1)
@@ -114,7 +115,7 @@ class Recorder:
     def _next_interval(self, record: dict[str, np.ndarray], resolve: float) -> int:
         """Shorter after a change that was too large, at most twice as long after a small one."""
         norms = record["grad_norms"]
-        self._watched &= ~stationary(norms, record["peak_grad_norms"], NU) & (self.diverged_at < 0)
+        self._watched &= ~at_rest(norms, record["peak_grad_norms"], NU) & (self.diverged_at < 0)
         if not self._records or not self._watched.any():
             return self._every
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -145,9 +146,9 @@ class Recorder:
         return float(np.median(cosine)), (float(first), float(second))
 
 
-def to_host(array: Array) -> np.ndarray:
-    """A writable float64 NumPy copy, from whichever library and device hold the array."""
+def to_host(array: Array, dtype: Any = float) -> np.ndarray:
+    """A writable NumPy copy, of float64 by default, whichever library and device hold the array."""
     if not isinstance(array, np.ndarray):
         # CuPy refuses implicit copies to the host and offers `get`; the standard has DLPack.
         array = array.get() if hasattr(array, "get") else np.from_dlpack(array, device="cpu")
-    return np.array(array, dtype=float)
+    return np.array(array, dtype=dtype)

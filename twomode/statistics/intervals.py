@@ -16,6 +16,7 @@ __all__ = [
     "LogisticTrend",
     "PowerTrend",
     "Proportion",
+    "against",
     "clopper_pearson",
     "compare",
     "fit_logistic",
@@ -35,6 +36,22 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
     high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
     return low, high
+
+
+def against(interval: tuple[float, float], threshold: float, *, above: bool = True) -> str:
+    """What an interval says of "the number is above (or below) the threshold".
+
+    Returns
+    -------
+    str
+        ``holds`` if all of the interval is so, ``fails`` if none of it, else ``undecided``.
+    """
+    low, high = interval
+    if low > threshold:
+        return "holds" if above else "fails"
+    if high < threshold:
+        return "fails" if above else "holds"
+    return "undecided"
 
 
 @dataclass(frozen=True)
@@ -78,8 +95,7 @@ class Proportion:
         If the true proportion is at most the threshold, ``holds`` comes with probability at most
         (1 - confidence)/2; likewise ``fails`` if it is at least the threshold.
         """
-        low, high = self.interval
-        return "holds" if low > threshold else "fails" if high < threshold else "undecided"
+        return against(self.interval, threshold)
 
     def __str__(self) -> str:
         low, high = self.interval

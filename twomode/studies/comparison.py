@@ -10,7 +10,7 @@ of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from twomode.errors import require, require_whole
+from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
-from twomode.statistics import Proportion, compare
+from twomode.statistics import Proportion, against, compare
 from twomode.studies.sweeps import plan, sweep
-from twomode.studies.tuning import STEP_SCALES, covers_both, tune
-from twomode.theory import ALIGNED, explain, judge
+from twomode.studies.tuning import STEP_SCALES, tune
+from twomode.theory import ALIGNED, covers_both, explain, judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,6 @@ SETTINGS = ("recipe", "fine", "best")
 #: How long the steps of ``fine`` are, in those of the recipe.  At d = 256, with a quarter the
 #: extragradient method still leaves the collapse that with these it shares with SGDA.
 FINE = 1 / 64
-#: From this `Comparison.agreement` on, answers say that two rules collapse from the same starts.
-SAME_FLOW = 0.9
 
 
 def outcome(result: Result) -> dict[str, Any]:
@@ -103,7 +102,7 @@ class Comparison:
         """How often a rule ``recovered`` or ``collapsed`` on the fresh starts."""
         # Two outcomes in each setting of each rule, and a difference of each.
         error = (1 - self.confidence) / (4 * len(SETTINGS) * len(self.rules))
-        return Proportion.of(self._of(rule, setting)[what], 1 - error)
+        return Proportion.of(self.of(rule, setting)[what], 1 - error)
 
     def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
         """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``."""
@@ -118,7 +117,7 @@ class Comparison:
 
         NaN for a rule without a base here, or without such a run.
         """
-        mine, base = (self._of(name, "fine") for name in (rule, RULES[rule].base or ""))
+        mine, base = (self.of(name, "fine") for name in (rule, RULES[rule].base or ""))
         if not (len(mine) and len(base)):
             return math.nan
         return float(np.mean(mine["collapsed"].to_numpy() == base["collapsed"].to_numpy()))
@@ -137,7 +136,7 @@ class Comparison:
 
         rows = []
         for rule in self.rules:
-            recipe, best = (self._of(rule, setting) for setting in ("recipe", "best"))
+            recipe, best = (self.of(rule, setting) for setting in ("recipe", "best"))
             cost = RULES[rule].cost
             T0 = _median(recipe.loc[recipe["collapsed"], "T0"])
             covering = best[best["recovered"]]
@@ -152,7 +151,7 @@ class Comparison:
                     "T0": T0,
                     "gradients_to_T0": T0 * cost.gradients,
                     "collapsed_fine": self.proportion(rule, "fine", "collapsed")
-                    if len(self._of(rule, "fine"))
+                    if len(self.of(rule, "fine"))
                     else None,
                     "agreement": self.agreement(rule),
                     "step_scale": best["step_scale"].iloc[0],
@@ -168,58 +167,19 @@ class Comparison:
             )
         return pd.DataFrame(rows)
 
-    def _of(self, rule: str, setting: str) -> pd.DataFrame:
+    def of(self, rule: str, setting: str) -> pd.DataFrame:
+        """The rows of `runs` of a rule in a setting; none if it had no such run."""
         return self.runs[(self.runs["opt"] == rule) & (self.runs["setting"] == setting)]
 
-    def answers(self) -> list[str]:
-        """For each base: whether what builds on it escapes the collapse, and recovers more."""
-        lines = []
-        for base in dict.fromkeys(RULES[rule].base for rule in self.rules):
-            if base not in self.rules:
-                continue
-            methods = [rule for rule in self.rules if RULES[rule].base == base]
-            own = self.proportion(base, "best", "recovered")
-            more, less = (
-                [rule for rule in methods if sign * self._side(rule, "best", "recovered") > 0]
-                for sign in (1, -1)
-            )
-            shares = {rule: self.proportion(rule, "best", "recovered").share for rule in methods}
-            first, last = (pick(shares, key=shares.__getitem__) for pick in (min, max))
-            span = (
-                f"{methods[0]} in {100 * shares[first]:.0f} %"
-                if len(methods) == 1
-                else f"the {len(methods)} methods in {100 * shares[first]:.0f} ({first}) to"
-                f" {100 * shares[last]:.0f} % ({last})"
-            )
-            lines.append(
-                f"on {base}, each at its best: {base} recovers both modes in {own}, {span};"
-                f" more than {base}: {_listed(more)}; less: {_listed(less)}"
-            )
-            blind = [
-                rule
-                for rule in [base, *methods]
-                if self._of(rule, "best").query("recovered")["learned"].mean() < 0.5
-            ]
-            if blind:
-                lines.append(
-                    f"on {base}, most recoveries with a discriminator that never knew a mode:"
-                    f" {_listed(blind)}"
-                )
-            if len(self._of(str(base), "fine")):
-                collapsed = self.proportion(str(base), "fine", "collapsed")
-                alike = [r for r in methods if self.agreement(r) >= SAME_FLOW]
-                fewer = [r for r in methods if self._side(r, "fine", "collapsed") < 0]
-                lines.append(
-                    f"on {base}, with fine steps: {base} collapses in {collapsed}; from at least"
-                    f" {100 * SAME_FLOW:.0f} % of the same starts: {_listed(alike)}; less often:"
-                    f" {_listed(fewer)}"
-                )
-        return lines
+    def side(self, rule: str, setting: str, what: str) -> str:
+        """Whether a rule does ``more`` or ``less`` often than its base what it does, or neither."""
+        verdict = against(self.difference(rule, setting, what), 0.0)
+        return {"holds": "more", "fails": "less"}.get(verdict, "neither")
 
-    def _side(self, rule: str, setting: str, what: str) -> int:
-        """Whether a rule's proportion is clearly above (1) or below (-1) that of its base."""
-        low, high = self.difference(rule, setting, what)
-        return 1 if low > 0 else -1 if high < 0 else 0
+    def knew_no_mode(self, rule: str) -> bool:
+        """Whether most recoveries at a rule's best were with a discriminator that knew no mode."""
+        best = self.of(rule, "best")
+        return bool(best[best["recovered"]]["learned"].mean() < 0.5)
 
 
 def compare_rules(
@@ -232,7 +192,7 @@ def compare_rules(
     tuning: int = 16,
     seed: int = 0,
     executor: Executor | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> Comparison:
     """Run rules from the same starts, by recipe, with fine steps, and at the best of a grid.
 
@@ -295,7 +255,3 @@ def _median(values: Any) -> float:
     present = np.asarray(values, dtype=float)
     present = present[~np.isnan(present)]
     return float(np.median(present)) if len(present) else math.nan
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names) or "none"

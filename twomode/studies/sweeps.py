@@ -19,21 +19,22 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from twomode.errors import InputError, require, require_whole
 from twomode.game import Game, GaussianStart, Law, SparsePairs
-from twomode.rules import Optimizer, Rule, recipe
-from twomode.runs import Result, checked_engine, simulate
+from twomode.progress import Progress, Report, unreported
+from twomode.rules import Rule, recipe
+from twomode.runs import Result, Run
 from twomode.theory import judge
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Run", "cell_key", "cells", "observe", "plan", "processes", "run_cell", "sweep"]
+__all__ = ["cell_key", "cells", "observe", "plan", "processes", "run_cell", "sweep"]
 
 Cell = Mapping[str, Any]
 Measure = Callable[[Result], Mapping[str, Any]]
@@ -50,17 +51,6 @@ TOGETHER = 16
 _NAMES = _GAME | _RULE | _START | _RUN | _OWN
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a cell stands for, ready for `simulate`."""
-
-    game: Game
-    opt: Optimizer
-    steps: int
-    start: GaussianStart
-    options: dict[str, Any]
-
-
 def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     """Every combination of the values of each axis, the last axis fastest."""
     for name, axis in axes.items():
@@ -71,7 +61,7 @@ def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def plan(cell: Cell) -> Run:
-    """Turn a cell into a run; whatever it does not name is canonical.
+    """Turn a cell into a run, of replica 0 of seed 0; whatever it does not name is canonical.
 
     Parameters
     ----------
@@ -110,9 +100,8 @@ def plan(cell: Cell) -> Run:
             )
             steps = math.ceil(given["horizon"] * steps)
         steps = require_whole("steps", steps, 1)
-        options, start = _pick(given, _RUN), GaussianStart(**_pick(given, _START))
-        checked_engine(game, opt, start=start, **options)
-        return Run(game, opt, steps, start, options)
+        start = GaussianStart(**_pick(given, _START))
+        return Run.of(game, opt, steps, start=start, **_pick(given, _RUN))
     except (InputError, TypeError) as error:
         raise InputError(f"cell {_show(given)}: {error}") from error
 
@@ -144,7 +133,7 @@ def sweep(
     seed: int = 0,
     measure: Measure = observe,
     paired: Collection[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> pd.DataFrame:
     """Run every cell of a grid and collect a tidy table.
 
@@ -166,7 +155,7 @@ def sweep(
         Names that do not enter a cell's random stream: cells that differ only in these start
         alike (and draw the same minibatches).
     progress : callable, optional
-        Called with the numbers of jobs done and in all; a job is up to 16 replicas of a cell.
+        Called with a `Progress` in jobs; a job is up to 16 replicas of a cell.
 
     Returns
     -------
@@ -191,12 +180,12 @@ def sweep(
         plan(cell)
     blocks = [range(k, min(k + TOGETHER, replicas)) for k in range(0, replicas, TOGETHER)]
     jobs = [(cell, block, seed, measure, tuple(paired)) for cell in listed for block in blocks]
-    report = progress or (lambda done, total: None)
-    report(0, len(jobs))
+    report = progress or unreported
+    report(Progress(0, len(jobs), "job"))
     frames: list[Any] = [None] * len(jobs)
     for done, (n, frame) in enumerate(_run_all(jobs, executor), start=1):
         frames[n] = frame
-        report(done, len(jobs))
+        report(Progress(done, len(jobs), "job"))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -210,16 +199,9 @@ def run_cell(
     """The rows of some replicas of a cell: a function of its arguments alone."""
     import pandas as pd
 
-    run = plan(cell)
-    result = simulate(
-        run.game,
-        run.opt,
-        run.steps,
-        replicas=replicas,
-        seed=np.random.SeedSequence(seed, spawn_key=cell_key(cell, paired)),
-        start=run.start,
-        **run.options,
-    )
+    root = np.random.SeedSequence(seed, spawn_key=cell_key(cell, paired))
+    run = plan(cell).changed(replicas=replicas, seed=root)
+    result = Result.of(run)
     columns = {name: _cell_text(value) for name, value in cell.items()}
     columns |= {"replica": np.array(replicas)}
     columns |= {"eta_D": run.opt.eta_D, "eta_G": run.opt.eta_G, "steps": run.steps}

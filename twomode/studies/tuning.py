@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from twomode.errors import require, require_whole
+from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
 from twomode.studies.sweeps import plan, sweep
-from twomode.theory import coverage_bound
+from twomode.theory import covers_both
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["STEP_SCALES", "covers_both", "ratios_of", "tune"]
+__all__ = ["STEP_SCALES", "ratios_of", "tune"]
 
 #: Multiples of the length of the recipe's steps.
 STEP_SCALES = (0.25, 1.0, 4.0)
@@ -33,12 +34,6 @@ def ratios_of(d: int) -> tuple[float, ...]:
     return (0.2, 1.0, math.log(d), math.sqrt(d))
 
 
-def covers_both(result: Result) -> np.ndarray:
-    """Whether each generator covers both modes at each record, shape (R, T)."""
-    both: np.ndarray = result.coverage().min(axis=-1) >= coverage_bound(result.game)
-    return both
-
-
 def tune(
     cells: Sequence[Mapping[str, Any]],
     replicas: int,
@@ -48,7 +43,7 @@ def tune(
     executor: Executor | None = None,
     seed: int = 0,
     paired: Collection[str] = (),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Report | None = None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """The cells with the step sizes that recover both modes most often.
 

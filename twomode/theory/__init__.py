@@ -10,7 +10,16 @@ from twomode.theory.theorems import (
     theorem_4_1_collapse,
     theorem_4_2,
 )
-from twomode.theory.verdicts import NEAR, VERDICTS, Judgement, first_stationary, judge, moved
+from twomode.theory.verdicts import (
+    NEAR,
+    VERDICTS,
+    Judgement,
+    covers_both,
+    first_stationary,
+    judge,
+    modes_covered,
+    moved,
+)
 
 __all__ = [
     "ALIGNED",
@@ -24,10 +33,12 @@ __all__ = [
     "alignments",
     "asymmetry_bound",
     "coverage_bound",
+    "covers_both",
     "explain",
     "first_stationary",
     "judge",
     "margins_of",
+    "modes_covered",
     "moved",
     "residual_bound",
     "spread",

@@ -7,13 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import BoolArray, FloatArray, IntArray
 from twomode.errors import require
-from twomode.game import COVERAGE_DELTA, NU, Game, stationary
+from twomode.game import COVERAGE_DELTA, NU, Game, at_rest
 from twomode.runs import Result
 from twomode.statistics import clopper_pearson
 
-__all__ = ["NEAR", "VERDICTS", "Judgement", "coverage_bound", "first_stationary", "judge", "moved"]
+__all__ = [
+    "NEAR",
+    "VERDICTS",
+    "Judgement",
+    "coverage_bound",
+    "covers_both",
+    "first_stationary",
+    "judge",
+    "modes_covered",
+    "moved",
+]
 
 #: Cosine of two directions at distance sqrt(0.2), the delta of the coverage.
 NEAR = 1 - COVERAGE_DELTA**2 / 2
@@ -49,13 +59,25 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
     ndarray of int, shape (R,)
     """
     require(0 < nu < 1, f"nu={nu!r} must lie in (0, 1)")
-    still = stationary(result.grad_norms, result.peak_grad_norms, nu)
+    still = at_rest(result.grad_norms, result.peak_grad_norms, nu)
     return np.where(np.any(still, axis=1), np.argmax(still, axis=1), -1)
 
 
 def coverage_bound(game: Game) -> float:
     """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents."""
     return 1 / (2 * game.m_G)
+
+
+def modes_covered(game: Game, coverage: FloatArray) -> IntArray:
+    """How many modes are covered with probability at least `coverage_bound`, from (..., 2)."""
+    covered: IntArray = (coverage >= coverage_bound(game)).sum(axis=-1)
+    return covered
+
+
+def covers_both(result: Result) -> BoolArray:
+    """Whether each generator covers both modes at each record, shape (R, T)."""
+    both: BoolArray = modes_covered(result.game, result.coverage()) == 2
+    return both
 
 
 @dataclass(frozen=True)
@@ -106,14 +128,14 @@ def judge(result: Result, nu: float = NU) -> Judgement:
     game, probabilities = result.game, result.game.latent_points[1]
     T0 = first_stationary(result, nu)
     last = _last_finite(result)
-    collapse_cosine = result.outputs(at=T0).collapse_cosine @ probabilities
+    collapse_cosine = result.outputs_at(T0).collapse_cosine @ probabilities
     collapsed = (T0 >= 0) & (collapse_cosine >= NEAR)
     at = np.where(collapsed, T0, last)
 
-    outputs = result.outputs(at=at)
+    outputs = result.outputs_at(at)
     extremes = result.extremes_at(at)
     coverage = outputs.coverage(probabilities)
-    covered = (coverage >= coverage_bound(game)).sum(axis=-1)
+    covered = modes_covered(game, coverage)
     has_moved = moved(result, at)
     verdicts = [
         _verdict(collapsed[k], result.diverged[k], covered[k], has_moved[k])

@@ -1,0 +1,122 @@
+"""Playing a run: makes the engine, draws, advances, records."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from twomode._typing import FloatArray, IntArray
+from twomode.engines import ArrayEngine, DenseEngine, Engine, ReducedEngine
+from twomode.errors import InputError
+from twomode.game import State
+from twomode.progress import Progress, Report, unreported
+from twomode.runs.run import Run
+from twomode.runs.streams import Minibatches, draw_start
+from twomode.runs.trace import Recorder
+
+__all__ = ["Played", "RunProgress", "play"]
+
+#: Seconds between two reports of progress, about.
+_REPORT_EVERY = 0.1
+
+
+@dataclass(frozen=True)
+class RunProgress(Progress):
+    """How far a run is, and what its last record shows."""
+
+    collapse_cosine: float = float("nan")  #: median over replicas of E_z
+    coverage: tuple[float, float] = (float("nan"), float("nan"))  #: medians over replicas
+
+    @property
+    def note(self) -> str:
+        """The collapse cosine and the coverage."""
+        first, second = self.coverage
+        return f"cos={self.collapse_cosine:.3f} coverage={first:.2f}/{second:.2f}"
+
+
+class Played(NamedTuple):
+    """What a run leaves: the fields of a `Result` that it did not have before."""
+
+    steps: IntArray
+    trace: dict[str, FloatArray]
+    state: State
+    diverged_at: IntArray
+    wall_seconds: float
+    compile_seconds: float
+
+
+def play(run: Run, progress: Report | None = None) -> Played:
+    """Play a run from its start to its end; `progress` takes a `RunProgress`."""
+    start = draw_start(run.game, run.start, run.seed, run.replicas, reduced=run.engine == "reduced")
+    engine = _make_engine(run, start)
+    batches = None
+    if run.batch_size is not None:
+        batches = Minibatches(run.game, run.batch_size, run.seed, run.replicas)
+    began = time.perf_counter()
+    engine.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
+    compiled = time.perf_counter()
+    recorder = Recorder(run.game, engine, run.steps, run.record_every, run.resolve)
+    _advance(engine, recorder, batches, progress or unreported)
+    return Played(
+        steps=recorder.steps,
+        trace=recorder.arrays(),
+        state=engine.state,
+        diverged_at=recorder.diverged_at,
+        wall_seconds=time.perf_counter() - began,
+        compile_seconds=compiled - began,
+    )
+
+
+def _advance(
+    engine: Engine, recorder: Recorder, batches: Minibatches | None, progress: Report
+) -> None:
+    """Advance from record to record, in pieces of about `_REPORT_EVERY` seconds."""
+
+    def report() -> None:
+        cosine, coverage = recorder.last()
+        progress(
+            RunProgress(engine.t, recorder.last_step, collapse_cosine=cosine, coverage=coverage)
+        )
+
+    recorder.record()
+    piece, reported = 16, time.perf_counter()
+    while (target := recorder.next_step) is not None:
+        while engine.t < target:
+            n = min(piece, target - engine.t)
+            if batches is not None:
+                n = min(n, batches.at_once)
+            began = time.perf_counter()
+            engine.advance(n, None if batches is None else batches.draw(n))
+            now = time.perf_counter()
+            growth = _REPORT_EVERY / max(now - began, 1e-9)
+            if growth < 1 or n == piece:
+                piece = max(1, round(n * min(2.0, growth)))
+            if now - reported >= _REPORT_EVERY:
+                report()
+                reported = now
+        recorder.record()
+    report()
+
+
+def _make_engine(run: Run, start: State) -> Engine:
+    if run.engine == "reduced":
+        return ReducedEngine(run.game, run.opt, start)
+    if run.engine == "dense":
+        return DenseEngine(run.game, run.opt, start, run.dtype)
+    if run.engine == "cupy":
+        start = _on_gpu(start)
+    return ArrayEngine(run.game, run.opt, start)
+
+
+def _on_gpu(start: State) -> State:
+    try:
+        import cupy
+
+        cupy.cuda.runtime.getDevice()
+    except Exception as error:  # a missing library, driver or device, each with its own exception
+        raise InputError(
+            f"engine 'cupy' needs CuPy and a CUDA GPU ({str(error).splitlines()[0]}):"
+            ' pip install "twomode[gpu]", or use another engine'
+        ) from error
+    return State(**{name: cupy.asarray(x) for name, x in start.arrays().items()})

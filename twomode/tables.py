@@ -1,0 +1,48 @@
+"""Tables in text, whose rows may be printed as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+__all__ = ["Column", "Table"]
+
+
+class Column(NamedTuple):
+    """A column of a `Table`; one of width 0 takes what there is."""
+
+    head: str | tuple[str, ...]  #: one line, or several
+    width: int
+    align: str = ">"  #: of heads and cells: "<" or ">"
+
+
+class Table:
+    """Formats rows under heads.
+
+    Parameters
+    ----------
+    *columns : Column
+    gap, indent : int
+        Spaces between columns, and before each line.
+    """
+
+    def __init__(self, *columns: Column, gap: int = 0, indent: int = 0) -> None:
+        self.columns, self.gap, self.indent = columns, gap, indent
+
+    @classmethod
+    def fitted(cls, heads: Sequence[str], aligns: str, rows: Sequence[Sequence[str]]) -> Table:
+        """A table as wide as its rows need; `aligns` has a "<" or ">" for each column."""
+        widths = [max(map(len, cells)) for cells in zip(heads, *rows, strict=True)]
+        return cls(*map(Column, heads, widths, aligns), gap=2)
+
+    @property
+    def heads(self) -> list[str]:
+        """The lines above the rows."""
+        stacks = [(c.head,) if isinstance(c.head, str) else c.head for c in self.columns]
+        return [self.row(*line) for line in zip(*stacks, strict=True)]
+
+    def row(self, *cells: object) -> str:
+        """One line."""
+        pairs = zip(cells, self.columns, strict=True)
+        parts = [f"{cell!s:{column.align}{column.width}}" for cell, column in pairs]
+        return (" " * self.indent + (" " * self.gap).join(parts)).rstrip()
