@@ -84,16 +84,11 @@ def closer(result: tm.Result, name: str) -> tm.Result:
     collapsed = judgement.verdicts[k] == "collapsed"
     steps = math.ceil(1.05 * judgement.T0[k]) if collapsed else int(result.steps[-1])
     with tm.ProgressBar(name) as bar:
-        return tm.simulate(
-            result.game,
-            result.opt,
-            steps,
+        return result.again(
             replicas=[result.provenance["replicas"][k]],
-            seed=np.random.SeedSequence(
-                result.provenance["seed"], spawn_key=result.provenance["spawn_key"]
-            ),
-            batch_size=result.provenance["batch_size"],
+            steps=steps,
             record_every=1 if collapsed else None,
+            resolve=None,
             progress=bar,
         )
 

@@ -51,7 +51,7 @@ def path() -> pd.DataFrame:
     ]
     with tm.ProgressBar("regularization") as bar:
         for k, lam in enumerate(LAMS):
-            bar(k, len(LAMS))
+            bar(tm.Progress(k, len(LAMS), "law"))
             law = adversarial.Quadrature(replace(target, lam=lam))
             rows += [("p_adv*", lam, law.mean_loss.mean()), ("dual", lam, law.dual)]
     return pd.DataFrame(rows, columns=["of", "lam", "loss"])

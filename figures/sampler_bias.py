@@ -50,7 +50,7 @@ def laws() -> pd.DataFrame:
     rows = []
     with tm.ProgressBar("sampler_bias") as bar:
         for k, (name, h) in enumerate((name, h) for name in ORDERS for h in STEPS):
-            bar(k, len(ORDERS) * len(STEPS))
+            bar(tm.Progress(k, len(ORDERS) * len(STEPS), "law"))
             sampler, bias, tv = adversarial.sampler(name, h=h), 0.0, 0.0
             for i in range(N):
                 law = adversarial.stationary(target, sampler, i)

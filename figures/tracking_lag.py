@@ -56,7 +56,7 @@ def lags() -> pd.DataFrame:
         found = executor.map(lag, *zip(*((model, data, *cell) for cell in cells), strict=True))
         for cell, value in zip(cells, found, strict=True):
             rows.append((*cell, value))
-            bar(len(rows), len(cells))
+            bar(tm.Progress(len(rows), len(cells), "run"))
     return pd.DataFrame(rows, columns=["sampler", "learning_rate", "seed", "lag"])
 
 

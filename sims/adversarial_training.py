@@ -29,6 +29,18 @@ WITHIN = 0.01
 OURS = "algorithm-1"
 
 
+PROBLEM_HELP = {
+    "n_train": "points to train on",
+    "n_test": "points to evaluate on",
+    "hidden": "width of the hidden layer",
+    "eps": "half width of the boxes",
+    "lam": "lambda; the sign step does not see it",
+    "batch": "data points in a minibatch",
+    "learning_rate": "of SGD",
+    "steps": "of SGD",
+}
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -36,14 +48,7 @@ def parse() -> argparse.Namespace:
     problem.add_argument(
         "--data", default="moons", metavar="NAME", help=f"{', '.join(PROBLEMS)} [moons]"
     )
-    problem.add_argument("--n-train", type=int, help="points to train on")
-    problem.add_argument("--n-test", type=int, help="points to evaluate on")
-    problem.add_argument("--hidden", type=int, help="width of the hidden layer")
-    problem.add_argument("--eps", type=float, help="half width of the boxes")
-    problem.add_argument("--lam", type=float, help="lambda; the sign step does not see it")
-    problem.add_argument("--batch", type=int, help="data points in a minibatch")
-    problem.add_argument("--learning-rate", type=float, help="of SGD")
-    problem.add_argument("--steps", type=int, help="of SGD")
+    cli.add_field_flags(problem, Problem, PROBLEM_HELP)
     methods = parser.add_argument_group("the methods")
     methods.add_argument(
         "--methods",
@@ -107,8 +112,7 @@ def main() -> None:
 def problem_from(args: argparse.Namespace) -> Problem:
     """The data set's problem, with what the flags change."""
     require_choice("data", args.data, PROBLEMS)
-    names = [name for name in Problem.__dataclass_fields__ if name != "data"]
-    return replace(PROBLEMS[args.data], **cli.given(args, *names))
+    return replace(PROBLEMS[args.data], **cli.given(args, *PROBLEM_HELP))
 
 
 def methods_from(args: argparse.Namespace) -> dict[str, Method]:

@@ -12,7 +12,6 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -36,9 +35,8 @@ from twomode.adversarial import (
 )
 from twomode.errors import InputError, require, require_choice, require_whole
 from twomode.io import check_writable, new_file, save_arrays, save_text
+from twomode.progress import Report
 from twomode.tables import Column, Table
-
-Progress = Callable[[int, int], None]
 
 MODELS = ("linear", "logistic", "softmax", "mlp")
 TRAINING = 500  #: points to train on
@@ -178,7 +176,7 @@ def model_from(
     pool: Data,
     of_model: SeedSequence,
     of_training: SeedSequence,
-    bar: Progress,
+    bar: Report,
 ) -> tuple[Model, float]:
     """The trained model, and the share of its training points that it gets wrong."""
     require_choice("model", args.model, MODELS)
@@ -204,7 +202,7 @@ def model_from(
         model, others, natural, eps=args.eps, steps=args.train, seed=of_training
     ):
         model = state.model
-        bar(state.step, args.train)
+        bar(tm.Progress(state.step, args.train, "step"))
     wrong = float((model.predict(others.x) != others.y).mean())
     return (replace(model, loss="linear") if args.model == "linear" else model), wrong
 
@@ -214,7 +212,7 @@ def sampled(
     target: Target,
     sampler: Sampler | None,
     rng: np.random.Generator,
-    bar: Progress,
+    bar: Report,
 ) -> Chains:
     """The chains, or independent draws in the shape of chains."""
     if sampler is not None:

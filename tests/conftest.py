@@ -1,32 +1,24 @@
 """Fixtures of several test modules."""
 
 import contextlib
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
+from helpers import run_here
 
 import twomode as tm
-from twomode import cli
 
 SIMS = Path(__file__).parents[1] / "sims"
 
 
 @pytest.fixture
-def play(tmp_path, monkeypatch, capsys):
-    """Run a program in this process, in an empty folder: status, stdout and stderr."""
+def play(tmp_path, monkeypatch):
+    """Run a program of sims/ here, in an empty folder: status, stdout and stderr."""
     processes = tm.sweeps.processes
 
     def run(program, *arguments):
-        path = SIMS / program
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        with pytest.raises(SystemExit) as leave:
-            cli.run(module.main)
-        return leave.value.code, *capsys.readouterr()
+        done = run_here(SIMS / program, *arguments, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(

@@ -1,11 +1,19 @@
 """Shared by several test modules."""
 
+import contextlib
+import importlib.util
+import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import numba
 import numpy as np
 import pandas as pd
 
 import twomode as tm
+from twomode import cli
 from twomode.studies import FINE, SETTINGS
 
 
@@ -57,3 +65,34 @@ def strictly(text):
         raise ValueError(word)
 
     return json.loads(text, parse_constant=refuse)
+
+
+def run_here(program, *arguments, cwd):
+    """What a program does, run in this process: its status, and what it prints.
+
+    It starts as in one of its own, in a module of its own; what a process costs besides are two
+    seconds of imports.
+    """
+    path, out, err = Path(program), io.StringIO(), io.StringIO()
+    command = [str(path), *map(str, arguments)]
+    before, threads = sys.argv, numba.get_num_threads()
+    sys.path.insert(0, str(path.parent))
+    sys.argv = command
+    try:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            spec = importlib.util.spec_from_file_location(path.stem, path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            try:
+                cli.run(module.main)
+            except SystemExit as leave:
+                status = leave.code
+    finally:
+        sys.argv = before
+        sys.path.remove(str(path.parent))
+        numba.set_num_threads(threads)
+    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import made_comparison, strictly
+from helpers import made_comparison, run_here, strictly
 from pandas.testing import assert_frame_equal
 
 import twomode as tm
@@ -22,18 +22,19 @@ PROGRAM = SIMS / "mode_collapse.py"
 SMALL = ("--d", "64", "--steps", "20", "--replicas", "3")
 
 
-def call(*arguments, cwd, **options):
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        **options,
-    )
+def call(*arguments, cwd):
+    return run_here(PROGRAM, *arguments, cwd=cwd)
 
 
 def test_saves_prints_and_loads_back(tmp_path):
-    done = call(*SMALL, "--opt", "nsgda", "--seed", 7, cwd=tmp_path)
+    """In a process of its own, as a user runs it."""
+    done = subprocess.run(
+        [sys.executable, PROGRAM, *SMALL, "--opt", "nsgda", "--seed", "7"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
     assert (done.returncode, done.stderr) == (0, "")  # no progress bar when piped
     assert done.stdout.startswith("nsgda at d = 64: ")
     folder = tmp_path / "runs" / "nsgda-d64-seed7"

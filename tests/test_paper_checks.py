@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import report
 from claims import Check, Claim, Finding, Settings, family_confidence, table_lines
+from helpers import run_here
 from matplotlib.figure import Figure
 
 import twomode as tm
@@ -200,14 +201,8 @@ def test_run_all_writes_a_report_that_a_browser_draws(tmp_path):
         (["--seed", "x"], "invalid int value"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, words):
-    done = subprocess.run(
-        [sys.executable, FOLDER / "run_all.py", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def test_bad_input_is_one_line_and_status_2(arguments, words, tmp_path):
+    done = run_here(FOLDER / "run_all.py", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

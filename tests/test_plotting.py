@@ -1,15 +1,12 @@
 import argparse
 import contextlib
 import importlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import made_comparison
+from helpers import made_comparison, run_here
 from matplotlib.animation import PillowWriter
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
@@ -341,13 +338,13 @@ def test_factorial_has_a_panel_for_each_granularity():
     panels = tm.plotting.factorial(table, label="so many")
     assert [panel.get_title() for panel in panels] == ["one norm per layer", "one norm per player"]
     for panel, granularity in zip(panels, ("layer", "global"), strict=True):
-        (image,) = panel.images
-        cells = np.ma.filled(image.get_array().astype(float), np.nan)
+        (mesh,) = panel.collections
+        cells = np.ma.filled(mesh.get_array().astype(float), np.nan)
         columns = [label.get_text() for label in panel.get_xticklabels()]
         rows = [label.get_text() for label in panels[0].get_yticklabels()]
         assert columns == ["momentum", "gradient"]
         assert rows == ["unit", "own", "adam"]
-        assert image.get_clim() == (0, 1)
+        assert mesh.get_clim() == (0, 1)
         written = {text.get_position(): text.get_text() for text in panel.texts}
         for i, magnitude in enumerate(rows):
             for j, direction in enumerate(columns):
@@ -358,7 +355,7 @@ def test_factorial_has_a_panel_for_each_granularity():
                 ]
                 np.testing.assert_equal(cells[i, j], one["recovered"].mean())
                 if len(one):
-                    assert written.pop((j, i)) == f"{100 * one['recovered'].mean():.0f}"
+                    assert written.pop((j + 0.5, i + 0.5)) == f"{100 * one['recovered'].mean():.0f}"
         assert not written  # nothing where nothing ran
     assert panels[0].figure.axes[-1].get_ylabel() == "so many"
     panels[0].figure.canvas.draw()
@@ -368,7 +365,7 @@ def test_factorial_of_another_column_with_one_panel():
     table = graft_table(direction=["adam"], magnitude=["own"], granularity=["neuron"])
     table["other"] = [0.0, 0.5, 1.0, 1.0]
     (panel,) = tm.plotting.factorial(table, "other")
-    assert panel.images[0].get_array().tolist() == [[0.625]]
+    assert panel.collections[0].get_array().tolist() == [[0.625]]
     panel.figure.canvas.draw()
 
 
@@ -439,14 +436,7 @@ def test_frames_follow_the_movement():
 
 
 def call(script, *arguments, cwd):
-    environment = os.environ | {"MPLBACKEND": "agg"}
-    return subprocess.run(
-        [sys.executable, str(FIGURES / f"{script}.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-    )
+    return run_here(FIGURES / f"{script}.py", *arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

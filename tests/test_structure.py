@@ -20,12 +20,12 @@ ROOMS = {
     "rules": ("algebra", "named", "recipes", "corrections"),
     "engines": ("protocol", "compiled", "array", "reduced", "dense"),
     "engines.compiled": (
-        *("lanes_numpy", "jit", "lanes_llvm", "lanes", "products", "records", "gradient", "steps"),
+        *("lanes_numpy", "jit", "lanes_llvm", "lanes", "products", "records", "gradient", "moves"),
         "corrections",
     ),
     "runs": ("run", "streams", "trace", "play", "result", "simulate"),
-    "statistics": ("intervals",),
-    "theory": ("verdicts", "mechanism", "cards", "theorems"),
+    "statistics": ("levels", "proportions", "trends", "factorial"),
+    "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
     "studies": ("sweeps", "tuning", "comparison"),
     "adversarial": (
         *("problems", "closed_form", "samplers", "training", "sampling", "robustness"),

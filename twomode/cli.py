@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from types import NoneType
+from typing import Any, NoReturn, get_args, get_type_hints
 
 import numpy as np
 
 from twomode.errors import InputError, require, require_whole
 from twomode.game import (
+    MODES,
     Bernoulli,
     CorrelatedCoefficients,
     CorrelatedModes,
@@ -22,21 +25,13 @@ from twomode.game import (
     Law,
     SparsePairs,
 )
-from twomode.rules import (
-    CORRECTIONS,
-    DIRECTIONS,
-    FIRST_STEPS,
-    GRANULARITIES,
-    MAGNITUDES,
-    PAST_SCALES,
-    RULES,
-    SCHEDULES,
-)
+from twomode.rules import CHOICES, RULES, Rule
 from twomode.tables import Column, Table
 
 __all__ = [
     "STEP_SIZES",
     "Parser",
+    "add_field_flags",
     "add_game_flags",
     "add_output_flags",
     "add_rule_flags",
@@ -79,16 +74,67 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     raise SystemExit(status)
 
 
+def add_field_flags(
+    group: argparse._ArgumentGroup, cls: type, helps: Mapping[str, str], **known: Sequence[str]
+) -> None:
+    """A flag for each field of a dataclass that has a help, typed as it is; None unless given.
+
+    `known` has choices of fields that are words.
+    """
+    hints = get_type_hints(cls)
+    for name in (f.name for f in fields(cls) if f.name in helps):
+        kinds = get_args(hints[name]) or (hints[name],)
+        kind = next(kind for kind in kinds if kind is not NoneType)
+        options: dict[str, Any] = {"type": kind}
+        if kind is bool:
+            options = {"action": argparse.BooleanOptionalAction}
+        elif name in known:
+            options = {"choices": known[name]}
+        group.add_argument(f"--{name.replace('_', '-')}", help=helps[name], **options)
+
+
+_GAME_HELP = {
+    "m_D": "discriminator neurons [ceil(ln d)]",
+    "m_G": "generator neurons [ceil(ln d)]",
+    "gamma": "<u_1, u_2> [1/ln d]",
+    "a": "slope of the discriminator [1/ln d]",
+    "lam": "weight lambda of the bias [d^(-1/2)]",
+    "clip": "Lambda, end of the cubic part [d^(1/5)]",
+}
+_START_HELP = {
+    "std_W": "standard deviation of w_i(0) [d^(-1/2)]",
+    "std_V": "standard deviation of v_j(0) [1/d]",
+    "bias": "b(0) [0]",
+    "modes": "directions of u_1, u_2; matters only to coordinate-wise rules [random]",
+}
+_RULE_HELP = {
+    "direction": "[by rule]",
+    "magnitude": "[by rule]",
+    "granularity": "blocks of the norms [by rule]",
+    "schedule": "[by rule]",
+    "correction": "by the game's Jacobian [by rule]",
+    "correction_weight": "lambda of sga, gamma of consensus [1]",
+    "aligned": "sga: choose the sign of lambda by alignment [yes]",
+    "anchor": "strength of the pull to the start [by rule]",
+    "decay_D": "p of eta_D/t^p [by rule]",
+    "decay_G": "p of eta_G/t^p [by rule]",
+    "first_step": "optimistic: the first [plain]",
+    "past_scale": "optimistic: bias correction of the old step's moments [own]",
+    "beta1": "decay of the first moment [0.9, or by rule]",
+    "beta2": "decay of the second moment [0.999]",
+    "eps": "Adam's epsilon [1e-8]",
+    "norm_eps": "added to norms before dividing [0]",
+    "bias_correction": "moments: divide by 1 - beta^t [yes]",
+    "heavy_ball": "moments: theta + eta g + beta1 (theta - theta_before) [by rule]",
+    "constant": "ada-nsgda: root mean square of a step's coordinates [1]",
+}
+
+
 def add_game_flags(parser: argparse.ArgumentParser) -> None:
     """One flag for each parameter of the game and of its start."""
     game = parser.add_argument_group("the game (defaults: the canonical preset at d)")
     game.add_argument("--d", type=int, default=4096, help="dimension of the data [4096]")
-    game.add_argument("--m-D", type=int, help="discriminator neurons [ceil(ln d)]")
-    game.add_argument("--m-G", type=int, help="generator neurons [ceil(ln d)]")
-    game.add_argument("--gamma", type=float, help="<u_1, u_2> [1/ln d]")
-    game.add_argument("--a", type=float, help="slope of the discriminator [1/ln d]")
-    game.add_argument("--lam", type=float, help="weight lambda of the bias [d^(-1/2)]")
-    game.add_argument("--clip", type=float, help="Lambda, end of the cubic part [d^(1/5)]")
+    add_field_flags(game, Game, _GAME_HELP)
     game.add_argument(
         "--latents",
         default=SparsePairs.kind,
@@ -107,22 +153,13 @@ def add_game_flags(parser: argparse.ArgumentParser) -> None:
         "--p-12", type=float, help="correlated-coefficients: Pr[X = u_1 + u_2] [1/ln d]"
     )
     start = parser.add_argument_group("the start")
-    start.add_argument("--std-W", type=float, help="standard deviation of w_i(0) [d^(-1/2)]")
-    start.add_argument("--std-V", type=float, help="standard deviation of v_j(0) [1/d]")
-    start.add_argument("--bias", type=float, default=0.0, help="b(0) [0]")
-    start.add_argument(
-        "--modes",
-        choices=("random", "axis"),
-        default="random",
-        help="directions of u_1, u_2; matters only to coordinate-wise rules [random]",
-    )
+    add_field_flags(start, GaussianStart, _START_HELP, modes=MODES)
 
 
 def game_from(args: argparse.Namespace) -> Game:
     """The game that the flags describe; what they leave open is the preset's."""
     require_whole("d", args.d, 3)
-    names = ("m_D", "m_G", "gamma", "a", "lam", "clip")
-    changes = given(args, *names)
+    changes = given(args, *_GAME_HELP)
     if args.data == CorrelatedCoefficients.kind:
         p_12 = 1 / math.log(args.d) if args.p_12 is None else args.p_12
         changes["data"] = CorrelatedCoefficients(p_12)
@@ -154,7 +191,7 @@ def _latents_from(args: argparse.Namespace) -> Law | None:
 
 def start_from(args: argparse.Namespace) -> GaussianStart:
     """The start that the flags describe."""
-    return GaussianStart(args.std_W, args.std_V, args.bias, args.modes)
+    return GaussianStart(**given(args, *_START_HELP))
 
 
 def add_rule_flags(parser: argparse.ArgumentParser) -> None:
@@ -163,52 +200,19 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     rule.add_argument("--opt", default="sgda", metavar="NAME", help="see --list-optimizers [sgda]")
     rule.add_argument("--eta-d", type=float, help="step size of the discriminator [by rule and d]")
     rule.add_argument("--eta-g", type=float, help="step size of the generator [follows eta_D]")
-    rule.add_argument("--direction", choices=DIRECTIONS, help="[by rule]")
-    rule.add_argument("--magnitude", choices=MAGNITUDES, help="[by rule]")
-    rule.add_argument("--granularity", choices=GRANULARITIES, help="blocks of the norms [by rule]")
-    rule.add_argument("--schedule", choices=SCHEDULES, help="[by rule]")
-    rule.add_argument("--correction", choices=CORRECTIONS, help="by the game's Jacobian [by rule]")
-    rule.add_argument(
-        "--correction-weight", type=float, help="lambda of sga, gamma of consensus [1]"
-    )
-    rule.add_argument(
-        "--aligned",
-        action=argparse.BooleanOptionalAction,
-        help="sga: choose the sign of lambda by alignment [yes]",
-    )
-    rule.add_argument("--anchor", type=float, help="strength of the pull to the start [by rule]")
-    rule.add_argument("--decay-D", type=float, help="p of eta_D/t^p [by rule]")
-    rule.add_argument("--decay-G", type=float, help="p of eta_G/t^p [by rule]")
-    rule.add_argument("--first-step", choices=FIRST_STEPS, help="optimistic: the first [plain]")
-    rule.add_argument(
-        "--past-scale",
-        choices=PAST_SCALES,
-        help="optimistic: bias correction of the old step's moments [own]",
-    )
-    rule.add_argument("--beta1", type=float, help="decay of the first moment [0.9, or by rule]")
-    rule.add_argument("--beta2", type=float, help="decay of the second moment [0.999]")
-    rule.add_argument("--eps", type=float, help="Adam's epsilon [1e-8]")
-    rule.add_argument("--norm-eps", type=float, help="added to norms before dividing [0]")
-    rule.add_argument(
-        "--constant", type=float, help="ada-nsgda: root mean square of a step's coordinates [1]"
-    )
+    add_field_flags(rule, Rule, _RULE_HELP, **CHOICES)
 
 
 def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of the rule that flags replace."""
-    names = (
-        *("direction", "magnitude", "granularity", "schedule", "beta1", "beta2", "eps", "norm_eps"),
-        *("constant", "correction", "correction_weight", "aligned", "anchor", "decay_D", "decay_G"),
-        *("first_step", "past_scale"),
-    )
-    return given(args, *names)
+    return given(args, *_RULE_HELP)
 
 
 #: Step sizes of samplers.
 STEP_SIZES = ("h", "eta", "sigma")
 
 
-def add_step_flags(group: Any) -> None:
+def add_step_flags(group: argparse._ArgumentGroup) -> None:
     """Step sizes of the samplers of p_adv*."""
     group.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
     group.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
@@ -220,7 +224,7 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def add_output_flags(parser: argparse.ArgumentParser, default: str) -> Any:
+def add_output_flags(parser: argparse.ArgumentParser, default: str) -> argparse._ArgumentGroup:
     """Where a program saves, and what it prints; `default` names the folder."""
     output = parser.add_argument_group("output")
     output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")

@@ -6,7 +6,6 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
-from typing import Any
 
 
 class InputError(ValueError):
@@ -23,12 +22,12 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
-def require_whole(name: str, value: Any, least: int) -> int:
+def require_whole(name: str, value: object, least: int) -> int:
     """`value` as an int; raise `InputError` unless it is a whole number of at least `least`."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    require(
-        whole and value >= least, f"{name}={value!r} must be a whole number of at least {least}"
-    )
+    message = f"{name}={value!r} must be a whole number of at least {least}"
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise InputError(message)
+    require(int(value) >= least, message)
     return int(value)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from twomode._typing import JSON
 from twomode.errors import InputError, require
 
 __all__ = ["check_writable", "load_arrays", "new_file", "save_arrays", "save_text"]
@@ -35,18 +37,18 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
         require(not folder, f"{path} is a folder: choose another name")
         require(overwrite or not taken, f"{path} exists already: choose another name, or overwrite")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        file = temporary.open("xb")
     except OSError as error:
         raise InputError(f"cannot write to {path.parent}: {error.strerror}") from error
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -59,7 +61,7 @@ def save_text(path: Path, text: str, *, overwrite: bool = False) -> None:
 def save_arrays(
     path: Path,
     arrays: Mapping[str, np.ndarray],
-    metadata: Mapping[str, Any],
+    metadata: JSON,
     *,
     overwrite: bool = False,
 ) -> None:
@@ -70,7 +72,7 @@ def save_arrays(
         np.savez(file, **sealed)
 
 
-def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], JSON]:
     """Read what `save_arrays` wrote, without pickle.
 
     Raises
@@ -116,9 +118,3 @@ def _digest(members: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from twomode._typing import JSON
 from twomode.game import LARGEST_CHECKED, NU
 from twomode.rules import RULES
 from twomode.runs import Result
@@ -24,7 +25,7 @@ SAME_FLOW = 0.9
 _NUMBERS = Table(Column("", 16, "<"), Column("", 14, "<"), Column("", 0, "<"), gap=1, indent=4)
 
 
-def summarize(result: Result, judgement: Judgement) -> dict[str, Any]:
+def summarize(result: Result, judgement: Judgement) -> JSON:
     """Plain-JSON summary: settings, verdict, medians over replicas, and ``per_replica`` lists.
 
     A number that does not exist (T_0 of a replica that has none) is None.

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from twomode._typing import FloatArray, IntArray
+from twomode._typing import FloatArray, IntArray, Rows
 from twomode.adversarial.problems import Data, Model
 from twomode.errors import InputError, require, require_finite
 
@@ -77,7 +77,7 @@ class Target:
         low, high = np.maximum(x - eps, lowest), np.minimum(x + eps, highest)
         return cls(model, x, y.astype(np.int64), low, high, eps, lam)
 
-    def take(self, rows: Any) -> Target:
+    def take(self, rows: Rows) -> Target:
         """That of some of the anchors."""
         return replace(self, **{k: getattr(self, k)[rows] for k in ("x", "y", "low", "high")})
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, log_softmax
 
-from twomode._typing import FloatArray, IntArray
+from twomode._typing import FloatArray, IntArray, Rows, Seed
 from twomode.errors import InputError, require, require_choice, require_finite, require_whole
 
 __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
@@ -23,7 +23,7 @@ class Data(NamedTuple):
     y: IntArray
     domain: tuple[float, float] = (-np.inf, np.inf)
 
-    def take(self, rows: Any) -> Data:
+    def take(self, rows: Rows) -> Data:
         """Some of the points."""
         return self._replace(x=self.x[rows], y=self.y[rows])
 
@@ -75,7 +75,7 @@ DATA: dict[str, Callable[..., Data]] = {
 }
 
 
-def load_data(name: str, n: int, seed: Any = 0, **options: float) -> Data:
+def load_data(name: str, n: int, seed: Seed = 0, **options: float) -> Data:
     """`n` points of a named toy data set, the classes in turn (digits: in random order).
 
     Raises
@@ -172,7 +172,7 @@ class Model:
     def random(
         cls,
         data: Data,
-        seed: Any = 0,
+        seed: Seed = 0,
         *,
         hidden: int | None = None,
         loss: str | None = None,

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from twomode._typing import Seed
 from twomode.adversarial.closed_form import Quadrature, Target
 from twomode.adversarial.problems import Data, Model, load_data
 from twomode.adversarial.samplers import advance
@@ -32,7 +33,7 @@ __all__ = [
 
 
 def robust_error(
-    model: Model, data: Data, eps: float, *, steps: int = 40, restarts: int = 1, seed: Any = 0
+    model: Model, data: Data, eps: float, *, steps: int = 40, restarts: int = 1, seed: Seed = 0
 ) -> tuple[float, float]:
     """Shares of points that a model gets wrong: as they are, and under PGD.
 

@@ -301,7 +301,9 @@ def _fold(y: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     return np.clip(low + np.minimum(y, 2 * (high - low) - y), low, high)
 
 
-def _log_normal(y: FloatArray, mean: FloatArray, sd: Any, *faces: FloatArray) -> FloatArray:
+def _log_normal(
+    y: FloatArray, mean: FloatArray, sd: FloatArray | float, *faces: FloatArray
+) -> FloatArray:
     """log density of mean + sd xi at y."""
     return -((y - mean) ** 2) / (2 * sd**2) - np.log(sd * np.sqrt(2 * np.pi))
 

@@ -118,7 +118,7 @@ def describe_chains(
     }
 
 
-def _error(losses: FloatArray, size: Any) -> float:
+def _error(losses: FloatArray, size: FloatArray | float) -> float:
     """Standard error of the mean over all: losses (..., n), of so many independent draws each."""
     variances = losses.var(axis=tuple(range(losses.ndim - 1)))
     return float(np.sqrt((variances / size).sum()) / losses.shape[-1])

@@ -20,7 +20,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,6 @@ from twomode.adversarial.samplers import Sampler, SignStep, advance
 from twomode.errors import InputError, require, require_choice, require_finite, require_whole
 
 __all__ = ["METHODS", "STARTS", "Method", "TrainingState", "fit", "method", "train"]
-
-Seed: TypeAlias = int | np.random.SeedSequence
 
 STARTS = ("warm", "data", "uniform")
 METHODS = ("natural", "fgsm", "pgd-K", "algorithm-1")
@@ -114,7 +112,7 @@ def train(
     steps: int,
     batch: int = 50,
     learning_rate: float = 0.1,
-    seed: Seed = 0,
+    seed: int | np.random.SeedSequence = 0,
 ) -> Iterator[TrainingState]:
     """The talk's Algorithm 1 with any method inside: a state before the first step and after each.
 

@@ -22,13 +22,14 @@ from twomode.game.observables import (
     at_rest,
     mode_cosines,
 )
-from twomode.game.starts import GaussianStart
+from twomode.game.starts import MODES, GaussianStart
 from twomode.game.state import State, array_namespace, as_array
 from twomode.game.two_mode import Game, clipped_cubic, clipped_cubic_curvature, clipped_cubic_slope
 
 __all__ = [
     "COVERAGE_DELTA",
     "LARGEST_CHECKED",
+    "MODES",
     "NU",
     "Bernoulli",
     "Bilinear",

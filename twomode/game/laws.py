@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import JSON, FloatArray
 from twomode.errors import InputError, require, require_choice, require_probability
 
 __all__ = [
@@ -61,7 +61,7 @@ class Law:
         support, probabilities = self.points(n)
         return support.T @ (probabilities[:, None] * support)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JSON:
         """Plain-JSON form; `law_from_dict` is its inverse."""
         return {"kind": self.kind} | dict(vars(self))
 
@@ -208,7 +208,7 @@ _KINDS: dict[str, type[Law]] = {
 }
 
 
-def law_from_dict(fields: dict[str, Any]) -> Law:
+def law_from_dict(fields: JSON) -> Law:
     """Rebuild a law from `Law.to_dict`."""
     arguments = dict(fields)
     kind = arguments.pop("kind", None)

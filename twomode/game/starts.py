@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from twomode._typing import JSON
 from twomode.errors import require_choice, require_finite
 from twomode.game.state import State
 from twomode.game.two_mode import Game
 
-__all__ = ["GaussianStart"]
+__all__ = ["MODES", "GaussianStart"]
+
+#: What the directions of u_1 and u_2 may be.
+MODES = ("random", "axis")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class GaussianStart:
             if getattr(self, name) is not None:
                 require_finite(name, getattr(self, name), least=0)
         require_finite("bias", self.bias)
-        require_choice("modes", self.modes, ("random", "axis"))
+        require_choice("modes", self.modes, MODES)
 
     def scales(self, game: Game) -> tuple[float, float]:
         """(std_W, std_V) for this game."""
@@ -81,7 +84,7 @@ class GaussianStart:
         U[0, 0], U[1, 0], U[1, 1] = 1, game.gamma, math.sqrt(1 - game.gamma**2)
         return State(W, V, np.float64(self.bias), U)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JSON:
         """Plain-JSON form; the keyword arguments of the constructor."""
         return dict(vars(self))
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from twomode._typing import Array
+from twomode._typing import Array, Namespace
 from twomode.errors import require
 
 __all__ = ["State", "array_namespace", "as_array"]
 
 
-def array_namespace(array: Array) -> Any:
+def array_namespace(array: Array) -> Namespace:
     """The library whose functions take this array, as the Python array API standard names it.
 
     CuPy follows the standard's functions, but up to version 14 not this method.
@@ -24,7 +24,7 @@ def array_namespace(array: Array) -> Any:
     return sys.modules[type(array).__module__.partition(".")[0]]
 
 
-def as_array(values: Any, like: Array) -> Array:
+def as_array(values: npt.ArrayLike, like: Array) -> Array:
     """`values` as an array of the library, device and precision of `like`."""
     options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
     return array_namespace(like).asarray(values, dtype=like.dtype, **options)
@@ -62,7 +62,7 @@ class State:
             object.__setattr__(self, "b", b)
 
     @property
-    def xp(self) -> Any:
+    def xp(self) -> Namespace:
         """The array library that holds the state."""
         return array_namespace(self.W)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
-from twomode._typing import Array
+from twomode._typing import JSON, Array, Namespace
 from twomode.errors import require, require_finite, require_whole
 from twomode.game.field import Evaluation, Vector
 from twomode.game.laws import (
@@ -291,13 +291,13 @@ class Game:
         derivatives = d_slopes * wrong[..., None, :] + slopes * d_wrong[..., None, :]
         return coefficients, xp.matmul(derivatives, support), xp.sum(d_wrong, axis=-1)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JSON:
         """Plain-JSON form; `from_dict` is its inverse."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return values | {"latents": self.latents.to_dict(), "data": self.data.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Game:
+    def from_dict(cls, values: JSON) -> Game:
         """Rebuild a game from `to_dict`."""
         laws = {name: law_from_dict(values[name]) for name in ("latents", "data")}
         return cls(**(values | laws))
@@ -324,10 +324,10 @@ def clipped_cubic_curvature(z: Array, clip: float) -> Array:
     return xp.where(xp.abs(z) <= clip, 6 * z, xp.zeros_like(z))
 
 
-def _sigmoid(xp: Any, x: Array) -> Array:
+def _sigmoid(xp: Namespace, x: Array) -> Array:
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, xp.ones_like(e), e) / (1 + e)
 
 
-def _log_sigmoid(xp: Any, x: Array) -> Array:
+def _log_sigmoid(xp: Namespace, x: Array) -> Array:
     return xp.minimum(x, xp.zeros_like(x)) - xp.log1p(xp.exp(-xp.abs(x)))

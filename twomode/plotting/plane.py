@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.animation import FuncAnimation
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -191,7 +191,7 @@ def animate(
         figure.draw_without_rendering()
     figure.set_layout_engine("none")  # else the panels would wander from frame to frame
 
-    def draw(frame: int) -> list[Any]:
+    def draw(frame: int) -> list[Artist]:
         """Move everything to one frame."""
         for result, shown, w, v, trails, dots, clock in moving:
             at = shown[frame]

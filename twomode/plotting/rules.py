@@ -104,25 +104,31 @@ def factorial(
     ndarray of Axes
         Directions are columns and magnitudes rows, in the order of the table.
     """
-    granularities = table["granularity"].unique()
+    import seaborn  # half a second that other figures need not wait for
+
+    granularities, directions, magnitudes = (
+        table[name].unique() for name in ("granularity", "direction", "magnitude")
+    )
     figure = Figure(figsize=(2.2 + 2.3 * len(granularities), 3.4), layout="constrained")
     panels = figure.subplots(1, len(granularities), sharey=True, squeeze=False)[0]
-    directions, magnitudes = (table[name].unique().tolist() for name in ("direction", "magnitude"))
     for axes, granularity in zip(panels, granularities, strict=True):
-        cells = np.full((len(magnitudes), len(directions)), np.nan)
         mine = table[table["granularity"] == granularity]
-        for (magnitude, direction), rows in mine.groupby(["magnitude", "direction"]):
-            cells[magnitudes.index(magnitude), directions.index(direction)] = rows[value].mean()
-        image = axes.imshow(cells, cmap=MAP, vmin=0, vmax=1, aspect="auto")
-        for (row, column), share in np.ndenumerate(cells):
-            if np.isfinite(share):
-                colour = "white" if share < 0.5 else "black"
-                axes.text(column, row, f"{100 * share:.0f}", color=colour, ha="center", va="center")
+        shares = mine.astype({value: float}).pivot_table(value, "magnitude", "direction")
+        cells = shares.reindex(index=magnitudes, columns=directions)
+        seaborn.heatmap(
+            cells,
+            annot=100 * cells,
+            fmt=".0f",
+            cmap=MAP,
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            ax=axes,
+        )
         axes.set_facecolor("0.85")
-        axes.set_xticks(range(len(directions)), labels=directions, fontsize=8)
-        axes.set_yticks(range(len(magnitudes)), labels=magnitudes, fontsize=8)
         block = "player" if granularity == "global" else granularity
-        axes.set(title=f"one norm per {block}", xlabel="direction")
+        axes.set(title=f"one norm per {block}", xlabel="direction", ylabel="")
+        axes.tick_params(length=0, labelsize=8, labelrotation=0)
     panels[0].set_ylabel("magnitude")
-    figure.colorbar(image, ax=list(panels), label=label)
+    figure.colorbar(panels[0].collections[0], ax=list(panels), label=label)
     return np.asarray(panels)

@@ -2,6 +2,7 @@
 
 from twomode.rules.algebra import (
     ALIGNMENT,
+    CHOICES,
     CORRECTIONS,
     DIRECTIONS,
     FIRST_STEPS,
@@ -20,6 +21,7 @@ from twomode.rules.recipes import Recipe, recipe
 
 __all__ = [
     "ALIGNMENT",
+    "CHOICES",
     "CORRECTIONS",
     "DIRECTIONS",
     "FIRST_STEPS",

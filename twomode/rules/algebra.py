@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from twomode._typing import JSON
 from twomode.errors import require, require_choice, require_finite
 
 __all__ = [
     "ALIGNMENT",
+    "CHOICES",
     "CORRECTIONS",
     "DIRECTIONS",
     "FIRST_STEPS",
@@ -72,6 +74,18 @@ SCHEDULES: dict[str, tuple[Stage, ...]] = {
     "extragradient": (Stage(True, True), Stage(True, True, back=True)),
     "past-extragradient": (Stage(True, True, new=0, old=1), Stage(True, True, back=True)),
     "optimistic": (Stage(True, True, new=2, old=-1),),
+}
+
+
+#: The fields of a rule that are words, and what they may be.
+CHOICES: dict[str, tuple[str, ...]] = {
+    "direction": DIRECTIONS,
+    "magnitude": MAGNITUDES,
+    "granularity": GRANULARITIES,
+    "schedule": tuple(SCHEDULES),
+    "correction": CORRECTIONS,
+    "first_step": FIRST_STEPS,
+    "past_scale": PAST_SCALES,
 }
 
 
@@ -174,15 +188,7 @@ class Rule:
         for name in ("eps", "norm_eps", "constant", "anchor"):
             require_finite(name, getattr(self, name), least=0)
         require_finite("correction_weight", self.correction_weight)
-        for name, choices in (
-            ("direction", DIRECTIONS),
-            ("magnitude", MAGNITUDES),
-            ("granularity", GRANULARITIES),
-            ("schedule", SCHEDULES),
-            ("correction", CORRECTIONS),
-            ("first_step", FIRST_STEPS),
-            ("past_scale", PAST_SCALES),
-        ):
+        for name, choices in CHOICES.items():
             require_choice(name, getattr(self, name), choices)
         require(-1 < self.beta1 < 1, f"beta1={self.beta1!r} must lie in (-1, 1)")
         require(0 <= self.beta2 < 1, f"beta2={self.beta2!r} must lie in [0, 1)")
@@ -364,7 +370,7 @@ class Optimizer(Rule):
         """Step sizes of the players in iteration t, from 1."""
         return {"D": self.eta_D / t**self.decay_D, "G": self.eta_G / t**self.decay_G}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JSON:
         """Plain-JSON form; the keyword arguments of the constructor."""
         return {"eta_D": self.eta_D, "eta_G": self.eta_G} | asdict(self)
 

@@ -8,16 +8,14 @@ games) write all of these corrections with \xi and J.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twomode._typing import Array
-from twomode.game import Evaluation, State, Vector, array_namespace
+from twomode.game import Evaluation, Field, State, Vector, array_namespace
 from twomode.rules.algebra import ALIGNMENT, Optimizer
 
 __all__ = ["corrected", "jacobian_product", "transposed_jacobian_product"]
 
 
-def jacobian_product(game: Any, state: State, v: Vector, *weights: Array) -> Vector:
+def jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> Vector:
     """J v at a state.
 
     Parameters
@@ -32,13 +30,13 @@ def jacobian_product(game: Any, state: State, v: Vector, *weights: Array) -> Vec
     return _turn_D(game.hessian_product(state, v, *weights))
 
 
-def transposed_jacobian_product(game: Any, state: State, v: Vector, *weights: Array) -> Vector:
+def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> Vector:
     """J^T v at a state; arguments as for `jacobian_product`."""
     return game.hessian_product(state, _turn_D(v), *weights)
 
 
 def corrected(
-    game: Any, opt: Optimizer, state: State, gradient: Evaluation, weights: tuple[Array, ...]
+    game: Field, opt: Optimizer, state: State, gradient: Evaluation, weights: tuple[Array, ...]
 ) -> Vector:
     """What the rule follows in place of the gradient, in the players' improving directions.
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
-from twomode._typing import FloatArray, IntArray
+from twomode._typing import JSON, FloatArray, IntArray
 from twomode.errors import require
 from twomode.game import LARGEST_CHECKED, EveryOutput, Game, Outputs, State
 from twomode.io import load_arrays, save_arrays
@@ -105,7 +105,7 @@ class Result:
     objective: FloatArray
     state: State
     diverged_at: np.ndarray
-    provenance: dict[str, Any]
+    provenance: JSON
     start: State | None = None
 
     @classmethod

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from twomode._typing import JSON
 from twomode.engines import ReducedEngine
 from twomode.errors import require, require_choice, require_whole
 from twomode.game import Game, GaussianStart, State
@@ -120,7 +121,7 @@ class Run:
             )
         return replace(self, **changes)
 
-    def provenance(self) -> dict[str, Any]:
+    def provenance(self) -> JSON:
         """Plain-JSON form of all but game, rule and an explicit start; see `from_provenance`."""
         return {
             "seed": np.asarray(self.seed.entropy, dtype=object).tolist(),
@@ -135,9 +136,7 @@ class Run:
         }
 
     @classmethod
-    def from_provenance(
-        cls, game: Game, opt: Optimizer, source: Mapping[str, Any], start: State | None
-    ) -> Run:
+    def from_provenance(cls, game: Game, opt: Optimizer, source: JSON, start: State | None) -> Run:
         """The run again; `start` is the explicit one, if it was one."""
         return cls(
             game=game,

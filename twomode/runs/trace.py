@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from twomode._typing import Array
 from twomode.engines import Engine
@@ -146,7 +146,7 @@ class Recorder:
         return float(np.median(cosine)), (float(first), float(second))
 
 
-def to_host(array: Array, dtype: Any = float) -> np.ndarray:
+def to_host(array: Array, dtype: npt.DTypeLike = float) -> np.ndarray:
     """A writable NumPy copy, of float64 by default, whichever library and device hold the array."""
     if not isinstance(array, np.ndarray):
         # CuPy refuses implicit copies to the host and offers `get`; the standard has DLPack.

@@ -1,16 +1,8 @@
 """Intervals, tests and trends for what is measured over independent seeds."""
 
-from twomode.statistics.intervals import (
-    LogisticTrend,
-    PowerTrend,
-    Proportion,
-    against,
-    clopper_pearson,
-    compare,
-    fit_logistic,
-    fit_power,
-    main_effects,
-)
+from twomode.statistics.factorial import main_effects
+from twomode.statistics.proportions import Proportion, against, clopper_pearson, compare
+from twomode.statistics.trends import LogisticTrend, PowerTrend, fit_logistic, fit_power
 
 __all__ = [
     "LogisticTrend",

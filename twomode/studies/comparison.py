@@ -10,19 +10,20 @@ of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from twomode.errors import require, require_whole
 from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
 from twomode.statistics import Proportion, against, compare
-from twomode.studies.sweeps import plan, sweep
+from twomode.studies.sweeps import Cell, plan, sweep
 from twomode.studies.tuning import STEP_SCALES, tune
 from twomode.theory import ALIGNED, covers_both, explain, judge
 
@@ -38,7 +39,7 @@ SETTINGS = ("recipe", "fine", "best")
 FINE = 1 / 64
 
 
-def outcome(result: Result) -> dict[str, Any]:
+def outcome(result: Result) -> dict[str, npt.ArrayLike]:
     """What a comparison measures of each replica.
 
     Returns
@@ -184,7 +185,7 @@ class Comparison:
 
 def compare_rules(
     rules: Iterable[str] = RULES,
-    cell: Mapping[str, Any] | None = None,
+    cell: Cell | None = None,
     *,
     step_scales: Sequence[float] = STEP_SCALES,
     ratios: Sequence[float] | None = None,
@@ -250,7 +251,7 @@ def compare_rules(
     return Comparison(cell, tried, runs)
 
 
-def _median(values: Any) -> float:
+def _median(values: npt.ArrayLike) -> float:
     """Median of the numbers that are there; NaN if none is."""
     present = np.asarray(values, dtype=float)
     present = present[~np.isnan(present)]

@@ -20,9 +20,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from twomode.errors import InputError, require, require_whole
 from twomode.game import Game, GaussianStart, Law, SparsePairs
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cell_key", "cells", "observe", "plan", "processes", "run_cell", "sweep"]
 
-Cell = Mapping[str, Any]
-Measure = Callable[[Result], Mapping[str, Any]]
+Cell: TypeAlias = Mapping[str, Any]
+Measure: TypeAlias = Callable[[Result], Mapping[str, npt.ArrayLike]]
 
 _GAME = {f.name for f in fields(Game)}
 _RULE = {f.name for f in fields(Rule)} - {"name"}
@@ -106,7 +107,7 @@ def plan(cell: Cell) -> Run:
         raise InputError(f"cell {_show(given)}: {error}") from error
 
 
-def observe(result: Result) -> dict[str, Any]:
+def observe(result: Result) -> dict[str, npt.ArrayLike]:
     """The default measure: what `judge` says of each replica.
 
     ``verdict``, ``T0``, ``collapse_cosine``, ``asymmetry``, ``residual``, ``coverage_1``,
@@ -182,7 +183,7 @@ def sweep(
     jobs = [(cell, block, seed, measure, tuple(paired)) for cell in listed for block in blocks]
     report = progress or unreported
     report(Progress(0, len(jobs), "job"))
-    frames: list[Any] = [None] * len(jobs)
+    frames: list[pd.DataFrame | None] = [None] * len(jobs)
     for done, (n, frame) in enumerate(_run_all(jobs, executor), start=1):
         frames[n] = frame
         report(Progress(done, len(jobs), "job"))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from twomode.errors import require, require_whole
 from twomode.progress import Report
-from twomode.rules import RULES
+from twomode.rules import RULES, Optimizer
 from twomode.runs import Result
-from twomode.studies.sweeps import plan, sweep
+from twomode.studies.sweeps import Cell, plan, sweep
 from twomode.theory import covers_both
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def ratios_of(d: int) -> tuple[float, ...]:
 
 
 def tune(
-    cells: Sequence[Mapping[str, Any]],
+    cells: Sequence[Cell],
     replicas: int,
     *,
     step_scales: Sequence[float] = STEP_SCALES,
@@ -120,11 +121,11 @@ def _apart(seed: int) -> int:
     return int(np.random.SeedSequence([seed, word]).generate_state(1, np.uint64)[0])
 
 
-def _recovered(result: Result) -> dict[str, Any]:
+def _recovered(result: Result) -> dict[str, npt.ArrayLike]:
     return {"recovered": covers_both(result)[:, -1]}
 
 
-def _best(tried: pd.DataFrame, recipe: Any) -> dict[str, float]:
+def _best(tried: pd.DataFrame, recipe: Optimizer) -> dict[str, float]:
     top = tried[tried["recovered"] == tried["recovered"].max()]
     ratio = math.log(recipe.eta_G / recipe.eta_D)
     distance = np.hypot(np.log(top["step_scale"]), np.log(top["ratio"]) - ratio)

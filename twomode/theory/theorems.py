@@ -27,14 +27,20 @@ from twomode.game import (
     COVERAGE_DELTA,
     LARGEST_CHECKED,
     NU,
-    CorrelatedCoefficients,
-    CorrelatedModes,
     Game,
-    GaussianStart,
 )
 from twomode.runs import Result
 from twomode.statistics import Proportion
 from twomode.theory.cards import Card, Hypothesis, margins_of, worst_of
+from twomode.theory.hypotheses import (
+    any_step_sizes,
+    fast_generator,
+    normalized_sgda,
+    plain_sgda,
+    reached_T0,
+    setting,
+    slower_generator,
+)
 from twomode.theory.verdicts import NEAR, coverage_bound, first_stationary, moved
 
 __all__ = [
@@ -102,12 +108,7 @@ def theorem_4_1(
         result,
         asked=_until,
         nu=nu,
-        step_sizes=Hypothesis(
-            "step sizes",
-            "any",
-            f"eta_D = {result.opt.eta_D:g}, eta_G = {result.opt.eta_G:g}",
-            result.opt.eta_D > 0 and result.opt.eta_G > 0,
-        ),
+        step_sizes=any_step_sizes(result),
         theorem="Theorem 4.1 (SGDA learns no single mode)",
         statement=(
             "For any step sizes, with probability 1 - o(1), for all t <= T_0 and all z:"
@@ -149,17 +150,11 @@ def theorem_4_1_collapse(
     # Along -(u_1 + u_2) is no collapse to the average, however small xi is.
     residual = np.where(result.extremes.alpha <= 0, np.inf, result.extremes.residual)
     start = result.extremes.residual[:, 0]
-    exponent = _polylog_exponent(result)
     return _card_about_T0(
         result,
         asked=_only,
         nu=nu,
-        step_sizes=Hypothesis(
-            "step sizes",
-            "eta_G = sqrt(d) eta_D / (ln d)^k with k in (0, 3]",
-            f"k = {exponent:.2f}",
-            0 < exponent <= 3,
-        ),
+        step_sizes=fast_generator(result),
         theorem="Theorem 4.1, special case (SGDA collapses)",
         statement=(
             "If eta_G = sqrt(d) eta_D / polylog(d), then with probability 1 - o(1) and for all z,"
@@ -243,19 +238,9 @@ def theorem_4_2(
         ),
         at_most=False,
         hypotheses=(
-            Hypothesis(
-                "rule",
-                "simultaneous SGDA with normalized gradients, per neuron, layer or player",
-                f"{opt.name}: {_describe(opt)}",
-                opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain,
-            ),
-            Hypothesis(
-                "step sizes",
-                "0 < eta_G <= eta_D",
-                f"eta_D = {opt.eta_D:g}, eta_G = {opt.eta_G:g}",
-                0 < opt.eta_G <= opt.eta_D,
-            ),
-            *_setting(result),
+            normalized_sgda(result),
+            slower_generator(result),
+            *setting(result),
             Hypothesis(
                 "horizon",
                 f"a record within a tenth of T_1 = {c:g}/eta_D iterations, and none is later",
@@ -313,10 +298,10 @@ def _card_about_T0(
     return Card(
         at_most=True,
         hypotheses=(
-            _plain_sgda(result),
+            plain_sgda(result),
             step_sizes,
-            *_setting(result),
-            _reached("T_0", f"both gradients at {nu:g} of their peak", at, probability),
+            *setting(result),
+            reached_T0(nu, at, probability),
         ),
         steps=result.steps,
         left=left,
@@ -369,7 +354,7 @@ def _positive(right: float) -> float:
 
 def _name(bound: Callable[[Game], float]) -> str:
     """How a card writes a bound: its formula if it is one of ours, else the function's name."""
-    formulas: dict[Any, str] = {
+    formulas: dict[Callable[[Game], float], str] = {
         asymmetry_bound: "ln(d)/sqrt(d)",
         residual_bound: "5/ln(d)",
         coverage_bound: "1/(2 m_G)",
@@ -381,94 +366,6 @@ def _which_latents(game: Game) -> str:
     if game.m_G <= LARGEST_CHECKED:
         return f"all {2**game.m_G - 1:,} nonzero z"
     return f"the {len(game.latent_points[0]):,} z of the support"
-
-
-def _describe(opt: Any) -> str:
-    blocks = {"neuron": "w_i, v_j and b", "layer": "W, V and b", "global": "player"}
-    words = [f"{opt.direction} with magnitude {opt.magnitude}"]
-    if opt.uses_norms:
-        words.append(f"one norm for each {blocks[opt.granularity]}")
-    if opt.corrected:
-        words.append(f"corrected by {opt.correction}")
-    if opt.anchor:
-        words.append(f"anchored with {opt.anchor:g}")
-    if opt.decay_D or opt.decay_G:
-        words.append(f"steps decaying as t^-{opt.decay_D:g} and t^-{opt.decay_G:g}")
-    return ", ".join([*words, opt.schedule])
-
-
-def _plain_sgda(result: Result) -> Hypothesis:
-    opt = result.opt
-    return Hypothesis(
-        "rule",
-        "simultaneous SGDA",
-        f"{opt.name}: {_describe(opt)}",
-        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain,
-    )
-
-
-def _setting(result: Result) -> tuple[Hypothesis, ...]:
-    """Hypotheses on data, latents, width and start that both theorems share."""
-    game = result.game
-    correlated = isinstance(game.data, CorrelatedModes) and game.gamma > 0
-    together = isinstance(game.data, CorrelatedCoefficients) and game.data.p_12 > 0
-    support, probabilities = game.latent_points
-    moments = (support * probabilities[:, None]).T @ support
-    singles = np.diag(moments) * game.m_G
-    pairs = (moments - np.diag(np.diag(moments))).max() * game.m_G**2
-    log = math.log(game.d)
-    return (
-        Hypothesis(
-            "data",
-            "u_1 or u_2 with <u_1, u_2> > 0, or sometimes u_1 + u_2",
-            f"{game.data.kind}, gamma = {game.gamma:.3g}",
-            correlated or together,
-        ),
-        Hypothesis(
-            "latents",
-            "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; Pr[z_i = z_j = 1] below 1/m_G^2",
-            f"{singles.min():.3g} to {singles.max():.3g}, and at most {pairs:.3g}/m_G^2",
-            bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1 + 1e-9),
-        ),
-        Hypothesis(
-            "width",
-            "m_D, m_G = polylog(d), read as 2 to (ln d)^2",
-            f"m_D = {game.m_D}, m_G = {game.m_G}",
-            all(2 <= m <= log**2 for m in (game.m_D, game.m_G)),
-        ),
-        _canonical_start(result),
-    )
-
-
-def _canonical_start(result: Result) -> Hypothesis:
-    start, game = result.provenance["start"], result.game
-    found, met = "an explicit start", False
-    if isinstance(start, dict):
-        drawn = GaussianStart(**start)
-        std_W, std_V = drawn.scales(game)
-        found = f"standard deviations {std_W:.3g}, {std_V:.3g}, b(0) = {drawn.bias:g}"
-        met = drawn.bias == 0 and np.allclose(
-            (std_W, std_V), GaussianStart().scales(game), rtol=1e-9, atol=0
-        )
-    return Hypothesis("start", "w_i ~ N(0, I/d), v_j ~ N(0, I/d^2), b = 0", found, bool(met))
-
-
-def _reached(name: str, rule: str, at: np.ndarray, probability: float) -> Hypothesis:
-    found = int((at >= 0).sum())
-    return Hypothesis(
-        "horizon",
-        f"the run comes to {name} ({rule})",
-        f"in {found} of {len(at)} replicas",
-        found > probability * len(at),
-    )
-
-
-def _polylog_exponent(result: Result) -> float:
-    """The k of eta_G = sqrt(d) eta_D / (ln d)^k."""
-    opt, d = result.opt, result.game.d
-    if not (opt.eta_D > 0 and opt.eta_G > 0):
-        return math.nan
-    return math.log(math.sqrt(d) * opt.eta_D / opt.eta_G) / math.log(math.log(d))
 
 
 def _moved(result: Result, at: np.ndarray) -> str:

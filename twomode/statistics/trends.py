@@ -1,4 +1,4 @@
-"""Intervals, tests and trends for what is measured over independent seeds."""
+"""Trends of medians and of proportions, with bands."""
 
 from __future__ import annotations
 
@@ -11,106 +11,9 @@ from numpy.typing import ArrayLike
 
 from twomode._typing import FloatArray
 from twomode.errors import require, require_whole
+from twomode.statistics.levels import require_confidence, tails
 
-__all__ = [
-    "LogisticTrend",
-    "PowerTrend",
-    "Proportion",
-    "against",
-    "clopper_pearson",
-    "compare",
-    "fit_logistic",
-    "fit_power",
-    "main_effects",
-]
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact two-sided confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
-    from scipy.special import betaincinv
-
-    _require_counts(successes, trials)
-    _require_confidence(confidence)
-    tail = (1 - confidence) / 2
-    k, n = successes, trials
-    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
-    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
-    return low, high
-
-
-def against(interval: tuple[float, float], threshold: float, *, above: bool = True) -> str:
-    """What an interval says of "the number is above (or below) the threshold".
-
-    Returns
-    -------
-    str
-        ``holds`` if all of the interval is so, ``fails`` if none of it, else ``undecided``.
-    """
-    low, high = interval
-    if low > threshold:
-        return "holds" if above else "fails"
-    if high < threshold:
-        return "fails" if above else "holds"
-    return "undecided"
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """How often something happened over independent seeds.
-
-    Parameters
-    ----------
-    successes, trials : int
-    confidence : float
-        Of the interval.
-    """
-
-    successes: int
-    trials: int
-    confidence: float = 0.95
-
-    def __post_init__(self) -> None:
-        _require_counts(self.successes, self.trials)
-        _require_confidence(self.confidence)
-
-    @classmethod
-    def of(cls, happened: ArrayLike, confidence: float = 0.95) -> Proportion:
-        """How often it happened, from a truth value a seed."""
-        each = np.asarray(happened, dtype=bool)
-        return cls(int(each.sum()), len(each), confidence)
-
-    @property
-    def share(self) -> float:
-        """successes / trials."""
-        return self.successes / self.trials
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Clopper-Pearson."""
-        return clopper_pearson(self.successes, self.trials, self.confidence)
-
-    def against(self, threshold: float) -> str:
-        """``holds`` if the interval lies above `threshold`, ``fails`` if below, else ``undecided``.
-
-        If the true proportion is at most the threshold, ``holds`` comes with probability at most
-        (1 - confidence)/2; likewise ``fails`` if it is at least the threshold.
-        """
-        return against(self.interval, threshold)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.successes}/{self.trials} ({100 * low:.0f}-{100 * high:.0f} %)"
-
-
-def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
-    """Interval of the difference of two independent proportions, first - second.
-
-    Exact and somewhat wide: each proportion's Clopper-Pearson interval at half the error, so that
-    both hold together with at least the smaller confidence of the two.
-    """
-    error = (1 - min(first.confidence, second.confidence)) / 2
-    a, b = (clopper_pearson(p.successes, p.trials, 1 - error) for p in (first, second))
-    return a[0] - b[1], a[1] - b[0]
+__all__ = ["LogisticTrend", "PowerTrend", "fit_logistic", "fit_power"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +48,7 @@ class PowerTrend:
         """Pointwise confidence band of the curve, shape (2, len(x))."""
         log = np.log(np.asarray(x, dtype=float))
         curves = self.draws[:, :1] + self.draws[:, 1:] * log
-        return np.exp(np.quantile(curves, _tails(self.confidence), axis=0))
+        return np.exp(np.quantile(curves, tails(self.confidence), axis=0))
 
 
 def fit_power(
@@ -173,7 +76,7 @@ def fit_power(
     InputError
         If a median is not positive and finite, or there are fewer than two points.
     """
-    _require_confidence(confidence)
+    require_confidence(confidence)
     draws = require_whole("draws", draws, 1)
     x = _positions(x)
     require(bool((x > 0).all()), f"x={x.min():g} must be positive for a power law")
@@ -198,7 +101,7 @@ def fit_power(
         logs = np.log(resampled)
     lines = _lines(log, logs[np.isfinite(logs).all(axis=1)])
     intercept, slope = _lines(log, np.log(medians)[None])[0]
-    low, high = np.quantile(lines[:, 1], _tails(confidence))
+    low, high = np.quantile(lines[:, 1], tails(confidence))
     return PowerTrend(
         x=x,
         medians=medians,
@@ -258,7 +161,7 @@ def fit_logistic(
     """
     from scipy.optimize import minimize
 
-    _require_confidence(confidence)
+    require_confidence(confidence)
     x = _positions(x)
     k = np.asarray(successes, dtype=float) + 0.5
     n = np.asarray(trials, dtype=float) + 1.0
@@ -291,51 +194,6 @@ def fit_logistic(
     )
 
 
-def main_effects(
-    samples: ArrayLike, confidence: float = 0.95, *, draws: int = 2000, seed: int = 0
-) -> tuple[FloatArray, FloatArray]:
-    """How much of the variance between the cells of a factorial each axis decides by itself.
-
-    Parameters
-    ----------
-    samples : array_like, shape (n_1, ..., n_k, R)
-        What each seed gave in each cell of a full factorial with k axes; seed r is the same start
-        in every cell.
-    confidence : float
-        Of each interval.
-    draws, seed : int
-        Of the bootstrap over the seeds.
-
-    Returns
-    -------
-    shares : ndarray, shape (k,)
-        Sum of squares of each axis' main effect over that of all cells; what is missing to 1 are
-        interactions.  NaN if all cells are alike.
-    intervals : ndarray, shape (k, 2)
-        Percentiles of the bootstrap; NaN if a draw has all cells alike.
-
-    Raises
-    ------
-    InputError
-        Unless there are at least two axes besides the seeds.
-    """
-    y = np.asarray(samples, dtype=float)
-    require(y.ndim >= 3, f"samples has shape {y.shape}: two axes and one of seeds are needed")
-    _require_confidence(confidence)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(y.shape[-1], np.full(y.shape[-1], 1 / y.shape[-1]), size=draws)
-    cells = np.concatenate([y.mean(axis=-1)[..., None], y @ weights.T / y.shape[-1]], axis=-1)
-    axes = tuple(range(y.ndim - 1))
-    total = cells.var(axis=axes)
-    total[total <= (1e-12 * np.abs(cells).max()) ** 2] = np.nan  # alike up to rounding
-    shares = np.stack(
-        [cells.mean(axis=tuple(a for a in axes if a != axis)).var(axis=0) / total for axis in axes]
-    )
-    if np.isnan(shares).any():
-        return shares[:, 0], np.full((len(axes), 2), np.nan)
-    return shares[:, 0], np.quantile(shares[:, 1:], _tails(confidence), axis=1).T
-
-
 def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
     """Least-squares intercept and slope of each row of y, shape (rows, 2)."""
     return np.asarray(np.polynomial.polynomial.polyfit(x, y.T, 1).T, dtype=float)
@@ -345,21 +203,6 @@ def _positions(x: ArrayLike) -> FloatArray:
     x = np.asarray(x, dtype=float)
     require(bool(np.isfinite(x).all()), f"x={x} must be finite")
     return x
-
-
-def _require_counts(successes: int, trials: int) -> None:
-    require(
-        0 <= successes <= trials and trials > 0,
-        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
-    )
-
-
-def _require_confidence(confidence: float) -> None:
-    require(0 < confidence < 1, f"confidence={confidence!r} must lie in (0, 1)")
-
-
-def _tails(confidence: float) -> list[float]:
-    return [(1 - confidence) / 2, (1 + confidence) / 2]
 
 
 def _normal_quantile(confidence: float) -> float:

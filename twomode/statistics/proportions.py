@@ -1,0 +1,108 @@
+"""Proportions over independent seeds: exact intervals, and what an interval says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from twomode.errors import require
+from twomode.statistics.levels import require_confidence
+
+__all__ = ["Proportion", "against", "clopper_pearson", "compare"]
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided confidence interval of a binomial proportion (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    _require_counts(successes, trials)
+    require_confidence(confidence)
+    tail = (1 - confidence) / 2
+    k, n = successes, trials
+    low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return low, high
+
+
+def against(interval: tuple[float, float], threshold: float, *, above: bool = True) -> str:
+    """What an interval says of "the number is above (or below) the threshold".
+
+    Returns
+    -------
+    str
+        ``holds`` if all of the interval is so, ``fails`` if none of it, else ``undecided``.
+    """
+    low, high = interval
+    if low > threshold:
+        return "holds" if above else "fails"
+    if high < threshold:
+        return "fails" if above else "holds"
+    return "undecided"
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """How often something happened over independent seeds.
+
+    Parameters
+    ----------
+    successes, trials : int
+    confidence : float
+        Of the interval.
+    """
+
+    successes: int
+    trials: int
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        _require_counts(self.successes, self.trials)
+        require_confidence(self.confidence)
+
+    @classmethod
+    def of(cls, happened: ArrayLike, confidence: float = 0.95) -> Proportion:
+        """How often it happened, from a truth value a seed."""
+        each = np.asarray(happened, dtype=bool)
+        return cls(int(each.sum()), len(each), confidence)
+
+    @property
+    def share(self) -> float:
+        """successes / trials."""
+        return self.successes / self.trials
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Clopper-Pearson."""
+        return clopper_pearson(self.successes, self.trials, self.confidence)
+
+    def against(self, threshold: float) -> str:
+        """``holds`` if the interval lies above `threshold`, ``fails`` if below, else ``undecided``.
+
+        If the true proportion is at most the threshold, ``holds`` comes with probability at most
+        (1 - confidence)/2; likewise ``fails`` if it is at least the threshold.
+        """
+        return against(self.interval, threshold)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.successes}/{self.trials} ({100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
+    """Interval of the difference of two independent proportions, first - second.
+
+    Exact and somewhat wide: each proportion's Clopper-Pearson interval at half the error, so that
+    both hold together with at least the smaller confidence of the two.
+    """
+    error = (1 - min(first.confidence, second.confidence)) / 2
+    a, b = (clopper_pearson(p.successes, p.trials, 1 - error) for p in (first, second))
+    return a[0] - b[1], a[1] - b[0]
+
+
+def _require_counts(successes: int, trials: int) -> None:
+    require(
+        0 <= successes <= trials and trials > 0,
+        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
+    )

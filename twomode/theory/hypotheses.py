@@ -1,0 +1,154 @@
+"""The hypotheses of the theorems, each as a function of a result."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from twomode._typing import IntArray
+from twomode.game import CorrelatedCoefficients, CorrelatedModes, GaussianStart
+from twomode.rules import Optimizer
+from twomode.runs import Result
+from twomode.theory.cards import Hypothesis
+
+__all__ = [
+    "any_step_sizes",
+    "fast_generator",
+    "normalized_sgda",
+    "plain_sgda",
+    "reached_T0",
+    "setting",
+    "slower_generator",
+]
+
+
+def _describe(opt: Optimizer) -> str:
+    blocks = {"neuron": "w_i, v_j and b", "layer": "W, V and b", "global": "player"}
+    words = [f"{opt.direction} with magnitude {opt.magnitude}"]
+    if opt.uses_norms:
+        words.append(f"one norm for each {blocks[opt.granularity]}")
+    if opt.corrected:
+        words.append(f"corrected by {opt.correction}")
+    if opt.anchor:
+        words.append(f"anchored with {opt.anchor:g}")
+    if opt.decay_D or opt.decay_G:
+        words.append(f"steps decaying as t^-{opt.decay_D:g} and t^-{opt.decay_G:g}")
+    return ", ".join([*words, opt.schedule])
+
+
+def plain_sgda(result: Result) -> Hypothesis:
+    """Theorem 4.1: the rule."""
+    opt = result.opt
+    return Hypothesis(
+        "rule",
+        "simultaneous SGDA",
+        f"{opt.name}: {_describe(opt)}",
+        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain,
+    )
+
+
+def normalized_sgda(result: Result) -> Hypothesis:
+    """Theorem 4.2: the rule."""
+    opt = result.opt
+    return Hypothesis(
+        "rule",
+        "simultaneous SGDA with normalized gradients, per neuron, layer or player",
+        f"{opt.name}: {_describe(opt)}",
+        opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain,
+    )
+
+
+def setting(result: Result) -> tuple[Hypothesis, ...]:
+    """Hypotheses on data, latents, width and start that both theorems share."""
+    game = result.game
+    correlated = isinstance(game.data, CorrelatedModes) and game.gamma > 0
+    together = isinstance(game.data, CorrelatedCoefficients) and game.data.p_12 > 0
+    support, probabilities = game.latent_points
+    moments = (support * probabilities[:, None]).T @ support
+    singles = np.diag(moments) * game.m_G
+    pairs = (moments - np.diag(np.diag(moments))).max() * game.m_G**2
+    log = math.log(game.d)
+    return (
+        Hypothesis(
+            "data",
+            "u_1 or u_2 with <u_1, u_2> > 0, or sometimes u_1 + u_2",
+            f"{game.data.kind}, gamma = {game.gamma:.3g}",
+            correlated or together,
+        ),
+        Hypothesis(
+            "latents",
+            "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; Pr[z_i = z_j = 1] below 1/m_G^2",
+            f"{singles.min():.3g} to {singles.max():.3g}, and at most {pairs:.3g}/m_G^2",
+            bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1 + 1e-9),
+        ),
+        Hypothesis(
+            "width",
+            "m_D, m_G = polylog(d), read as 2 to (ln d)^2",
+            f"m_D = {game.m_D}, m_G = {game.m_G}",
+            all(2 <= m <= log**2 for m in (game.m_D, game.m_G)),
+        ),
+        _canonical_start(result),
+    )
+
+
+def _canonical_start(result: Result) -> Hypothesis:
+    start, game = result.provenance["start"], result.game
+    found, met = "an explicit start", False
+    if isinstance(start, dict):
+        drawn = GaussianStart(**start)
+        std_W, std_V = drawn.scales(game)
+        found = f"standard deviations {std_W:.3g}, {std_V:.3g}, b(0) = {drawn.bias:g}"
+        met = drawn.bias == 0 and np.allclose(
+            (std_W, std_V), GaussianStart().scales(game), rtol=1e-9, atol=0
+        )
+    return Hypothesis("start", "w_i ~ N(0, I/d), v_j ~ N(0, I/d^2), b = 0", found, bool(met))
+
+
+def reached_T0(nu: float, at: IntArray, probability: float) -> Hypothesis:
+    """The horizon: T_0 comes; `at` is its record in each replica, or -1."""
+    found = int((at >= 0).sum())
+    return Hypothesis(
+        "horizon",
+        f"the run comes to T_0 (both gradients at {nu:g} of their peak)",
+        f"in {found} of {len(at)} replicas",
+        found > probability * len(at),
+    )
+
+
+def any_step_sizes(result: Result) -> Hypothesis:
+    """Theorem 4.1: any."""
+    eta_D, eta_G = result.opt.eta_D, result.opt.eta_G
+    return Hypothesis(
+        "step sizes", "any", f"eta_D = {eta_D:g}, eta_G = {eta_G:g}", eta_D > 0 and eta_G > 0
+    )
+
+
+def fast_generator(result: Result) -> Hypothesis:
+    """Theorem 4.1, special case: eta_G = sqrt(d) eta_D / polylog(d)."""
+    k = _polylog_exponent(result)
+    return Hypothesis(
+        "step sizes",
+        "eta_G = sqrt(d) eta_D / (ln d)^k with k in (0, 3]",
+        f"k = {k:.2f}",
+        0 < k <= 3,
+    )
+
+
+def slower_generator(result: Result) -> Hypothesis:
+    """Theorem 4.2: the generator's steps are no longer than the discriminator's."""
+    eta_D, eta_G = result.opt.eta_D, result.opt.eta_G
+    return Hypothesis(
+        "step sizes",
+        "0 < eta_G <= eta_D",
+        f"eta_D = {eta_D:g}, eta_G = {eta_G:g}",
+        0 < eta_G <= eta_D,
+    )
+
+
+def _polylog_exponent(result: Result) -> float:
+    """The k of eta_G = sqrt(d) eta_D / (ln d)^k."""
+    opt, d = result.opt, result.game.d
+    if not (opt.eta_D > 0 and opt.eta_G > 0):
+        return math.nan
+    return math.log(math.sqrt(d) * opt.eta_D / opt.eta_G) / math.log(math.log(d))
