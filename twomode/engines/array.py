@@ -6,13 +6,14 @@ and it is the oracle for the compiled engines.
 
 from __future__ import annotations
 
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
 from twomode._typing import Array
+from twomode.engines.protocol import Batches
 from twomode.errors import require
-from twomode.game import State
+from twomode.game import Field, State
 from twomode.rules import Optimizer, Stage, corrected
 
 __all__ = ["ArrayEngine"]
@@ -26,7 +27,8 @@ class ArrayEngine:
 
     Parameters
     ----------
-    game : Game or Bilinear
+    game : Field
+        `Game`, `Bilinear` or one of your own.
     opt : Optimizer
     start : State
         With a replica axis; its arrays' library and device run the computation.
@@ -34,7 +36,7 @@ class ArrayEngine:
 
     name = "array"
 
-    def __init__(self, game: Any, opt: Optimizer, start: State) -> None:
+    def __init__(self, game: Field, opt: Optimizer, start: State) -> None:
         require(
             opt.equivariant or start.dimension == game.d,
             f"{opt.name!r} acts on each coordinate of R^d, so it needs a start in"
@@ -71,13 +73,13 @@ class ArrayEngine:
         """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2)."""
         return self.xp.stack([self._peaks["D"], self._peaks["G"]], axis=-1)
 
-    def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+    def advance(self, steps: int, batches: Batches | None = None) -> None:
         """Take `steps` iterations; see `ReducedEngine.advance`."""
         # A replica that diverges overflows in silence, as in the compiled engines.
         with np.errstate(over="ignore", invalid="ignore"):
             self._advance(steps, batches)
 
-    def _advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None) -> None:
+    def _advance(self, steps: int, batches: Batches | None) -> None:
         for n in range(steps):
             weights = () if batches is None else tuple(batch[:, n] for batch in batches)
             self.t += 1
@@ -193,17 +195,17 @@ class ArrayEngine:
         return _divide_or_zero(xp, magnitude, norm + opt.norm_eps)
 
 
-def _rows(xp: Any, x: Array) -> Array:
+def _rows(xp: ModuleType, x: Array) -> Array:
     """Squared norm of each row; a bias is a row of its own."""
     return x * x if x.ndim == 1 else xp.sum(x * x, axis=-1, keepdims=True)
 
 
-def _sum_of_squares(xp: Any, x: Array) -> Array:
+def _sum_of_squares(xp: ModuleType, x: Array) -> Array:
     """Squared norm of each replica's layer, shape (R,)."""
     return x * x if x.ndim == 1 else xp.sum(x * x, axis=(-2, -1))
 
 
-def _divide_or_zero(xp: Any, x: Array, y: Array) -> Array:
+def _divide_or_zero(xp: ModuleType, x: Array, y: Array) -> Array:
     """x / y, and 0 where y is 0."""
     zero = y == 0
     return xp.where(zero, xp.zeros_like(x), x / xp.where(zero, xp.ones_like(y), y))
