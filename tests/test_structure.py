@@ -21,7 +21,7 @@ ROOMS = {
     "engines": ("protocol", "compiled", "array", "reduced", "dense"),
     "engines.compiled": (
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "products", "records", "gradient", "moves"),
-        "corrections",
+        *("corrections", "passes", "correction_passes"),
     ),
     "runs": ("run", "streams", "trace", "play", "result", "simulate"),
     "statistics": ("levels", "proportions", "trends", "factorial"),

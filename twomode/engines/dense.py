@@ -8,46 +8,24 @@ order, so results do not depend on the number of threads.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import numba
 import numpy as np
 
-from twomode.engines.compiled import kernels as k
+from twomode.engines.compiled import moves, passes
 from twomode.engines.compiled import records as enc
-from twomode.engines.compiled.jit import kernel, part
-from twomode.engines.compiled.lanes import LANES, fill, lane_sum, lane_zeros, load, store
+from twomode.engines.compiled.correction_passes import correct
+from twomode.engines.compiled.jit import kernel
+from twomode.engines.compiled.lanes import LANES, lane_zeros
+from twomode.engines.compiled.products import padded
+from twomode.engines.protocol import Batches
 from twomode.errors import require, require_choice
 from twomode.game import Game, State
 from twomode.rules import Optimizer
 
 __all__ = ["DenseEngine"]
 
-#: Columns of LANES coordinates in a slice; a multiple of TILE.  A slice's share of the state and
-#: of Adam's moments stays in the second-level cache while it is worked on.
-SLICE = 48
-
 #: Coordinates of all replicas below which a second thread costs more than it saves.
 WORTH_THREADS = 2048
-
-
-class Shares(NamedTuple):
-    """What each slice adds to sums over coordinates, and the factors of rules without norms."""
-
-    y: np.ndarray
-    h: np.ndarray
-    norms_D: np.ndarray
-    norms_G: np.ndarray
-    plain_D: np.ndarray  #: 1 for every row
-    plain_G: np.ndarray  #: 1 for every row
-
-
-class DerivativeShares(NamedTuple):
-    """What each slice adds to the sums of a correction."""
-
-    dy: np.ndarray
-    dh: np.ndarray
-    dots: np.ndarray
 
 
 class DenseEngine:
@@ -73,55 +51,59 @@ class DenseEngine:
         )
         self.game, self.opt, self.t, self.dtype = game, opt, 0, np.dtype(dtype)
         self.replicas = len(start.W)
-        self._D, self._G = self._neurons(start.W), self._neurons(start.V)
-        self._bias = self._neurons(np.asarray(start.b)[:, None, None], spread=True)
-        self._U = self._pack(start.U)
+        self._players = enc.Players(
+            D=self._neurons(start.W),
+            G=self._neurons(start.V),
+            bias=self._neurons(np.asarray(start.b)[:, None, None], spread=True),
+            U=self._pack(start.U),
+        )
         self._work = enc.make_work(game, self.replicas, self.dtype)
-        layers = (self._D, self._bias, self._G)
-        self._correction = enc.make_correction(game, opt, layers, self._zeros)
+        self._correction = enc.make_correction(game, opt, self._players, self._zeros)
         self._shares, self._derivative_shares = self._make_shares()
         self._pace = self._zeros(self.replicas, 2, 2)
         self._pace[:, :, 0] = np.nan
-        self._model, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
-        self._probabilities = enc.spread_probabilities(game, self.dtype)
-        _project(self._D.X, self._G.X, self._U, self._work, self._shares)
+        self._game_code, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
+        self._probabilities = enc.population_weights(game, self.dtype)
+        D, G, _, U = self._players
+        passes.project(D.X, G.X, U, self._shares.y, self._shares.h)
+        passes.gather(self._shares, self._work)
 
-    def advance(self, steps: int, batches: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+    def advance(self, steps: int, batches: Batches | None = None) -> None:
         """Take `steps` iterations; see `ReducedEngine.advance`."""
-        weights: Any = self._probabilities
+        weights = self._probabilities
         if batches is not None:
-            weights = tuple(self._weights(batch) for batch in batches)
+            weights = enc.Weights(*(self._weights(batch) for batch in batches))
         threads = numba.get_num_threads()
         if self.replicas * self.game.d < WORTH_THREADS:
             numba.set_num_threads(1)
-        _advance(
-            steps,
-            self.t,
-            enc.encode_stages(self.opt),
-            self._model,
-            self._rule,
-            *weights,
-            self._D,
-            self._G,
-            self._bias,
-            self._U,
-            self._work,
-            self._shares,
-            self._correction,
-            self._derivative_shares,
-            self._pace,
-        )
-        numba.set_num_threads(threads)
+        try:
+            _advance(
+                steps,
+                self.t,
+                enc.encode_stages(self.opt),
+                self._game_code,
+                self._rule,
+                weights,
+                self._players,
+                self._work,
+                self._shares,
+                self._correction,
+                self._derivative_shares,
+                self._pace,
+            )
+        finally:
+            numba.set_num_threads(threads)
         self.t += steps
 
     @property
     def state(self) -> State:
         """The state in R^d, with a replica axis (copied)."""
+        D, G, bias, U = self._players
         return State(
-            W=self._unpack(self._D.X, self.game.m_D),
-            V=self._unpack(self._G.X, self.game.m_G),
-            b=self._bias.X[:, 0, 0, 0].copy(),
-            U=self._unpack(self._U, 2),
+            W=self._unpack(D.X, self.game.m_D),
+            V=self._unpack(G.X, self.game.m_G),
+            b=bias.X[:, 0, 0, 0].copy(),
+            U=self._unpack(U, 2),
         )
 
     @property
@@ -145,15 +127,16 @@ class DenseEngine:
         # Directions of all coordinates where they are needed again, else one slice a thread.
         whole = self.opt.uses_norms or self.opt.corrected or spread
         places = replicas if whole else numba.config.NUMBA_NUM_THREADS
-        G = self._zeros(places, rows, columns if whole else min(SLICE, columns))
+        G = self._zeros(places, rows, columns if whole else min(passes.SLICE, columns))
         return enc.make_neurons(self.opt, X, G, self._zeros)
 
-    def _make_shares(self) -> tuple[Shares, DerivativeShares | None]:
-        slices = -(-self._U.shape[2] // SLICE)
-        rows_D, rows_G, rows_U = (X.shape[1] for X in (self._D.X, self._G.X, self._U))
+    def _make_shares(self) -> tuple[passes.Shares, passes.DerivativeShares | None]:
+        D, G, _, U = self._players
+        slices = -(-U.shape[2] // passes.SLICE)
+        rows_D, rows_G, rows_U = (X.shape[1] for X in (D.X, G.X, U))
         plain_D, plain_G = self._zeros(self.game.m_D, 1), self._zeros(self.game.m_G, 1)
         plain_D[:] = plain_G[:] = 1
-        shares = Shares(
+        shares = passes.Shares(
             y=self._zeros(self.replicas, slices, rows_U, rows_D),
             h=self._zeros(self.replicas, slices, rows_G, rows_D),
             norms_D=self._zeros(self.replicas, slices, self.game.m_D, 3),
@@ -163,7 +146,7 @@ class DenseEngine:
         )
         if not self.opt.corrected:
             return shares, None
-        return shares, DerivativeShares(
+        return shares, passes.DerivativeShares(
             dy=self._zeros(self.replicas, slices, rows_U, rows_D),
             dh=self._zeros(self.replicas, slices, rows_G, rows_D),
             dots=self._zeros(self.replicas, slices, 1, 2),
@@ -172,8 +155,8 @@ class DenseEngine:
     def _pack(self, array: np.ndarray) -> np.ndarray:
         """(R, rows, d) to (R, rows, columns, LANES), padded."""
         replicas, rows, d = array.shape
-        packed = self._zeros(replicas, enc.padded(rows), enc.padded(-(-d // LANES)))
-        packed.reshape(replicas, enc.padded(rows), -1)[:, :rows, :d] = array
+        packed = self._zeros(replicas, padded(rows), padded(-(-d // LANES)))
+        packed.reshape(replicas, padded(rows), -1)[:, :rows, :d] = array
         return packed
 
     def _unpack(self, packed: np.ndarray, rows: int) -> np.ndarray:
@@ -188,340 +171,49 @@ class DenseEngine:
         return weights
 
 
-@part
-def sliced(array: Any, first: int) -> Any:
-    """The columns of the slice that begins at `first`."""
-    return array[:, first : min(first + SLICE, array.shape[1])]
-
-
-@part
-def neurons_slice(neurons: enc.Neurons, replica: int, first: int, whole: bool) -> enc.Neurons:
-    """A slice of a player; its directions lie there if kept `whole`, else with the thread."""
-    X = sliced(neurons.X[replica], first)
-    if whole:
-        G = sliced(neurons.G[replica], first)
-    else:
-        G = neurons.G[numba.get_thread_id()][:, : X.shape[1]]
-    return enc.Neurons(
-        X,
-        G,
-        sliced(neurons.M[replica], first),
-        sliced(neurons.S[replica], first),
-        sliced(neurons.past[replica], first),
-        sliced(neurons.base[replica], first),
-        sliced(neurons.start[replica], first),
-    )
-
-
-@part
-def add_shares(shares: Any, total: Any) -> None:
-    """total = sum of `shares` over slices and lanes, the same in every lane."""
-    for i in range(shares.shape[1]):
-        for j in range(shares.shape[2]):
-            x = fill(total, 0.0)
-            for share in range(len(shares)):
-                x += load(shares[share], i, j)
-            store(total, i, j, lane_sum(x))
-
-
-@kernel(parallel=True)
-def _project(W: Any, V: Any, U: Any, work: enc.Work, shares: Shares) -> None:
-    """Inner products from scratch, added in the same order as during a run."""
-    slices = shares.y.shape[1]
-    for task in numba.prange(len(W) * slices):
-        replica, place = task // slices, task % slices
-        k.project(
-            sliced(W[replica], place * SLICE),
-            sliced(V[replica], place * SLICE),
-            sliced(U[replica], place * SLICE),
-            shares.y[replica, place],
-            shares.h[replica, place],
-        )
-    for replica in range(len(W)):
-        add_shares(shares.y[replica], work.y[replica])
-        add_shares(shares.h[replica], work.h[replica])
-
-
-@part
-def move_slice(
-    model: enc.Model,
-    rule: enc.RuleCode,
-    stage: enc.StageCode,
-    t: int,
-    D: enc.Neurons,
-    G: enc.Neurons,
-    U: Any,
-    factors_D: Any,
-    factors_G: Any,
-    y: Any,
-    h: Any,
-) -> None:
-    """Move a slice of both players in iteration t, and share what the next look begins with."""
-    eta_D, eta_G = k.step_sizes(rule, t)
-    pull_D, pull_G = k.pulls(rule, t)
-    if rule.plain_moves:
-        if stage.D:
-            k.move(model.m_D, eta_D, D, factors_D)
-        if stage.G:
-            k.move(model.m_G, eta_G, G, factors_G)
-    else:
-        if stage.D:
-            k.move_from(model.m_D, rule, stage, t, eta_D, pull_D, D, factors_D)
-        if stage.G:
-            k.move_from(model.m_G, rule, stage, t, eta_G, pull_G, G, factors_G)
-    k.project(D.X, G.X, U, y, h)
-
-
-@kernel(parallel=True)
+@kernel
 def _advance(
     steps: int,
     t: int,
-    stages: Any,
-    model: enc.Model,
+    stages: tuple[enc.StageCode, ...],
+    game: enc.GameCode,
     rule: enc.RuleCode,
-    data_weights: Any,
-    latent_weights: Any,
-    D: enc.Neurons,
-    G: enc.Neurons,
-    bias: enc.Neurons,
-    U: Any,
+    weights: enc.Weights,
+    players: enc.Players,
     work: enc.Work,
-    shares: Shares,
+    shares: passes.Shares,
     correction: enc.Correction | None,
-    derivative_shares: DerivativeShares | None,
-    pace: Any,
+    derivative_shares: passes.DerivativeShares | None,
+    pace: np.ndarray,
 ) -> None:
-    replicas, slices = len(U), shares.y.shape[1]
-    m_D, m_G, corrected = model.m_D, model.m_G, rule.correction != k.NONE
-    # Parallel loops are given the arrays that they use, not the tuples that hold them: each costs.
-    A, C, factors_D, factors_G = work.A, work.C, work.norms_D, work.norms_G
-    y, h, norms_D, norms_G = shares.y, shares.h, shares.norms_D, shares.norms_G
-    plain_D, plain_G = shares.plain_D, shares.plain_G
+    """All steps of all replicas."""
+    D, G, bias, U = players
+    y, h, factors_D, factors_G = shares.y, shares.h, work.norms_D, work.norms_G
     for n in range(steps):
-        iteration = t + n + 1
-        for turn in range(len(stages)):
-            stage = k.stage_at(stages, turn)
-            update = (t + n) * rule.updates + stage.update + 1
-            two_passes = rule.magnitude != k.OWN or not stage.looks
+        now = t + n + 1
+        for stage in stages:
+            if not (stage.D or stage.G):
+                continue
             if stage.looks:
-                for replica in range(replicas):
-                    x_weights = data_weights[replica % len(data_weights)]
-                    z_weights = latent_weights[replica % len(latent_weights)]
-                    own_bias, own_work = k.neurons_at(bias, replica), k.work_at(work, replica)
-                    k.answer(
-                        model,
-                        x_weights[n % len(x_weights)],
-                        z_weights[n % len(z_weights)],
-                        own_bias,
-                        own_work,
-                    )
+                update = (now - 1) * rule.updates + stage.update + 1
+                passes.answer(n, game, weights, bias, work)
                 if correction is not None:
-                    _correct(
+                    correct(
                         n,
                         stage,
-                        model,
+                        game,
                         rule,
-                        data_weights,
-                        latent_weights,
-                        D,
-                        G,
-                        bias,
-                        U,
+                        weights,
+                        players,
                         work,
                         shares,
                         correction,
                         derivative_shares,
                         pace,
                     )
-                if stage.D:
-                    for replica in range(replicas):
-                        own_bias = k.neurons_at(bias, replica)
-                        if rule.recalls:
-                            k.recall(1, rule, update, own_bias)
-                        k.direct(1, rule, update, own_bias, work.norms_D[replica, m_D:])
-
-                for task in numba.prange(replicas * slices):
-                    here = k.stage_at(stages, turn)  # Numba cannot bring a made-up tuple in
-                    replica, place = task // slices, task % slices
-                    first = place * SLICE
-                    whole = two_passes or corrected
-                    D_slice = neurons_slice(D, replica, first, whole)
-                    G_slice = neurons_slice(G, replica, first, whole)
-                    U_slice = sliced(U[replica], first)
-                    if here.D:
-                        if not corrected:
-                            k.discriminator_gradient(
-                                A[replica], C[replica], G_slice.X, U_slice, D_slice.G
-                            )
-                        if rule.recalls:
-                            k.recall(m_D, rule, update, D_slice)
-                        k.direct(m_D, rule, update, D_slice, norms_D[replica, place])
-                    if here.G:
-                        if not corrected:
-                            k.generator_gradient(C[replica], D_slice.X, G_slice.G)
-                        if rule.recalls:
-                            k.recall(m_G, rule, update, G_slice)
-                        k.direct(m_G, rule, update, G_slice, norms_G[replica, place])
-                    if not two_passes:
-                        move_slice(
-                            model,
-                            rule,
-                            here,
-                            iteration,
-                            D_slice,
-                            G_slice,
-                            U_slice,
-                            plain_D,
-                            plain_G,
-                            y[replica, place],
-                            h[replica, place],
-                        )
-
-                for replica in range(replicas):
-                    own_work = k.work_at(work, replica)
-                    if stage.D:
-                        add_shares(shares.norms_D[replica], own_work.norms_D)
-                        k.scale_discriminator(rule, own_work, pace[replica])
-                    if stage.G:
-                        add_shares(shares.norms_G[replica], own_work.norms_G)
-                        k.scale_generator(rule, own_work, pace[replica])
-
-            if stage.D:
-                eta_D, _ = k.step_sizes(rule, iteration)
-                pull_D, _ = k.pulls(rule, iteration)
-                for replica in range(replicas):
-                    own_bias, norms = k.neurons_at(bias, replica), work.norms_D[replica, m_D:]
-                    if rule.plain_moves:
-                        k.move(1, eta_D, own_bias, norms)
-                    else:
-                        k.move_from(1, rule, stage, iteration, eta_D, pull_D, own_bias, norms)
-
-            if two_passes:
-                for task in numba.prange(replicas * slices):
-                    here = k.stage_at(stages, turn)  # Numba cannot bring a made-up tuple in
-                    replica, place = task // slices, task % slices
-                    first = place * SLICE
-                    whole = rule.magnitude != k.OWN or corrected
-                    move_slice(
-                        model,
-                        rule,
-                        here,
-                        iteration,
-                        neurons_slice(D, replica, first, whole),
-                        neurons_slice(G, replica, first, whole),
-                        sliced(U[replica], first),
-                        factors_D[replica],
-                        factors_G[replica],
-                        y[replica, place],
-                        h[replica, place],
-                    )
-
-            for replica in range(replicas):
-                add_shares(shares.y[replica], work.y[replica])
-                add_shares(shares.h[replica], work.h[replica])
-
-
-@kernel(parallel=True)
-def _correct(
-    n: int,
-    stage: enc.StageCode,
-    model: enc.Model,
-    rule: enc.RuleCode,
-    data_weights: Any,
-    latent_weights: Any,
-    D: enc.Neurons,
-    G: enc.Neurons,
-    bias: enc.Neurons,
-    U: Any,
-    work: enc.Work,
-    shares: Shares,
-    correction: enc.Correction,
-    derivative_shares: DerivativeShares,
-    pace: Any,
-) -> None:
-    """Leave the corrected gradients of both players, as `twomode.engines.reduced` does."""
-    replicas, slices = len(U), shares.y.shape[1]
-    m_D, m_G, sga = model.m_D, model.m_G, rule.correction == k.SGA
-    A, C = work.A, work.C
-    for product in range(2 if sga else 1):
-        sign_D = -1.0 if product == 0 else 1.0
-        for task in numba.prange(replicas * slices):
-            replica, place = task // slices, task % slices
-            first = place * SLICE
-            D_slice = neurons_slice(D, replica, first, True)
-            G_slice = neurons_slice(G, replica, first, True)
-            U_slice = sliced(U[replica], first)
-            if product == 0:
-                k.discriminator_gradient(A[replica], C[replica], G_slice.X, U_slice, D_slice.G)
-                k.generator_gradient(C[replica], D_slice.X, G_slice.G)
-                k.gradient_norms(m_D, D_slice, shares.norms_D[replica, place])
-                k.gradient_norms(m_G, G_slice, shares.norms_G[replica, place])
-            dy, dh = derivative_shares.dy[replica, place], derivative_shares.dh[replica, place]
-            k.project_derivative(sign_D, D_slice, G_slice, U_slice, dy, dh)
-
-        for replica in range(replicas):
-            x_weights = data_weights[replica % len(data_weights)]
-            z_weights = latent_weights[replica % len(latent_weights)]
-            own_bias, own_work = k.neurons_at(bias, replica), k.work_at(work, replica)
-            own = k.correction_at(correction, replica)
-            if product == 0:
-                add_shares(shares.norms_D[replica], own_work.norms_D)
-                add_shares(shares.norms_G[replica], own_work.norms_G)
-                k.gradient_norms(1, own_bias, own_work.norms_D[m_D:])
-                if stage.D:
-                    k.raise_peak(own_work.norms_D, pace[replica, 0:1])
-                if stage.G:
-                    k.raise_peak(own_work.norms_G, pace[replica, 1:2])
-            add_shares(derivative_shares.dy[replica], own.dy)
-            add_shares(derivative_shares.dh[replica], own.dh)
-            k.answer_derivative(
-                model,
-                x_weights[n % len(x_weights)],
-                z_weights[n % len(z_weights)],
-                sign_D,
-                own_bias,
-                own_work,
-                own,
-                own.JT_b if product == 0 else own.J_b,
-            )
-
-        for task in numba.prange(replicas * slices):
-            replica, place = task // slices, task % slices
-            first, own = place * SLICE, k.correction_at(correction, replica)
-            D_slice = neurons_slice(D, replica, first, True)
-            G_slice = neurons_slice(G, replica, first, True)
-            W = sliced(own.JT_W if product == 0 else own.J_W, first)
-            V = sliced(own.JT_V if product == 0 else own.J_V, first)
-            U_slice = sliced(U[replica], first)
-            k.discriminator_product(sign_D, C[replica], own, G_slice, U_slice, W)
-            k.generator_product(sign_D, C[replica], own, D_slice, V)
-
-    if sga:
-        for task in numba.prange(replicas * slices):
-            replica, place = task // slices, task % slices
-            first, own = place * SLICE, k.correction_at(correction, replica)
-            dots = derivative_shares.dots[replica, place]
-            W, V = sliced(D.G[replica], first), sliced(G.G[replica], first)
-            JT_W, J_W = sliced(own.JT_W, first), sliced(own.J_W, first)
-            JT_V, J_V = sliced(own.JT_V, first), sliced(own.J_V, first)
-            k.clear(dots)
-            k.add_alignment(m_D, W, JT_W, J_W, dots)
-            k.add_alignment(m_G, V, JT_V, J_V, dots)
-        for replica in range(replicas):
-            own, dots = k.correction_at(correction, replica), correction.dots[replica]
-            add_shares(derivative_shares.dots[replica], dots)
-            k.add_alignment(1, bias.G[replica], own.JT_b, own.J_b, dots)
-
-    for task in numba.prange(replicas * slices):
-        replica, place = task // slices, task % slices
-        first, own = place * SLICE, k.correction_at(correction, replica)
-        weight = k.correction_weight(rule, own.dots)
-        W, V = sliced(D.G[replica], first), sliced(G.G[replica], first)
-        JT_W, J_W = sliced(own.JT_W, first), sliced(own.J_W, first)
-        JT_V, J_V = sliced(own.JT_V, first), sliced(own.J_V, first)
-        k.correct(m_D, rule, weight, W, JT_W, J_W)
-        k.correct(m_G, rule, weight, V, JT_V, J_V)
-    for replica in range(replicas):
-        own = k.correction_at(correction, replica)
-        weight = k.correction_weight(rule, own.dots)
-        k.correct(1, rule, weight, bias.G[replica], own.JT_b, own.J_b)
+                passes.direct(stage, rule, update, now, D, G, U, work.A, work.C, shares)
+                passes.scale(stage, rule, update, bias, work, shares, pace)
+            passes.move_bias(stage, rule, now, bias, factors_D)
+            if rule.magnitude != moves.OWN or not stage.looks:
+                passes.move(stage, rule, now, D, G, U, factors_D, factors_G, y, h)
+            passes.gather(shares, work)

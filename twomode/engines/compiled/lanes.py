@@ -27,6 +27,7 @@ if config.DISABLE_JIT:
         power_of_two,
         square_root,
         store,
+        transposed,
         where_equal,
         where_less,
         widened,
@@ -41,6 +42,7 @@ else:
         power_of_two,
         square_root,
         store,
+        transposed,
         where_equal,
         where_less,
         widened,
@@ -59,6 +61,7 @@ __all__ = [
     "sigmoid",
     "square_root",
     "store",
+    "transposed",
     "within",
 ]
 

@@ -25,6 +25,11 @@ class Value(np.ndarray):
     __itruediv__ = __truediv__  # type: ignore[assignment]
 
 
+def transposed(array: np.ndarray) -> np.ndarray:
+    """View of an array with rows and columns exchanged."""
+    return array.transpose(1, 0, 2)
+
+
 def load(array: np.ndarray, row: int, column: int) -> Lanes:
     """array[row, column, :] as Lanes."""
     return array[row, column].copy().view(Value)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from twomode._typing import FloatArray
+from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import lane_zeros
+from twomode.engines.compiled.products import padded
 from twomode.game import Game
-from twomode.rules import CORRECTIONS, DIRECTIONS, GRANULARITIES, MAGNITUDES, Optimizer
+from twomode.rules import (
+    CORRECTIONS,
+    DIRECTIONS,
+    GRANULARITIES,
+    MAGNITUDES,
+    SCHEDULES,
+    Optimizer,
+    Stage,
+)
 
-#: Rows and columns of the block of a matrix product that is held in registers.
-TILE = 3
 
-
-class Model(NamedTuple):
+class GameCode(NamedTuple):
     """The game's numbers and the supports of its laws (see `encode_points`)."""
 
     m_D: int
@@ -38,6 +46,22 @@ class Neurons(NamedTuple):
     past: np.ndarray  #: the step of the iteration before
     base: np.ndarray  #: where the iteration began
     start: np.ndarray  #: where the anchor is
+
+
+class Players(NamedTuple):
+    """Where the players are, and the modes."""
+
+    D: Neurons
+    G: Neurons
+    bias: Neurons
+    U: np.ndarray  #: u_l, rows l
+
+
+class Weights(NamedTuple):
+    """Weights of the points, step by step."""
+
+    data: np.ndarray  #: shape (..., steps or 1, 1, S, LANES)
+    latents: np.ndarray
 
 
 class Work(NamedTuple):
@@ -64,18 +88,18 @@ class Correction(NamedTuple):
     costs it time, used or not.
     """
 
-    JT_W: Any  #: J^T xi
-    JT_b: Any
-    JT_V: Any
-    J_W: Any  #: J xi, for sga
-    J_b: Any
-    J_V: Any
-    dy: Any  #: derivatives of `Work.y`, h, A, C along a vector
-    dh: Any
-    dA: Any
-    dC: Any
-    slopes: Any
-    dots: Any  #: <xi, grad H> and <A^T xi, grad H>
+    JT_W: np.ndarray  #: J^T xi
+    JT_b: np.ndarray
+    JT_V: np.ndarray
+    J_W: np.ndarray  #: J xi, for sga
+    J_b: np.ndarray
+    J_V: np.ndarray
+    dy: np.ndarray  #: derivatives of `Work.y`, h, A, C along a vector
+    dh: np.ndarray
+    dA: np.ndarray
+    dC: np.ndarray
+    slopes: np.ndarray
+    dots: np.ndarray  #: <xi, grad H> and <A^T xi, grad H>
 
 
 class StageCode(NamedTuple):
@@ -92,13 +116,16 @@ class StageCode(NamedTuple):
 
 
 class RuleCode(NamedTuple):
-    """An `Optimizer` as numbers: none of them is a compile-time constant."""
+    """An `Optimizer` as numbers, under its own names where they are the same.
+
+    None of them is a compile-time constant: all rules run the same machine code.
+    """
 
     direction: int
     magnitude: int
     granularity: int
-    first_moment: bool
-    second_moment: bool
+    uses_first_moment: bool
+    uses_second_moment: bool
     eta_D: float
     eta_G: float
     beta1: float
@@ -123,11 +150,6 @@ class RuleCode(NamedTuple):
     parameters: float
 
 
-def padded(size: int) -> int:
-    """The least multiple of TILE that is at least `size`."""
-    return -(-size // TILE) * TILE
-
-
 def encode_points(support: FloatArray, absent: int) -> np.ndarray:
     """The ones of each point, shape (S, width >= 2), short rows filled up with `absent`.
 
@@ -142,65 +164,61 @@ def encode_points(support: FloatArray, absent: int) -> np.ndarray:
     return members
 
 
-def encode_game(game: Game) -> Model:
+def encode_game(game: Game) -> GameCode:
     """The game for kernels; the absent rows are spare ones of `Work.y` and `Work.h`."""
-    return Model(
-        game.m_D,
-        game.m_G,
-        float(game.a),
-        float(game.lam),
-        float(game.clip),
-        encode_points(game.data_points[0], absent=2),
-        encode_points(game.latent_points[0], absent=padded(game.m_G)),
+    return GameCode(
+        m_D=game.m_D,
+        m_G=game.m_G,
+        a=float(game.a),
+        lam=float(game.lam),
+        clip=float(game.clip),
+        data=encode_points(game.data_points[0], absent=2),
+        latents=encode_points(game.latent_points[0], absent=padded(game.m_G)),
     )
 
 
 def encode_rule(game: Game, opt: Optimizer) -> RuleCode:
     """The rule's numbers for kernels."""
     sizes = opt.block_sizes(game.d, game.m_D, game.m_G)
-    return RuleCode(
-        DIRECTIONS.index(opt.direction),
-        MAGNITUDES.index(opt.magnitude),
-        GRANULARITIES.index(opt.granularity),
-        opt.uses_first_moment,
-        opt.uses_second_moment,
-        float(opt.eta_D),
-        float(opt.eta_G),
-        float(opt.beta1),
-        float(opt.beta2),
-        float(opt.eps),
-        float(opt.norm_eps),
-        opt.bias_correction,
-        opt.heavy_ball,
-        opt.block_length(sizes["W"]),
-        opt.block_length(sizes["b"]),
-        opt.block_length(sizes["V"]),
-        not (opt.keeps_step or opt.keeps_base or opt.anchor),
-        opt.updates,
-        opt.decay_D,
-        opt.decay_G,
-        opt.anchor,
-        opt.first_step == "plain",
-        opt.past_scale == "today",
-        CORRECTIONS.index(opt.correction),
-        opt.correction_weight,
-        opt.aligned,
-        float(game.parameters),
-    )
+    made: dict[str, Any] = {  # of the types that `RuleCode` says
+        "direction": DIRECTIONS.index(opt.direction),
+        "magnitude": MAGNITUDES.index(opt.magnitude),
+        "granularity": GRANULARITIES.index(opt.granularity),
+        "correction": CORRECTIONS.index(opt.correction),
+        "constant_W": opt.block_length(sizes["W"]),
+        "constant_b": opt.block_length(sizes["b"]),
+        "constant_V": opt.block_length(sizes["V"]),
+        "plain_moves": not (opt.keeps_step or opt.keeps_base or opt.anchor),
+        "plain_start": opt.first_step == "plain",
+        "recalls": opt.past_scale == "today",
+        "parameters": float(game.parameters),
+    }
+    same = {name: getattr(opt, name) for name in RuleCode._fields if name not in made}
+    return RuleCode(**made, **same)
 
 
-def encode_stages(opt: Optimizer) -> np.ndarray:
-    """The stages of an iteration, a row each; `stage_at` reads them."""
-    rows, updates = [], {"D": 0, "G": 0}
-    for n, stage in enumerate(opt.stages):
+def encode_stages(opt: Optimizer) -> tuple[StageCode, ...]:
+    """The stages of an iteration, with idle ones at the end: any schedule compiles to the same."""
+    codes, updates = [], {"D": 0, "G": 0}
+    idle = Stage(False, False, new=0)
+    longest = max(len(stages) for stages in SCHEDULES.values())
+    for n, stage in enumerate([*opt.stages, *[idle] * (longest - len(opt.stages))]):
         movers = [player for player in "DG" if getattr(stage, player)]
-        update = updates[movers[0]]
-        rows.append(
-            [stage.D, stage.G, stage.looks, stage.new, stage.old, stage.back, n == 0, update]
+        codes.append(
+            StageCode(
+                D=stage.D,
+                G=stage.G,
+                looks=stage.looks,
+                new=float(stage.new),
+                old=float(stage.old),
+                back=stage.back,
+                first=n == 0,
+                update=max((updates[player] for player in movers), default=0),
+            )
         )
         for player in movers:
             updates[player] += stage.looks
-    return np.array(rows, dtype=float)
+    return tuple(codes)
 
 
 def make_neurons(
@@ -212,8 +230,8 @@ def make_neurons(
         return zeros(*X.shape[:3]) if used else zeros(X.shape[0], 0, 0)
 
     return Neurons(
-        X,
-        G,
+        X=X,
+        G=G,
         M=memory(opt.uses_first_moment),
         S=memory(opt.uses_second_moment),
         past=memory(opt.keeps_step),
@@ -223,48 +241,49 @@ def make_neurons(
 
 
 def make_correction(
-    game: Game, opt: Optimizer, layers: Sequence[Neurons], zeros: Callable[..., np.ndarray]
+    game: Game, opt: Optimizer, players: Players, zeros: Callable[..., np.ndarray]
 ) -> Correction | None:
-    """Scratch for the layers W, b, V of a corrected rule; `zeros` takes a shape.
+    """Scratch of a corrected rule; `zeros` takes a shape.
 
     Kernels compile once with it and once with None, so that rules without a correction need not
     wait for that of the others.
     """
     if not opt.corrected:
         return None
-    places = len(layers[0].X)
+    places = len(players.U)
     rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
-    W, b, V = (layer.X.shape[:3] for layer in layers)
+    W, b, V = (layer.X.shape[:3] for layer in (players.D, players.bias, players.G))
     J = [shape if opt.correction == "sga" else (places, 0, 0) for shape in (W, b, V)]
-    shapes = Correction(
-        JT_W=W,
-        JT_b=b,
-        JT_V=V,
-        J_W=J[0],
-        J_b=J[1],
-        J_V=J[2],
-        dy=(places, rows_U, rows_D),
-        dh=(places, rows_G, rows_D),
-        dA=(places, rows_U, rows_D),
-        dC=(places, rows_G, rows_D),
-        slopes=(places, 2, rows_D),
-        dots=(places, 1, 2),
+    return Correction(
+        JT_W=zeros(*W),
+        JT_b=zeros(*b),
+        JT_V=zeros(*V),
+        J_W=zeros(*J[0]),
+        J_b=zeros(*J[1]),
+        J_V=zeros(*J[2]),
+        dy=zeros(places, rows_U, rows_D),
+        dh=zeros(places, rows_G, rows_D),
+        dA=zeros(places, rows_U, rows_D),
+        dC=zeros(places, rows_G, rows_D),
+        slopes=zeros(places, 2, rows_D),
+        dots=zeros(places, 1, 2),
     )
-    return Correction(*(zeros(*shape) for shape in shapes))
 
 
-def spread_probabilities(game: Game, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the population gradient, shapes (1, 1, 1, S, LANES): any run, any step."""
-    data, latents = (
-        lane_zeros((1, 1, 1, len(points[1])), dtype)
-        for points in (game.data_points, game.latent_points)
+def population_weights(game: Game, dtype: DTypeLike) -> Weights:
+    """Those of the population gradient, shapes (1, 1, 1, S, LANES): any run, any step."""
+    weights = Weights(
+        *(
+            lane_zeros((1, 1, 1, len(points[1])), dtype)
+            for points in (game.data_points, game.latent_points)
+        )
     )
-    data[:] = game.data_points[1][:, None]
-    latents[:] = game.latent_points[1][:, None]
-    return data, latents
+    weights.data[:] = game.data_points[1][:, None]
+    weights.latents[:] = game.latent_points[1][:, None]
+    return weights
 
 
-def make_work(game: Game, places: int, dtype: Any) -> Work:
+def make_work(game: Game, places: int, dtype: DTypeLike) -> Work:
     """Scratch for `places` independent runs, the leading axis of every array."""
 
     def zeros(*shape: int) -> np.ndarray:
@@ -282,3 +301,70 @@ def make_work(game: Game, places: int, dtype: Any) -> Work:
         norms_D=zeros(game.m_D + 1, 3),
         norms_G=zeros(game.m_G, 3),
     )
+
+
+def share(arrays: Any, place: int) -> Any:
+    """One run's share of arrays with a leading axis, or of tuples of them; None is None's."""
+    if isinstance(arrays, tuple):
+        shares = [share(array, place) for array in arrays]
+        return type(arrays)(*shares) if hasattr(arrays, "_fields") else tuple(shares)
+    return None if arrays is None else arrays[place]
+
+
+# What `share` does, for kernels, which cannot loop over the fields of a record.
+
+
+@part
+def neurons_at(neurons: Neurons, place: int) -> Neurons:
+    """One run's share of arrays with a leading axis."""
+    return Neurons(
+        X=neurons.X[place],
+        G=neurons.G[place],
+        M=neurons.M[place],
+        S=neurons.S[place],
+        past=neurons.past[place],
+        base=neurons.base[place],
+        start=neurons.start[place],
+    )
+
+
+@part
+def work_at(work: Work, place: int) -> Work:
+    """One run's share of arrays with a leading axis."""
+    return Work(
+        y=work.y[place],
+        h=work.h[place],
+        A=work.A[place],
+        C=work.C[place],
+        slopes=work.slopes[place],
+        right=work.right[place],
+        wrong=work.wrong[place],
+        norms_D=work.norms_D[place],
+        norms_G=work.norms_G[place],
+    )
+
+
+@part
+def correction_at(correction: Correction, place: int) -> Correction:
+    """One run's share of arrays with a leading axis."""
+    return Correction(
+        JT_W=correction.JT_W[place],
+        JT_b=correction.JT_b[place],
+        JT_V=correction.JT_V[place],
+        J_W=correction.J_W[place],
+        J_b=correction.J_b[place],
+        J_V=correction.J_V[place],
+        dy=correction.dy[place],
+        dh=correction.dh[place],
+        dA=correction.dA[place],
+        dC=correction.dC[place],
+        slopes=correction.slopes[place],
+        dots=correction.dots[place],
+    )
+
+
+@part
+def weights_at(weights: Weights, n: int) -> Weights:
+    """Those of a run or of a step; the population's serve them all."""
+    data, latents = weights.data, weights.latents
+    return Weights(data=data[n % len(data)], latents=latents[n % len(latents)])

@@ -1,0 +1,207 @@
+"""Corrected gradients in R^d: passes over the coordinates, as in `passes`."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from twomode.engines.compiled import corrections, gradient
+from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.jit import kernel
+from twomode.engines.compiled.passes import (
+    SLICE,
+    DerivativeShares,
+    Shares,
+    add_shares,
+    neurons_slice,
+    sliced,
+)
+from twomode.engines.compiled.products import clear
+
+
+@kernel(parallel=True)
+def project_field(
+    sign_D: float,
+    D: enc.Neurons,
+    G: enc.Neurons,
+    U: np.ndarray,
+    A: np.ndarray,
+    C: np.ndarray,
+    norms_D: np.ndarray,
+    norms_G: np.ndarray,
+    dy: np.ndarray,
+    dh: np.ndarray,
+) -> None:
+    """Pass: shares of derivatives along the field; before the first product, the field itself."""
+    replicas, slices, m_D = norms_D.shape[:3]
+    m_G = norms_G.shape[2]
+    for task in numba.prange(replicas * slices):
+        replica, place = task // slices, task % slices
+        D_slice = neurons_slice(D, replica, place, True)
+        G_slice = neurons_slice(G, replica, place, True)
+        U_slice = sliced(U[replica], place)
+        if sign_D < 0.0:
+            W, V = D_slice.X, G_slice.X
+            gradient.discriminator_gradient(A[replica], C[replica], V, U_slice, D_slice.G)
+            gradient.generator_gradient(C[replica], W, G_slice.G)
+            corrections.gradient_norms(m_D, D_slice, norms_D[replica, place])
+            corrections.gradient_norms(m_G, G_slice, norms_G[replica, place])
+        own_dy, own_dh = dy[replica, place], dh[replica, place]
+        corrections.project_derivative(sign_D, D_slice, G_slice, U_slice, own_dy, own_dh)
+
+
+@kernel
+def raise_peaks(
+    stage: enc.StageCode, bias: enc.Neurons, work: enc.Work, shares: Shares, pace: np.ndarray
+) -> None:
+    """The largest norms of gradients so far."""
+    for replica in range(len(pace)):
+        norms_D, norms_G = work.norms_D[replica], work.norms_G[replica]
+        if stage.D:
+            own_bias = enc.neurons_at(bias, replica)
+            add_shares(shares.norms_D[replica], norms_D)
+            corrections.gradient_norms(1, own_bias, norms_D[len(norms_D) - 1 :])
+            corrections.raise_peak(norms_D, pace[replica, 0:1])
+        if stage.G:
+            add_shares(shares.norms_G[replica], norms_G)
+            corrections.raise_peak(norms_G, pace[replica, 1:2])
+
+
+@kernel
+def answer_along(
+    n: int,
+    sign_D: float,
+    game: enc.GameCode,
+    weights: enc.Weights,
+    bias: enc.Neurons,
+    work: enc.Work,
+    shares: DerivativeShares,
+    correction: enc.Correction,
+    product: np.ndarray,
+) -> None:
+    """From the shares of derivatives to those of the coefficients and the bias's gradient."""
+    for replica in range(len(work.y)):
+        own_bias, own_work = enc.neurons_at(bias, replica), enc.work_at(work, replica)
+        own, b = enc.correction_at(correction, replica), product[replica]
+        add_shares(shares.dy[replica], own.dy)
+        add_shares(shares.dh[replica], own.dh)
+        own_weights = enc.weights_at(enc.weights_at(weights, replica), n)
+        corrections.answer_derivative(game, own_weights, sign_D, own_bias, own_work, own, b)
+
+
+@kernel(parallel=True)
+def multiply_field(
+    sign_D: float,
+    D: enc.Neurons,
+    G: enc.Neurons,
+    U: np.ndarray,
+    C: np.ndarray,
+    dA: np.ndarray,
+    dC: np.ndarray,
+    product_W: np.ndarray,
+    product_V: np.ndarray,
+) -> None:
+    """Pass: the Jacobian's product with the field, in W and V."""
+    replicas, slices = len(U), -(-U.shape[2] // SLICE)
+    for task in numba.prange(replicas * slices):
+        replica, place = task // slices, task % slices
+        D_slice = neurons_slice(D, replica, place, True)
+        G_slice = neurons_slice(G, replica, place, True)
+        U_slice, own_C, own_dC = sliced(U[replica], place), C[replica], dC[replica]
+        W, V = sliced(product_W[replica], place), sliced(product_V[replica], place)
+        corrections.discriminator_product(sign_D, own_C, dA[replica], own_dC, G_slice, U_slice, W)
+        corrections.generator_product(sign_D, own_C, own_dC, D_slice, V)
+
+
+@kernel(parallel=True)
+def align(
+    F_W: np.ndarray,
+    F_V: np.ndarray,
+    correction: enc.Correction,
+    m_D: int,
+    m_G: int,
+    dots: np.ndarray,
+) -> None:
+    """Pass: shares of the inner products that choose the sign of sga's weight."""
+    replicas, slices = dots.shape[:2]
+    for task in numba.prange(replicas * slices):
+        replica, place = task // slices, task % slices
+        own, share = enc.correction_at(correction, replica), dots[replica, place]
+        clear(share)
+        W, V = sliced(F_W[replica], place), sliced(F_V[replica], place)
+        JT_W, J_W = sliced(own.JT_W, place), sliced(own.J_W, place)
+        JT_V, J_V = sliced(own.JT_V, place), sliced(own.J_V, place)
+        corrections.add_alignment(m_D, W, JT_W, J_W, share)
+        corrections.add_alignment(m_G, V, JT_V, J_V, share)
+
+
+@kernel(parallel=True)
+def combine(
+    rule: enc.RuleCode,
+    F_W: np.ndarray,
+    F_V: np.ndarray,
+    correction: enc.Correction,
+    m_D: int,
+    m_G: int,
+) -> None:
+    """Pass: the corrected gradients of W and V."""
+    replicas, slices = len(F_W), -(-F_W.shape[2] // SLICE)
+    for task in numba.prange(replicas * slices):
+        replica, place = task // slices, task % slices
+        own = enc.correction_at(correction, replica)
+        weight = corrections.correction_weight(rule, own.dots)
+        W, V = sliced(F_W[replica], place), sliced(F_V[replica], place)
+        JT_W, J_W = sliced(own.JT_W, place), sliced(own.J_W, place)
+        JT_V, J_V = sliced(own.JT_V, place), sliced(own.J_V, place)
+        corrections.correct(m_D, rule, weight, W, JT_W, J_W)
+        corrections.correct(m_G, rule, weight, V, JT_V, J_V)
+
+
+@kernel
+def correct(
+    n: int,
+    stage: enc.StageCode,
+    game: enc.GameCode,
+    rule: enc.RuleCode,
+    weights: enc.Weights,
+    players: enc.Players,
+    work: enc.Work,
+    shares: Shares,
+    correction: enc.Correction,
+    derivative_shares: DerivativeShares,
+    pace: np.ndarray,
+) -> None:
+    """Leave the corrected gradients of both players."""
+    D, G, bias, U = players
+    m_D, m_G, sga = game.m_D, game.m_G, rule.correction == corrections.SGA
+    A, C, norms_D, norms_G = work.A, work.C, shares.norms_D, shares.norms_G
+    dy, dh, dots = derivative_shares.dy, derivative_shares.dh, derivative_shares.dots
+    for product in range(2 if sga else 1):
+        sign_D, W, b, V = -1.0, correction.JT_W, correction.JT_b, correction.JT_V
+        if product == 1:
+            sign_D, W, b, V = 1.0, correction.J_W, correction.J_b, correction.J_V
+        project_field(sign_D, D, G, U, A, C, norms_D, norms_G, dy, dh)
+        if product == 0:
+            raise_peaks(stage, bias, work, shares, pace)
+        answer_along(
+            n,
+            sign_D,
+            game,
+            weights,
+            bias,
+            work,
+            derivative_shares,
+            correction,
+            b,
+        )
+        multiply_field(sign_D, D, G, U, C, correction.dA, correction.dC, W, V)
+    if sga:
+        align(D.G, G.G, correction, m_D, m_G, dots)
+    for replica in range(len(U)):
+        own = enc.correction_at(correction, replica)
+        if sga:
+            add_shares(dots[replica], own.dots)
+            corrections.add_alignment(1, bias.G[replica], own.JT_b, own.J_b, own.dots)
+        weight = corrections.correction_weight(rule, own.dots)
+        corrections.correct(1, rule, weight, bias.G[replica], own.JT_b, own.J_b)
+    combine(rule, D.G, G.G, correction, m_D, m_G)

@@ -1,0 +1,215 @@
+"""From gradients to corrected ones, by products with the game's Jacobian; see `twomode.rules`.
+
+F is the gradient in the players' improving directions, -xi.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twomode.engines.compiled.gradient import cube
+from twomode.engines.compiled.jit import part
+from twomode.engines.compiled.lanes import (
+    Lanes,
+    clamp,
+    divide_or_zero,
+    fill,
+    larger,
+    load,
+    sigmoid,
+    square_root,
+    store,
+    transposed,
+    within,
+)
+from twomode.engines.compiled.products import clear, multiply
+from twomode.engines.compiled.records import Correction, GameCode, Neurons, RuleCode, Weights, Work
+from twomode.rules import ALIGNMENT, CORRECTIONS
+
+SGA, CONSENSUS = CORRECTIONS.index("sga"), CORRECTIONS.index("consensus")
+
+
+@part
+def gradient_norms(rows: int, neurons: Neurons, norms: np.ndarray) -> None:
+    """Column 2 of `norms`: the squared norm of each row of the gradient."""
+    G = neurons.G
+    for i in range(rows):
+        total = fill(G, 0.0)
+        for k in range(G.shape[1]):
+            total += load(G, i, k) * load(G, i, k)
+        store(norms, i, 2, total)
+
+
+@part
+def raise_peak(norms: np.ndarray, pace: np.ndarray) -> None:
+    """Raise ``pace[0, 1]`` to the norm of the gradient."""
+    total = fill(norms, 0.0)
+    for i in range(norms.shape[0]):
+        total += load(norms, i, 2)
+    store(pace, 0, 1, larger(load(pace, 0, 1), square_root(total)))
+
+
+@part
+def project_derivative(
+    sign_D: float, D: Neurons, G: Neurons, U: np.ndarray, dy: np.ndarray, dh: np.ndarray
+) -> None:
+    """Derivatives of `project` along (sign_D F_D, F_G)."""
+    multiply(U, D.G[:, : U.shape[1]], sign_D, False, dy)
+    multiply(G.X, D.G, sign_D, False, dh)
+    multiply(G.G, D.X, 1.0, True, dh)
+
+
+@part
+def coefficient_derivatives(
+    game: GameCode,
+    points: np.ndarray,
+    weights: np.ndarray,
+    sign: float,
+    h: np.ndarray,
+    dh: np.ndarray,
+    b: np.ndarray,
+    db: Lanes,
+    slopes: np.ndarray,
+    out: np.ndarray,
+    wrong_sum: np.ndarray,
+) -> None:
+    """Derivatives of what `coefficients` returns along dh and db.  See `Game.hessian_product`."""
+    clip, three_a, zero = fill(h, game.clip), fill(h, 3.0 * game.a), fill(h, 0.0)
+    a, lam, plus, minus = fill(h, game.a), fill(h, game.lam), fill(h, sign), fill(h, -sign)
+    total = zero
+    clear(out)
+    for s in range(points.shape[0]):
+        cubes = d_cubes = zero
+        for i in range(game.m_D):
+            x = dx = zero
+            for member in points[s]:
+                x += load(h, member, i)
+                dx += load(dh, member, i)
+            c = clamp(x, clip)
+            cubes += cube(x, clip, slopes, i)
+            d_cubes += c * c * dx
+            store(slopes, 1, i, within(x, clip, c + c) * dx)
+        logit = a * cubes + lam * load(b, 0, 0)
+        wrong = load(weights, 0, s) * sigmoid(minus * logit)
+        d_logit = three_a * d_cubes + lam * db
+        d_wrong = minus * wrong * sigmoid(plus * logit) * d_logit
+        total += d_wrong
+        wrong *= three_a
+        d_wrong *= three_a
+        for member in points[s]:
+            for i in range(game.m_D):
+                share = d_wrong * load(slopes, 0, i) + wrong * load(slopes, 1, i)
+                store(out, member, i, load(out, member, i) + share)
+    store(wrong_sum, 0, 0, total)
+
+
+@part
+def answer_derivative(
+    game: GameCode,
+    weights: Weights,
+    sign_D: float,
+    bias: Neurons,
+    work: Work,
+    correction: Correction,
+    product: np.ndarray,
+) -> None:
+    """Derivatives of `answer` along (sign_D F_D, F_G); times sign_D, that of the bias."""
+    b, db = bias.X, fill(bias.X, sign_D) * load(bias.G, 0, 0)
+    slopes = correction.slopes
+    coefficient_derivatives(
+        game,
+        game.data,
+        weights.data,
+        1.0,
+        work.y,
+        correction.dy,
+        b,
+        db,
+        slopes,
+        correction.dA,
+        work.right,
+    )
+    coefficient_derivatives(
+        game,
+        game.latents,
+        weights.latents,
+        -1.0,
+        work.h,
+        correction.dh,
+        b,
+        db,
+        slopes,
+        correction.dC,
+        work.wrong,
+    )
+    surplus = load(work.right, 0, 0) - load(work.wrong, 0, 0)
+    store(product, 0, 0, fill(product, sign_D * game.lam) * surplus)
+
+
+@part
+def discriminator_product(
+    sign_D: float,
+    C: np.ndarray,
+    dA: np.ndarray,
+    dC: np.ndarray,
+    G: Neurons,
+    U: np.ndarray,
+    product: np.ndarray,
+) -> None:
+    """sign_D (dA X - dC V - C dV) with dV = F_G."""
+    multiply(transposed(dC), transposed(G.X), -sign_D, False, product)
+    multiply(transposed(C), transposed(G.G), -sign_D, True, product)
+    multiply(transposed(dA), transposed(U), sign_D, True, product[:, : U.shape[1]])
+
+
+@part
+def generator_product(
+    sign_D: float, C: np.ndarray, dC: np.ndarray, D: Neurons, product: np.ndarray
+) -> None:
+    """dC^T W + C^T dW with dW = sign_D F_D."""
+    multiply(dC, transposed(D.X), 1.0, False, product)
+    multiply(C, transposed(D.G), sign_D, True, product)
+
+
+@part
+def add_alignment(
+    rows: int, F: np.ndarray, JT: np.ndarray, J: np.ndarray, dots: np.ndarray
+) -> None:
+    """Add a layer's share of <xi, grad H> and <A^T xi, grad H>."""
+    first, second, half = load(dots, 0, 0), load(dots, 0, 1), fill(dots, 0.5)
+    for i in range(rows):
+        for k in range(F.shape[1]):
+            grad_H = load(JT, i, k)
+            first -= load(F, i, k) * grad_H
+            second += half * (grad_H - load(J, i, k)) * grad_H
+    store(dots, 0, 0, first)
+    store(dots, 0, 1, second)
+
+
+@part
+def correction_weight(rule: RuleCode, dots: np.ndarray) -> Lanes:
+    """lambda of sga, with its sign, or gamma of consensus."""
+    weight = fill(dots, rule.correction_weight)
+    if rule.correction == SGA and rule.aligned:
+        alignment = load(dots, 0, 0) * load(dots, 0, 1) / fill(dots, rule.parameters)
+        alignment += fill(dots, ALIGNMENT)
+        weight *= divide_or_zero(alignment, square_root(alignment * alignment))
+    return weight
+
+
+@part
+def correct(
+    rows: int, rule: RuleCode, weight: Lanes, F: np.ndarray, JT: np.ndarray, J: np.ndarray
+) -> None:
+    """Replace the gradient F by the corrected one; see `twomode.corrections.corrected`."""
+    zero, half = fill(F, 0.0), fill(F, 0.5) * weight
+    for i in range(rows):
+        for k in range(F.shape[1]):
+            grad_H = load(JT, i, k)
+            if rule.correction == SGA:
+                x = load(F, i, k) - half * (grad_H - load(J, i, k))
+            elif rule.correction == CONSENSUS:
+                x = load(F, i, k) - weight * grad_H
+            else:
+                x = zero - grad_H
+            store(F, i, k, x)
