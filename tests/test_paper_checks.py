@@ -105,7 +105,14 @@ def test_a_check_says_what_is_missing_before_anything_runs():
         lacking.require_ready()
 
 
-@pytest.mark.parametrize("name", ["pace", "theorem_4_2", "langevin_samples_p_adv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pace",
+        pytest.param("theorem_4_2", marks=pytest.mark.slow),
+        pytest.param("langevin_samples_p_adv", marks=pytest.mark.slow),
+    ],
+)
 def test_a_quick_check_supports_its_claim(name):
     """With the family of this one check.  The verdicts on these two do not hang on the seed: the
     proportions behind them are above 0.9 in every run that the README reports."""
@@ -174,6 +181,7 @@ def test_a_browser_draws_every_figure(tmp_path):
     assert "1 of 2 figures drawn" in in_browser(page)
 
 
+@pytest.mark.slow
 def test_run_all_writes_a_report_that_a_browser_draws(tmp_path):
     done = subprocess.run(
         [sys.executable, FOLDER / "run_all.py", "--only", "minibatch_size", "--out", tmp_path],

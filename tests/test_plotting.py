@@ -462,7 +462,11 @@ def test_script_draws_saved_results(result, normalized, tmp_path):
     ("script", "names"),
     [
         ("adam_norm", ["adam_norm"]),
-        ("mode_alignment", ["mode_alignment_sgda", "mode_alignment_nsgda"]),
+        pytest.param(
+            "mode_alignment",
+            ["mode_alignment_sgda", "mode_alignment_nsgda"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_script_runs_afresh(script, names, tmp_path):

@@ -89,13 +89,14 @@ def test_the_cards_tell_sgda_from_nsgda():
     assert [nsgda[0].verdict, nsgda[1].verdict, sgda[2].verdict] == ["fails"] * 3
 
 
-@pytest.mark.parametrize("name", ["l-nsgda", "g-nsgda"])
+@pytest.mark.parametrize("name", ["l-nsgda", pytest.param("g-nsgda", marks=pytest.mark.slow)])
 def test_coarser_normalizations_do_not_recover_both_modes(name):
     """Measured: below 0.1.  The reading of Theorem 4.2 that the canonical preset supports."""
     assert alarm(0.1, holds=False) < 1e-6
     assert cards(name, 2**12, seed=23)[2].verdict == "fails"
 
 
+@pytest.mark.slow
 def test_there_are_step_sizes_at_which_sgda_learns_single_modes():
     """The window near eta_G/eta_D = 2 sqrt(d).  Measured: within the bound in 0.16 (0.04-0.35)."""
     assert alarm(0.25, holds=False) < 0.02
