@@ -30,7 +30,7 @@ def parse(
     doc: str | None, source: str | None = None, full: str | None = None
 ) -> argparse.Namespace:
     """The command line; `source` says what --from takes, if anything, `full` what --full adds."""
-    parser = cli.Parser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(description=doc)
     if source is not None:
         several = "+" if source.endswith(".npz") else None
         parser.add_argument(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
@@ -281,7 +280,7 @@ def table_lines(name: str, claim: Claim) -> list[str]:
 
 def parser(description: str | None) -> cli.Parser:
     """Flags of every check, alone or together."""
-    p = cli.Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = cli.Parser(description=description)
     p.add_argument("--full", action="store_true", help="more seeds and larger d: minutes, not s")
     p.add_argument("--seed", type=int, default=2026, help="root of all randomness [2026]")
     p.add_argument("--out", type=Path, help="folder for figures and tables")

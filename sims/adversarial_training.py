@@ -43,7 +43,7 @@ PROBLEM_HELP = {
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(description=__doc__)
     problem = parser.add_argument_group("the problem (defaults depend on the data)")
     problem.add_argument(
         "--data", default="moons", metavar="NAME", help=f"{', '.join(PROBLEMS)} [moons]"

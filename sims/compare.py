@@ -26,8 +26,8 @@ from twomode.tables import Column, Table
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--d", type=int, default=256, help="dimension of the data [256]")
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument("--d", type=cli.whole, default=256, help="dimension of the data [256]")
     parser.add_argument("--rules", nargs="+", metavar="NAME", help="[all named rules]")
     parser.add_argument(
         "--step-scales",

@@ -57,7 +57,7 @@ REALLY = {
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(description=__doc__)
     data = parser.add_argument_group("the data")
     data.add_argument(
         "--data", default="moons", metavar="NAME", help=f"{', '.join(adversarial.DATA)} [moons]"

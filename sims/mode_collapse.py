@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import twomode as tm
 from twomode import cli
+from twomode.errors import require
 from twomode.io import check_writable, new_file, save_text
+from twomode.runs import Run
 from twomode.summary import summarize, tell
 
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    parser = cli.Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.Parser(description=__doc__)
     cli.add_rule_flags(parser)
     run = parser.add_argument_group("the run")
     run.add_argument("--steps", type=int, help="iterations [by rule, d and eta_D]")
@@ -38,13 +41,66 @@ def parse() -> argparse.Namespace:
     )
     run.add_argument("--dtype", default="float64", help="float64 or float32 (dense engine)")
     run.add_argument("--threads", type=int, help="threads of the compiled engines [all cores]")
+    run.add_argument(
+        "--config", type=Path, metavar="FILE", help="repeat the run of a summary.json as it was"
+    )
     cli.add_game_flags(parser)
     output = cli.add_output_flags(parser, "OPT-dD-seedS")
     output.add_argument("--cards", action="store_true", help="print the theorem cards too")
     output.add_argument(
         "--list-optimizers", action="store_true", help="print the named rules and exit"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.config is not None:
+        free = {"config", *(action.dest for action in output._group_actions), "threads"}
+        for name, value in vars(args).items():
+            require(
+                name in free or value == parser.get_default(name),
+                f"{name}={value!r} beside --config: it repeats a run as it was; leave {name} out",
+            )
+    return args
+
+
+def repeated(path: Path) -> Run:
+    """The run that a summary describes."""
+    try:
+        noted = json.loads(path.read_text())
+        game, opt = tm.Game.from_dict(noted["game"]), tm.Optimizer(**noted["rule"])
+        return Run.from_provenance(game, opt, noted["provenance"], None)
+    except OSError as error:
+        raise tm.InputError(f"config={path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise tm.InputError(f"config={path} is not the summary.json of a run: {error}") from error
+
+
+def described(args: argparse.Namespace) -> Run:
+    """The run that the flags describe."""
+    game = cli.game_from(args)
+    opt, steps = tm.recipe(
+        game,
+        args.opt,
+        eta_D=args.eta_D,
+        eta_G=args.eta_G,
+        steps=args.steps,
+        **cli.rule_changes_from(args),
+    )
+    replicas = args.replicas
+    if replicas is None:
+        reduced = args.engine == "reduced" or (args.engine == "auto" and opt.equivariant)
+        replicas = 16 if reduced else 4
+    return Run.of(
+        game,
+        opt,
+        steps,
+        replicas=replicas,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        engine=args.engine,
+        record_every=args.record_every,
+        resolve=args.resolve,
+        start=cli.start_from(args),
+        dtype=args.dtype,
+    )
 
 
 def main() -> None:
@@ -53,39 +109,14 @@ def main() -> None:
     if args.list_optimizers:
         print(cli.list_optimizers())
         return
-    game = cli.game_from(args)
-    opt, steps = tm.recipe(
-        game,
-        args.opt,
-        eta_D=args.eta_d,
-        eta_G=args.eta_g,
-        steps=args.steps,
-        **cli.rule_changes_from(args),
-    )
-    replicas = args.replicas
-    if replicas is None:
-        reduced = args.engine == "reduced" or (args.engine == "auto" and opt.equivariant)
-        replicas = 16 if reduced else 4
+    run = described(args) if args.config is None else repeated(args.config)
     if args.threads is not None:
         cli.use_threads(args.threads)
-    folder = cli.run_folder(args, f"{args.opt}-d{args.d}-seed{args.seed}")
+    seed = run.seed.entropy
+    folder = cli.run_folder(args, f"{run.opt.name}-d{run.game.d}-seed{seed}")
     check_writable(folder)
 
-    with tm.ProgressBar(f"{opt.name} d={game.d}") as bar:
-        result = tm.simulate(
-            game,
-            opt,
-            steps,
-            replicas=replicas,
-            seed=args.seed,
-            batch_size=args.batch_size,
-            engine=args.engine,
-            record_every=args.record_every,
-            resolve=args.resolve,
-            start=cli.start_from(args),
-            dtype=args.dtype,
-            progress=bar,
-        )
+    result = tm.Result.of(run, progress=True)
     judgement = tm.judge(result)
     summary = json.dumps(summarize(result, judgement), indent=1)
     print(summary if args.json else tell(result, judgement), flush=True)

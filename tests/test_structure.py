@@ -15,6 +15,7 @@ ROOMS = {
     "errors": (),
     "io": (),
     "progress": (),
+    "shown": (),
     "tables": (),
     "game": ("state", "field", "laws", "two_mode", "starts", "observables", "bilinear"),
     "rules": ("algebra", "named", "recipes", "corrections"),
@@ -23,7 +24,7 @@ ROOMS = {
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "products", "records", "gradient", "moves"),
         *("corrections", "passes", "correction_passes"),
     ),
-    "runs": ("run", "streams", "trace", "play", "result", "simulate"),
+    "runs": ("run", "streams", "trace", "play", "origin", "result", "simulate"),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
     "studies": ("sweeps", "tuning", "comparison"),
@@ -32,6 +33,7 @@ ROOMS = {
     ),
     "summary": (),
     "plotting": ("_style", "rules", "runs", "tables", "plane", "adversarial"),
+    "displays": (),
     "cli": (),
 }
 FLOOR = [name for name in ROOMS if "." not in name]

@@ -12,6 +12,7 @@ from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any as _Any
 
+import twomode.displays  # noqa: F401 (it fills in how things are shown)
 from twomode import statistics, theory
 from twomode.errors import InputError
 from twomode.game import (
@@ -76,10 +77,20 @@ __all__ = [
 ]
 
 
+_LAZY = {
+    "adversarial": "twomode.adversarial",
+    "plotting": "twomode.plotting",
+    "robustness": "twomode.adversarial.robustness",
+    "sampling": "twomode.adversarial.sampling",
+}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
 def __getattr__(name: str) -> _Any:
     """Import these on first use: they need Matplotlib, or more of SciPy than the game does."""
-    if name in ("adversarial", "plotting"):
-        return _import_module(f"twomode.{name}")
-    if name in ("robustness", "sampling"):
-        return _import_module(f"twomode.adversarial.{name}")
+    if name in _LAZY:
+        return _import_module(_LAZY[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

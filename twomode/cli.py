@@ -7,13 +7,15 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from decimal import Decimal
+from importlib.metadata import version
 from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args, get_type_hints
 
 import numpy as np
 
-from twomode.errors import InputError, require, require_whole
+from twomode.errors import InputError, nearest, require, require_whole
 from twomode.game import (
     MODES,
     Bernoulli,
@@ -45,11 +47,27 @@ __all__ = [
     "run_folder",
     "start_from",
     "use_threads",
+    "whole",
 ]
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """A program's parser: ``--version``, near misses of flags, and errors of one line."""
+
+    def __init__(self, **options: Any) -> None:
+        options = {"formatter_class": argparse.RawDescriptionHelpFormatter} | options
+        super().__init__(**options)
+        self.add_argument("--version", action="version", version=f"twomode {version('twomode')}")
+
+    def parse_args(self, *arguments: Any) -> argparse.Namespace:  # type: ignore[override]
+        """As argparse does; an unknown flag gets the nearest ones."""
+        args, unknown = self.parse_known_args(*arguments)
+        for word in unknown:
+            flag, _, _ = word.partition("=")
+            near = nearest(flag, self._option_string_actions) if flag.startswith("-") else []
+            hint = f": did you mean {' or '.join(near)}?" if near else ""
+            self.error(f"unrecognized argument {word}{hint}")
+        return args
 
     def error(self, message: str) -> NoReturn:
         """Print the message and how to learn more; exit with status 2."""
@@ -72,6 +90,20 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         sys.stderr.close()
         status = 141
     raise SystemExit(status)
+
+
+def whole(text: str) -> int:
+    """A whole number as people write it: 4096, 2^40, 2**40 or 1e6."""
+    base, power, exponent = text.replace("**", "^").partition("^")
+    try:
+        number = Decimal(base) ** int(exponent or 1)
+        if number == number.to_integral_value() and number.adjusted() < 400:
+            return int(base) ** int(exponent) if power else int(number)
+    except (ValueError, ArithmeticError):
+        pass
+    raise argparse.ArgumentTypeError(
+        f"invalid whole number: {text!r}; write 4096, 2^40 or 1e6, with at most 400 digits"
+    )
 
 
 def add_field_flags(
@@ -133,7 +165,9 @@ _RULE_HELP = {
 def add_game_flags(parser: argparse.ArgumentParser) -> None:
     """One flag for each parameter of the game and of its start."""
     game = parser.add_argument_group("the game (defaults: the canonical preset at d)")
-    game.add_argument("--d", type=int, default=4096, help="dimension of the data [4096]")
+    game.add_argument(
+        "--d", type=whole, default=4096, help="dimension of the data, as 4096, 2^40 or 1e6 [4096]"
+    )
     add_field_flags(game, Game, _GAME_HELP)
     game.add_argument(
         "--latents",
@@ -198,8 +232,12 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of the update rule."""
     rule = parser.add_argument_group("the rule")
     rule.add_argument("--opt", default="sgda", metavar="NAME", help="see --list-optimizers [sgda]")
-    rule.add_argument("--eta-d", type=float, help="step size of the discriminator [by rule and d]")
-    rule.add_argument("--eta-g", type=float, help="step size of the generator [follows eta_D]")
+    rule.add_argument(
+        *("--eta-D", "--eta-d"), type=float, help="step size of the discriminator [by rule and d]"
+    )
+    rule.add_argument(
+        *("--eta-G", "--eta-g"), type=float, help="step size of the generator [follows eta_D]"
+    )
     add_field_flags(rule, Rule, _RULE_HELP, **CHOICES)
 
 

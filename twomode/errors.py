@@ -54,6 +54,13 @@ def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
     choices = list(choices)
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value), choices, n=3, cutoff=0.4)
+    near = nearest(str(value), choices)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
     raise InputError(f"unknown {name} {value!r}: {hint}")
+
+
+def nearest(word: str, choices: Iterable[str]) -> list[str]:
+    """Up to three of `choices` that are spelled like a word, whatever the case."""
+    spelled = {choice.lower(): choice for choice in reversed(list(choices))}  # the first stays
+    near = difflib.get_close_matches(word.lower(), spelled, n=3, cutoff=0.4)
+    return [spelled[word] for word in near]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
-__all__ = ["Progress", "ProgressBar", "Report", "of_task", "unreported"]
+__all__ = ["Progress", "ProgressBar", "Report", "of_task", "unreported", "watched"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,16 @@ def unreported(progress: Progress) -> None:
 def of_task(task: str, report: Report) -> Report:
     """A report of a part of a longer call, by the part's name."""
     return lambda progress: report(replace(progress, task=task))
+
+
+@contextmanager
+def watched(progress: Report | bool | None, name: str) -> Iterator[Report]:
+    """What a long call reports to: a bar of its own for True, nobody for None or False."""
+    if isinstance(progress, bool) and progress:
+        with ProgressBar(name) as bar:
+            yield bar
+    else:
+        yield progress or unreported
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):

@@ -10,7 +10,7 @@ import numpy as np
 
 from twomode._typing import JSON
 from twomode.game import LARGEST_CHECKED, NU
-from twomode.rules import RULES
+from twomode.rules import RULES, label
 from twomode.runs import Result
 from twomode.studies import Comparison
 from twomode.tables import Column, Table
@@ -42,6 +42,7 @@ def summarize(result: Result, judgement: Judgement) -> JSON:
     return {
         "d": result.game.d,
         "opt": result.opt.name,
+        "label": label(result.opt),
         "engine": source["engine"],
         "seed": source["seed"],
         "replicas": result.replicas,
@@ -64,6 +65,7 @@ def summarize(result: Result, judgement: Judgement) -> JSON:
         "game": result.game.to_dict(),
         "start": source["start"],
         "rule": result.opt.to_dict(),
+        "provenance": source,
     }
 
 
@@ -74,10 +76,14 @@ def tell(result: Result, judgement: Judgement) -> str:
     tally = Counter(judgement.verdicts)
     count = round(judgement.share * R)
     low, high = (100 * x for x in judgement.interval)
-    of = f"in {count} of {R} replicas (95 % interval {low:.0f}-{high:.0f} %)" if R > 1 else ""
+    of = f" in {count} of {R} replicas (95 % interval {low:.0f}-{high:.0f} %)" if R > 1 else ""
+    if count == 0:
+        of = f": no verdict has a majority of {R} replicas"
+    meaning = VERDICTS.get(judgement.verdict, "") if count else ""
     lines = [
-        f"{result.opt.name} at d = {result.game.d:,}: {judgement.verdict} {of}".rstrip(),
-        f"  {judgement.verdict}: {VERDICTS[judgement.verdict]}",
+        f"{label(result.opt)} at d = {result.game.d:,}: {judgement.verdict}{of}",
+        *([f"  {judgement.verdict}: {meaning}"] if meaning else []),
+        f"  eta_D = {result.opt.eta_D:.4g}, eta_G = {result.opt.eta_G:.4g}, seed {numbers['seed']}",
     ]
     if len(tally) > 1:
         lines.append("  replicas: " + ", ".join(f"{n} {word}" for word, n in tally.most_common()))
@@ -102,8 +108,11 @@ def tell(result: Result, judgement: Judgement) -> str:
     lines.append(f"  medians over replicas, {when}:" if R > 1 else f"  {when}:")
     lines += [_NUMBERS.row(*row) for row in rows]
     if result.diverged.any():
-        after = result.diverged_at[result.diverged]
-        lines.append(f"  {len(after)} replicas diverged, the first at iteration {after.min():,}")
+        gone = result.diverged_at[result.diverged]
+        later = ", all after T_0" if (gone > judgement.T0[result.diverged]).all() else ""
+        lines.append(
+            f"  {len(gone)} of {R} replicas diverged{later}, the first at iteration {gone.min():,}"
+        )
     rate = numbers["steps_per_second"]
     lines.append(
         f"  {numbers['engine']} engine: {R} x {numbers['steps']:,} iterations in"

@@ -16,7 +16,7 @@ from twomode.rules.algebra import (
     Stage,
 )
 from twomode.rules.corrections import corrected, jacobian_product, transposed_jacobian_product
-from twomode.rules.named import RULES, NamedRule, named_rule, optimizer
+from twomode.rules.named import RULES, NamedRule, label, named_rule, optimizer
 from twomode.rules.recipes import Recipe, recipe
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Stage",
     "corrected",
     "jacobian_product",
+    "label",
     "named_rule",
     "optimizer",
     "recipe",

@@ -96,7 +96,7 @@ class Cost(NamedTuple):
     jacobian_products: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Rule:
     """One update rule, whatever its step sizes.
 
@@ -335,12 +335,24 @@ class Rule:
         """Length of a ``magnitude="constant"`` step over a block of this many coordinates."""
         return self.constant * math.sqrt(coordinates)
 
+    def differences(self, other: Rule) -> dict[str, float | str | bool]:
+        """The fields (step sizes apart) in which it is not as another rule."""
+        names = [f.name for f in fields(Rule) if f.name != "name"]
+        return {n: getattr(self, n) for n in names if getattr(self, n) != getattr(other, n)}
+
+    def __repr__(self) -> str:
+        numbers = {f.name: getattr(self, f.name) for f in fields(self) if f.name[:3] == "eta"}
+        named = {} if self.name == Rule().name else {"name": self.name}
+        shown = numbers | self.differences(Rule()) | named
+        words = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"{type(self).__name__}({words})"
+
     def with_steps(self, eta_D: float, eta_G: float) -> Optimizer:
         """The rule with step sizes."""
         return Optimizer(eta_D, eta_G, **{f.name: getattr(self, f.name) for f in fields(Rule)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Optimizer(Rule):
     """A rule with its step sizes.
 

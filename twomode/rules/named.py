@@ -12,7 +12,7 @@ from typing import Any
 from twomode.errors import require, require_choice
 from twomode.rules.algebra import Cost, Optimizer, Rule
 
-__all__ = ["RULES", "NamedRule", "named_rule", "optimizer"]
+__all__ = ["RULES", "NamedRule", "label", "named_rule", "optimizer"]
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,20 @@ def named_rule(name: str, **changes: Any) -> Rule:
     unknown = changes.keys() - {f.name for f in fields(Rule)}
     require(not unknown, f"Optimizer has no field {', '.join(sorted(unknown))}")
     return Rule(**{**RULES[name].fields, "name": name, **changes})
+
+
+def label(rule: Rule) -> str:
+    """A rule in a few words: its name, and where it is not the rule of that name.
+
+    Examples
+    --------
+    >>> from twomode.rules import label, named_rule
+    >>> label(named_rule("sgda", magnitude="unit"))
+    "sgda with magnitude='unit'"
+    """
+    known = named_rule(rule.name) if rule.name in RULES else Rule()
+    changes = ", ".join(f"{name}={value!r}" for name, value in rule.differences(known).items())
+    return f"{rule.name} with {changes}" if changes else rule.name
 
 
 def optimizer(name: str, *, eta_D: float, eta_G: float, **changes: Any) -> Optimizer:

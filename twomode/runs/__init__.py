@@ -1,5 +1,6 @@
 """One run: what determines it, what is recorded of it, and the result that it leaves."""
 
+from twomode.runs.origin import commit, origin
 from twomode.runs.play import Played, RunProgress, play
 from twomode.runs.result import Extremes, Result, load, over_latents
 from twomode.runs.run import ENGINES, Run
@@ -17,8 +18,10 @@ __all__ = [
     "Result",
     "Run",
     "RunProgress",
+    "commit",
     "draw_start",
     "load",
+    "origin",
     "over_latents",
     "play",
     "simulate",

@@ -10,7 +10,7 @@ from twomode._typing import FloatArray, IntArray
 from twomode.engines import ArrayEngine, DenseEngine, Engine, ReducedEngine
 from twomode.errors import InputError
 from twomode.game import State
-from twomode.progress import Progress, Report, unreported
+from twomode.progress import Progress, Report, unreported, watched
 from twomode.runs.run import Run
 from twomode.runs.streams import Minibatches, draw_start
 from twomode.runs.trace import Recorder
@@ -46,8 +46,8 @@ class Played(NamedTuple):
     compile_seconds: float
 
 
-def play(run: Run, progress: Report | None = None) -> Played:
-    """Play a run from its start to its end; `progress` takes a `RunProgress`."""
+def play(run: Run, progress: Report | bool | None = None) -> Played:
+    """Play a run from its start to its end; `progress` takes a `RunProgress`, True is a bar."""
     start = draw_start(run.game, run.start, run.seed, run.replicas, reduced=run.engine == "reduced")
     engine = _make_engine(run, start)
     batches = None
@@ -57,7 +57,8 @@ def play(run: Run, progress: Report | None = None) -> Played:
     engine.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
     compiled = time.perf_counter()
     recorder = Recorder(run.game, engine, run.steps, run.record_every, run.resolve)
-    _advance(engine, recorder, batches, progress or unreported)
+    with watched(progress, f"{run.opt.name} d={run.game.d}") as report:
+        _advance(engine, recorder, batches, report)
     return Played(
         steps=recorder.steps,
         trace=recorder.arrays(),
@@ -74,6 +75,8 @@ def _advance(
     """Advance from record to record, in pieces of about `_REPORT_EVERY` seconds."""
 
     def report() -> None:
+        if progress is unreported:
+            return
         cosine, coverage = recorder.last()
         progress(
             RunProgress(engine.t, recorder.last_step, collapse_cosine=cosine, coverage=coverage)

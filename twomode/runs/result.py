@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -17,13 +15,16 @@ from twomode.errors import require
 from twomode.game import LARGEST_CHECKED, EveryOutput, Game, Outputs, State
 from twomode.io import load_arrays, save_arrays
 from twomode.progress import Report
-from twomode.rules import Optimizer
+from twomode.rules import Optimizer, label
+from twomode.runs.origin import origin
 from twomode.runs.play import play
 from twomode.runs.run import Run
 from twomode.runs.trace import TRACE, to_host
+from twomode.shown import Shown, figure
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["Extremes", "Result", "load", "over_latents"]
 
@@ -50,8 +51,8 @@ class Extremes(NamedTuple):
     alpha: FloatArray  #: the smallest, negative if any output points away from u_1 + u_2
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Shown):
     """A finished run of R replicas, recorded at T iterations.
 
     Attributes
@@ -86,7 +87,8 @@ class Result:
     provenance : dict
         ``seed``, ``replicas`` (their indices), ``steps``, ``batch_size``, ``engine``, ``dtype``,
         ``record_every``, ``resolve``, ``start``, ``wall_seconds``, ``steps_per_second``
-        (iterations of all replicas together), ``versions``.
+        (iterations of all replicas together), and where it was made: ``command``, ``commit``
+        (None outside a checkout), ``versions``, ``cpu``, ``cores``, ``blas``.
     start : State or None
         The explicit start, if it was one.
     """
@@ -109,7 +111,7 @@ class Result:
     start: State | None = None
 
     @classmethod
-    def of(cls, run: Run, progress: Report | None = None) -> Result:
+    def of(cls, run: Run, progress: Report | bool | None = None) -> Result:
         """What a run leaves behind, once it is played."""
         played = play(run, progress)
         done, ran = int(played.steps[-1]), played.wall_seconds - played.compile_seconds
@@ -126,12 +128,12 @@ class Result:
                 "wall_seconds": played.wall_seconds,
                 "compile_seconds": played.compile_seconds,
                 "steps_per_second": done * len(run.replicas) / max(ran, 1e-9),
-                "versions": _versions(),
+                **origin(),
             },
             start=run.start if isinstance(run.start, State) else None,
         )
 
-    def again(self, *, progress: Report | None = None, **changes: Unpack[Changes]) -> Result:
+    def again(self, *, progress: Report | bool | None = None, **changes: Unpack[Changes]) -> Result:
         """Play the run again: the same numbers, to the last bit on the same machine.
 
         Parameters
@@ -171,6 +173,17 @@ class Result:
         )
         run = Run.from_provenance(self.game, self.opt, noted, self.start)
         return Result.of(run.changed(**changes), progress)
+
+    def __repr__(self) -> str:
+        R, T = self.bias.shape
+        return (
+            f"<Result: {label(self.opt)} at d = {self.game.d:,}, {R} replica{'s' * (R > 1)} x"
+            f" {int(self.steps[-1]):,} iterations, {T:,} recorded; {self.provenance['engine']}>"
+        )
+
+    def plot(self, **options: Any) -> Figure:
+        """The result's picture: `twomode.plotting.mode_alignment`, which takes the options."""
+        return figure(self, **options)
 
     @property
     def replicas(self) -> int:
@@ -328,11 +341,6 @@ def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extr
         return np.stack(found, axis=-1)
 
     return Extremes(*np.moveaxis(over_latents(game, projections_V, gram_V, measure), -1, 0))
-
-
-def _versions() -> dict[str, str]:
-    versions = {name: metadata.version(name) for name in ("twomode", "numpy", "numba")}
-    return versions | {"python": platform.python_version(), "machine": platform.machine()}
 
 
 def load(path: str | Path) -> Result:

@@ -28,7 +28,7 @@ def simulate(
     resolve: float | None = None,
     start: State | GaussianStart | None = None,
     dtype: str = "float64",
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Result:
     """Run replicas of a game under one rule.
 
@@ -64,7 +64,8 @@ def simulate(
         Precision of the dense engine.  The reduced one uses float64, ``array`` and ``cupy`` that of
         the start.
     progress : callable, optional
-        Called with a `Progress` about ten times a second; `ProgressBar` is one.
+        True for a bar on a terminal or in a notebook; or called with a `Progress` about ten
+        times a second.
 
     Returns
     -------

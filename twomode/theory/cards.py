@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from twomode._typing import FloatArray
+from twomode.shown import Shown
 from twomode.statistics import Proportion
 
 __all__ = ["Card", "Hypothesis", "margins_of", "worst_of"]
@@ -23,8 +24,8 @@ class Hypothesis:
     met: bool
 
 
-@dataclass(frozen=True)
-class Card:
+@dataclass(frozen=True, repr=False)
+class Card(Shown):
     """One theorem held against one result of R replicas and T records.
 
     Attributes
@@ -108,8 +109,23 @@ class Card:
         """Whether the run meets every hypothesis."""
         return all(h.met for h in self.hypotheses)
 
+    @property
+    def headline(self) -> str:
+        """The theorem and the verdict, in one line."""
+        words = self.verdict if self.applies else f"{self.verdict}, outside its hypotheses"
+        return f"{self.theorem}: {words}"
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a card is not a truth value: ask card.holds (the inequality), card.applies (the"
+            " hypotheses), or call card.assert_holds()"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.headline}; held in {self.proportion} of replicas>"
+
     def assert_holds(self, *, conclusion_only: bool = False) -> None:
-        """Raise `AssertionError` with the whole card unless it holds.
+        """Raise `AssertionError` with the whole card, its headline first, unless it holds.
 
         Parameters
         ----------
@@ -117,14 +133,14 @@ class Card:
             Ask for the inequality alone, of a run that need not meet the hypotheses: whether
             Adam, say, does what the theorem promises of another rule.
         """
+        __tracebackhide__ = True  # pytest shows the test's own line
         if not (self.holds and (self.applies or conclusion_only)):
-            raise AssertionError(f"\n{self}")
+            raise AssertionError(str(self))
 
     def __str__(self) -> str:
         proportion, R = self.proportion, len(self.held)
-        words = self.verdict if self.applies else f"{self.verdict}, outside its hypotheses"
         lines = [
-            f"{self.theorem}: {words}",
+            self.headline,
             f"  {self.statement}",
             "  hypotheses:",
             *(

@@ -1,0 +1,104 @@
+"""List saved runs, or say in what two of them differ.
+
+    python sims/runs.py                          # every run in runs/
+    python sims/runs.py sgda-d4096-seed0 nsgda-d4096-seed0
+
+Reads the summary.json of each folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import twomode as tm
+from twomode import cli
+from twomode.errors import require
+from twomode.tables import Table
+
+HEADS = ("run", "rule", "d", "replicas", "eta_D", "eta_G", "verdict", "share", "T_0", "commit")
+ALIGNS = "<<>>>><>><"
+#: What differs between any two runs, and says nothing.
+NOISE = ("wall_seconds", "compile_seconds", "steps_per_second", "command", "per_replica")
+
+
+def main() -> None:
+    """Parse, read, print."""
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="RUN", help="two runs to compare [list all]")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
+    args = parser.parse_args()
+    if args.names:
+        require(len(args.names) == 2, f"{len(args.names)} runs named: two are compared, all listed")
+        print("\n".join(differences(*(read(args.out / name) for name in args.names), args.names)))
+        return
+    found = sorted(path.parent for path in args.out.glob("*/summary.json"))
+    runs = {folder.name: read(folder) for folder in found}
+    rows = [row(name, run) for name, run in runs.items() if "per_replica" in run]
+    require(bool(rows), f"no run of mode_collapse.py in {args.out}")
+    table = Table.fitted(HEADS, ALIGNS, rows)
+    print("\n".join([*table.heads, *(table.row(*cells) for cells in rows)]))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A run's summary."""
+    try:
+        summary = json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError) as error:
+        raise tm.InputError(f"{folder} has no summary.json that can be read: {error}") from error
+    require(isinstance(summary, dict), f"{folder / 'summary.json'} is not a summary of a run")
+    return summary
+
+
+def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
+    """What the list says of a run."""
+    T0 = run["T0"]
+    return (
+        name,
+        run.get("label", run["opt"]),
+        f"{run['d']:,}",
+        str(run["replicas"]),
+        f"{run['eta_D']:.4g}",
+        f"{run['eta_G']:.4g}",
+        run["verdict"],
+        f"{100 * run['share']:.0f} %",
+        "-" if T0 is None else f"{T0:,.0f}",
+        run.get("provenance", {}).get("commit") or "-",
+    )
+
+
+def differences(one: dict[str, Any], other: dict[str, Any], names: tuple[str, str]) -> list[str]:
+    """A table of what two runs do not share."""
+    flat = [dict(flattened(run)) for run in (one, other)]
+    keys = dict.fromkeys([*flat[0], *flat[1]])
+    rows = [
+        (key, *(shown(run.get(key)) for run in flat))
+        for key in keys
+        if flat[0].get(key) != flat[1].get(key)
+    ]
+    if not rows:
+        return [f"{names[0]} and {names[1]} are the same, to the last bit"]
+    table = Table.fitted(("", *names), "<<<", rows)
+    return [*table.heads, *(table.row(*cells) for cells in rows)]
+
+
+def flattened(value: dict[str, Any], prefix: str = "") -> Any:
+    """Dotted names and values, noise left out."""
+    for name, inner in value.items():
+        if name in NOISE:
+            continue
+        if isinstance(inner, dict):
+            yield from flattened(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", inner
+
+
+def shown(value: Any) -> str:
+    """A value in at most forty characters."""
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+if __name__ == "__main__":
+    cli.run(main)
