@@ -30,6 +30,16 @@ class Bilinear:
     ------
     InputError
         Unless A is a square matrix of finite numbers.
+
+    Examples
+    --------
+    Each player's step is at right angles to where both stand: plain steps turn about 0.
+
+    >>> import twomode as tm
+    >>> game = tm.Bilinear([[1.0]])
+    >>> steps = game.evaluate(game.state([3.0], [4.0]))
+    >>> steps.W.item(), steps.V.item()
+    (4.0, -3.0)
     """
 
     m_D = m_G = 1
@@ -56,6 +66,23 @@ class Bilinear:
         Parameters
         ----------
         x, y : array_like, shape (n,) or (R, n)
+
+        Returns
+        -------
+        State
+            With a replica axis; its bias and its modes are 0 and play no part.
+
+        Raises
+        ------
+        InputError
+            If x and y differ in shape, or from A in length.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> state = tm.Bilinear(np.eye(2)).state([[1, 0], [0, 1]], [[0, 0], [0, 0]])
+        >>> state.W.shape  # two starts, one neuron, two coordinates
+        (2, 1, 2)
         """
         W, V = (np.array(p, dtype=float, ndmin=2)[:, None, :] for p in (x, y))
         require(
@@ -65,7 +92,26 @@ class Bilinear:
         return State(W, V, np.zeros(len(W)), np.zeros((len(W), 2, self.d)))
 
     def evaluate(self, state: State, *weights: Array) -> Evaluation:
-        """Objective and the steps that improve each player; it has no minibatches."""
+        """Objective and the steps that improve each player; it has no minibatches.
+
+        Parameters
+        ----------
+        state : State
+        *weights
+            Not used.
+
+        Returns
+        -------
+        Evaluation
+            x^T A y, A y for W and -A^T x for V.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> game = tm.Bilinear([[0.0, 2.0], [0.0, 0.0]])
+        >>> game.evaluate(game.state([3, 0], [0, 1])).objective.item()
+        6.0
+        """
         A, xp = as_array(self.A, like=state.W), state.xp
         W = xp.matmul(state.V, A.mT)
         return Evaluation(
@@ -76,6 +122,29 @@ class Bilinear:
         )
 
     def hessian_product(self, state: State, v: Vector, *weights: Array) -> Vector:
-        """Hessian of the objective times a vector."""
+        """Hessian of the objective times a vector, (A v_y, A^T v_x), the same at every state.
+
+        Parameters
+        ----------
+        state : State
+            For its array library.
+        v : Vector
+            With the state's leading axes.
+        *weights
+            Not used.
+
+        Returns
+        -------
+        Vector
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> game = tm.Bilinear([[2.0]])
+        >>> along_x = tm.Vector(W=np.ones((1, 1, 1)), b=np.zeros(1), V=np.zeros((1, 1, 1)))
+        >>> product = game.hessian_product(game.state([0.0], [0.0]), along_x)
+        >>> product.W.item(), product.V.item()
+        (0.0, 2.0)
+        """
         A, xp = as_array(self.A, like=state.W), state.xp
         return Vector(xp.matmul(v.V, A.mT), xp.zeros_like(v.b), xp.matmul(v.W, A))

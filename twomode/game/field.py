@@ -11,7 +11,16 @@ __all__ = ["Evaluation", "Field", "Vector"]
 
 
 class Vector(NamedTuple):
-    """A direction in the space of all parameters; every array has the state's leading axes."""
+    """A direction in the space of all parameters; every array has the state's leading axes.
+
+    Examples
+    --------
+    >>> import numpy as np, twomode as tm
+    >>> game = tm.Bilinear([[2.0]])
+    >>> v = tm.Vector(W=np.zeros((1, 1, 1)), b=np.zeros(1), V=np.ones((1, 1, 1)))
+    >>> game.hessian_product(game.state([0.0], [0.0]), v).W.item()
+    2.0
+    """
 
     W: Array  #: shape (..., m_D, d)
     b: Array  #: shape (...)
@@ -23,6 +32,16 @@ class Evaluation(NamedTuple):
 
     The gradients are written as the steps that improve each player: ascent for the
     discriminator, descent for the generator.
+
+    Examples
+    --------
+    A discriminator whose neurons and bias are 0 says 1/2 of every point: L = -2 ln 2.
+
+    >>> import numpy as np, twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> start = tm.GaussianStart(std_W=0.0).draw(game, np.random.default_rng(0))
+    >>> round(float(game.evaluate(start).objective), 4)
+    -1.3863
     """
 
     objective: Array  #: E log D(X) + E log(1 - D(G(z))), in nats, shape (...)
@@ -38,6 +57,18 @@ class Field(Protocol):
     a `State`, with any leading axes, in whichever array library holds it.  Both take the weights
     of a minibatch after the state, one array a law, or none for the population; a game without
     minibatches may ignore them.
+
+    Examples
+    --------
+    Of every field, `hessian_product` is the derivative of `evaluate`, whose V is -grad_V:
+
+    >>> import twomode as tm
+    >>> game = tm.Bilinear([[2.0]])
+    >>> here, there = game.state([1.0], [3.0]), game.state([1.5], [3.0])
+    >>> v = tm.Vector(there.W - here.W, there.b - here.b, there.V - here.V)
+    >>> change = game.evaluate(there).V - game.evaluate(here).V
+    >>> change.item(), -game.hessian_product(here, v).V.item()
+    (-1.0, -1.0)
     """
 
     @property

@@ -29,7 +29,15 @@ __all__ = [
 
 
 class Law:
-    """A probability law on finitely many points of {0,1}^n."""
+    """A probability law on finitely many points of {0,1}^n.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> support, probabilities = tm.SparsePairs(0.5).points(2)
+    >>> support.tolist(), probabilities.tolist()
+    ([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.25, 0.25, 0.5])
+    """
 
     #: name under which the law is saved; set by each subclass
     kind: ClassVar[str]
@@ -53,16 +61,44 @@ class Law:
         ------
         InputError
             If the law does not exist on {0,1}^n.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> support, probabilities = tm.SparsePairs(0.0).points(4)  # no pairs
+        >>> len(support), probabilities.tolist()
+        (4, [0.25, 0.25, 0.25, 0.25])
         """
         raise NotImplementedError
 
     def moments(self, n: int) -> FloatArray:
-        """Second moments E[z_i z_j], shape (n, n); the diagonal is Pr[z_i = 1]."""
+        """Second moments E[z_i z_j] = Pr[z_i = z_j = 1], shape (n, n).
+
+        The diagonal is Pr[z_i = 1].
+
+        Parameters
+        ----------
+        n : int
+            As for `points`.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.SparsePairs(0.5).moments(2).tolist()
+        [[0.75, 0.5], [0.5, 0.75]]
+        """
         support, probabilities = self.points(n)
         return support.T @ (probabilities[:, None] * support)
 
     def to_dict(self) -> JSON:
-        """Plain-JSON form; `law_from_dict` is its inverse."""
+        """Plain-JSON form; `law_from_dict` is its inverse.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.SparsePairs(0.01).to_dict()
+        {'kind': 'sparse-pairs', 'q': 0.01}
+        """
         return {"kind": self.kind} | dict(vars(self))
 
 
@@ -77,6 +113,21 @@ class SparsePairs(Law):
     ----------
     q : float
         Probability of a pair, in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If q is no probability.
+
+    Examples
+    --------
+    The theorems ask for m_G Pr[z_i = 1] of order 1, and m_G^2 Pr[z_i = z_j = 1] much smaller:
+
+    >>> import twomode as tm
+    >>> m_G = 8
+    >>> moments = tm.SparsePairs(0.01).moments(m_G)
+    >>> round(m_G * moments[0, 0].item(), 3), round(m_G**2 * moments[0, 1].item(), 3)
+    (1.01, 0.023)
     """
 
     q: float
@@ -106,6 +157,18 @@ class Bernoulli(Law):
     ----------
     p : float
         Pr[z_i = 1], in [0, 1].
+
+    Raises
+    ------
+    InputError
+        If p is no probability.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> support, probabilities = tm.Bernoulli(0.5).points(3)
+    >>> len(support), probabilities[0].item()
+    (8, 0.125)
     """
 
     p: float
@@ -136,6 +199,20 @@ class ExplicitLatents(Law):
         Distinct binary vectors.
     prob : array_like, shape (S,)
         Their probabilities; nonnegative, summing to 1 within 1e-9.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+
+    Examples
+    --------
+    One neuron at a time, the first three times as often as the second:
+
+    >>> import twomode as tm
+    >>> law = tm.ExplicitLatents([[1, 0], [0, 1]], [0.75, 0.25])
+    >>> tm.Game.preset(d=16, m_G=2, latents=law).latent_points[1].tolist()
+    [0.75, 0.25]
     """
 
     Z: tuple[tuple[int, ...], ...]
@@ -172,7 +249,15 @@ class ExplicitLatents(Law):
 
 @dataclass(frozen=True)
 class CorrelatedModes(Law):
-    """Data X = u_1 or u_2, each with probability 1/2 (the talk's law; <u_1, u_2> = gamma > 0)."""
+    """Data X = u_1 or u_2, each with probability 1/2 (the talk's law; <u_1, u_2> = gamma > 0).
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> coefficients, probabilities = tm.CorrelatedModes().points(2)
+    >>> coefficients.tolist(), probabilities.tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], [0.5, 0.5])
+    """
 
     kind: ClassVar[str] = "correlated-modes"
 
@@ -188,6 +273,19 @@ class CorrelatedCoefficients(Law):
     ----------
     p_12 : float
         Probability of u_1 + u_2, in [0, 1); each single mode has (1 - p_12)/2.
+
+    Raises
+    ------
+    InputError
+        If p_12 is no probability below 1.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.CorrelatedCoefficients(0.5).points(2)[1].tolist()  # of u_1, u_2, u_1 + u_2
+    [0.25, 0.25, 0.5]
+    >>> tm.Game.preset(d=16, data=tm.CorrelatedCoefficients(0.5)).gamma
+    0.0
     """
 
     p_12: float
@@ -209,7 +307,19 @@ _KINDS: dict[str, type[Law]] = {
 
 
 def law_from_dict(fields: JSON) -> Law:
-    """Rebuild a law from `Law.to_dict`."""
+    """Rebuild a law from `Law.to_dict`.
+
+    Raises
+    ------
+    InputError
+        For an unknown ``kind``, or values that the law refuses.
+
+    Examples
+    --------
+    >>> from twomode.game import law_from_dict
+    >>> law_from_dict({"kind": "bernoulli", "p": 0.25})
+    Bernoulli(p=0.25)
+    """
     arguments = dict(fields)
     kind = arguments.pop("kind", None)
     require_choice("law", kind, _KINDS)
@@ -217,7 +327,14 @@ def law_from_dict(fields: JSON) -> Law:
 
 
 def binary_vectors(n: int) -> FloatArray:
-    """All of {0,1}^n, shape (2^n, n); row s holds the binary digits of s, lowest first."""
+    """All of {0,1}^n, shape (2^n, n); row s holds the binary digits of s, lowest first.
+
+    Examples
+    --------
+    >>> from twomode.game import binary_vectors
+    >>> binary_vectors(2).tolist()
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    """
     return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(float)
 
 

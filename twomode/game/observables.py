@@ -48,7 +48,22 @@ NU = 0.1
 def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
     """Whether both players' gradients are at most nu times their largest so far, shape (...).
 
-    Both arguments have shape (..., 2), the peaks those of the iterations before.
+    Parameters
+    ----------
+    grad_norms, peak_grad_norms : ndarray, shape (..., 2)
+        Norms of the gradients in (W, b) and in V; the peaks are those of the iterations before.
+    nu : float
+        In (0, 1).
+
+    Examples
+    --------
+    The discriminator has come to rest first; T_0 waits for the generator.
+
+    >>> import numpy as np
+    >>> from twomode.game import at_rest
+    >>> norms = np.array([[1.0, 0.1], [0.05, 1.0], [0.05, 0.05]])
+    >>> at_rest(norms, np.ones((3, 2)), nu=0.1).tolist()
+    [False, False, True]
     """
     with np.errstate(invalid="ignore"):
         small = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
@@ -56,13 +71,40 @@ def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> n
 
 
 def all_latents(m_G: int) -> FloatArray:
-    """Every nonzero z in {0,1}^m_G, shape (2^m_G - 1, m_G)."""
+    """Every nonzero z in {0,1}^m_G, shape (2^m_G - 1, m_G).
+
+    Raises
+    ------
+    InputError
+        If m_G > 20.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.all_latents(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    """
     _require_few(m_G)
     return binary_vectors(m_G)[1:]
 
 
 def mode_cosines(projections_V: FloatArray, gram_V: FloatArray) -> FloatArray:
-    """Cosines <v_j, u_l> / norm(v_j), shape (..., m_G, 2); 0 where v_j is 0."""
+    """Cosines <v_j, u_l> / norm(v_j), shape (..., m_G, 2); 0 where v_j is 0.
+
+    Parameters
+    ----------
+    projections_V, gram_V : ndarray, shapes (..., m_G, 2) and (..., m_G, m_G)
+        As for `Outputs`.
+
+    Examples
+    --------
+    v_1 = 3 u_1 and v_2 = u_1 + u_2, for orthogonal modes:
+
+    >>> import numpy as np
+    >>> from twomode.game import mode_cosines
+    >>> mode_cosines(np.array([[3, 0], [1, 1]]), np.array([[9, 3], [3, 2]])).round(2).tolist()
+    [[1.0, 0.0], [0.71, 0.71]]
+    """
     norms = np.sqrt(np.diagonal(gram_V, axis1=-2, axis2=-1))
     return _ratio(projections_V, norms[..., None])
 
@@ -86,6 +128,18 @@ class Outputs:
     -----
     Every measured quantity has shape (..., S), and is 0 where G(z) or its residual vanishes
     (except `residual`, infinite where only alpha does).
+
+    Examples
+    --------
+    A generator whose first neuron is u_1 and whose second is the average of the modes:
+
+    >>> import numpy as np, twomode as tm
+    >>> projections, gram = np.array([[1, 0], [0.5, 0.5]]), np.array([[1, 0.5], [0.5, 0.5]])
+    >>> outputs = tm.Outputs(projections, gram, gamma=0.0, latents=np.eye(2))
+    >>> outputs.asymmetry.round(2).tolist(), outputs.residual.round(2).tolist()
+    ([0.71, 0.0], [1.41, 0.0])
+    >>> outputs.collapse_cosine.round(2).tolist(), outputs.coverage([0.5, 0.5]).tolist()
+    ([0.71, 1.0], [0.5, 0.0])
     """
 
     projections_V: FloatArray
@@ -151,6 +205,22 @@ class Outputs:
 
         The distance of two unit vectors is at most delta when their cosine is at least
         1 - delta^2 / 2.
+
+        Parameters
+        ----------
+        probabilities : array_like, shape (S,)
+            Of the latents.
+        delta : float
+            The o(1) of Theorem 4.2; sqrt(0.2), a cosine of 0.9, by default.
+
+        Examples
+        --------
+        With gamma = 0.7 the default delta takes the average of the modes for both of them.
+
+        >>> import numpy as np, twomode as tm
+        >>> outputs = tm.Outputs(np.array([[1.7, 1.7]]), np.array([[3.4]]), 0.7, np.eye(1))
+        >>> outputs.coverage([1.0]).tolist(), outputs.coverage([1.0], delta=0.1).tolist()
+        ([1.0, 1.0], [0.0, 0.0])
         """
         near = self.cosines >= 1 - delta**2 / 2
         return np.einsum("...sl,s->...l", near.astype(float), np.asarray(probabilities))
@@ -175,6 +245,15 @@ class EveryOutput(Outputs):
     ------
     InputError
         If m_G > 20.
+
+    Examples
+    --------
+    v_1 = u_1 and v_2 = u_2: each alone is a mode, both together are their sum.
+
+    >>> import numpy as np
+    >>> from twomode.game import EveryOutput
+    >>> EveryOutput(np.eye(2), np.eye(2), gamma=0.0).asymmetry.round(2).tolist()
+    [0.71, 0.71, 0.0]
     """
 
     def __init__(self, projections_V: FloatArray, gram_V: FloatArray, gamma: float) -> None:

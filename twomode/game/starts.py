@@ -35,6 +35,21 @@ class GaussianStart:
     shared : bool
         Draw in R^d for every engine, so that all of them start alike.  The reduced engine draws in
         R^r otherwise: the same law, not the same numbers, and at any d.
+
+    Raises
+    ------
+    InputError
+        For a negative or infinite scale, an infinite bias, or unknown modes.
+
+    Examples
+    --------
+    A generator that begins as long as the discriminator, which the theorems do not allow:
+
+    >>> import twomode as tm
+    >>> game, start = tm.Game.preset(d=64), tm.GaussianStart(std_V=64**-0.5)
+    >>> opt, _ = tm.recipe(game, "sgda")
+    >>> tm.theory.theorem_4_1(tm.simulate(game, opt, 10, start=start)).applies
+    False
     """
 
     std_W: float | None = None
@@ -51,13 +66,29 @@ class GaussianStart:
         require_choice("modes", self.modes, MODES)
 
     def scales(self, game: Game) -> tuple[float, float]:
-        """(std_W, std_V) for this game."""
+        """(std_W, std_V) for this game.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.GaussianStart().scales(tm.Game.preset(d=64))  # d^(-1/2) and 1/d
+        (0.125, 0.015625)
+        """
         std_W = game.d**-0.5 if self.std_W is None else self.std_W
         std_V = 1 / game.d if self.std_V is None else self.std_V
         return std_W, std_V
 
     def draw(self, game: Game, rng: np.random.Generator) -> State:
-        """One start in R^d."""
+        """One start in R^d.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> game = tm.Game.preset(d=16, gamma=0.0)
+        >>> start = tm.GaussianStart(modes="axis").draw(game, np.random.default_rng(0))
+        >>> start.W.shape, start.U[:, :3].tolist()
+        ((3, 16), [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+        """
         std_W, std_V = self.scales(game)
         U = _random_modes(game, rng) if self.modes == "random" else _axis_modes(game)
         W = std_W * rng.standard_normal((game.m_D, game.d))
@@ -72,6 +103,14 @@ class GaussianStart:
         Bartlett's decomposition: in the basis that Gram-Schmidt makes of u_1, u_2, w_1, ...,
         v_m_G, vector number k (from 0) has k standard normal coordinates, then an independent
         chi variable with d - k degrees of freedom, then zeros.  Nothing of length d is made.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> game = tm.Game.preset(d=10**12)
+        >>> start = tm.GaussianStart().draw_reduced(game, np.random.default_rng(0))
+        >>> game.reduced_dimension, start.W.shape
+        (58, (28, 58))
         """
         std_W, std_V = self.scales(game)
         r, neurons = game.reduced_dimension, game.m_D + game.m_G
@@ -85,7 +124,15 @@ class GaussianStart:
         return State(W, V, np.float64(self.bias), U)
 
     def to_dict(self) -> JSON:
-        """Plain-JSON form; the keyword arguments of the constructor."""
+        """Plain-JSON form; the keyword arguments of the constructor.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> start = tm.GaussianStart(bias=0.5)
+        >>> tm.GaussianStart(**start.to_dict()) == start
+        True
+        """
         return dict(vars(self))
 
 

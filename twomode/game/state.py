@@ -18,6 +18,13 @@ def array_namespace(array: Array) -> Namespace:
     """The library whose functions take this array, as the Python array API standard names it.
 
     CuPy follows the standard's functions, but up to version 14 not this method.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.game import array_namespace
+    >>> array_namespace(np.ones(3)).__name__
+    'numpy'
     """
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
@@ -25,7 +32,15 @@ def array_namespace(array: Array) -> Namespace:
 
 
 def as_array(values: npt.ArrayLike, like: Array) -> Array:
-    """`values` as an array of the library, device and precision of `like`."""
+    """`values` as an array of the library, device and precision of `like`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.game import as_array
+    >>> as_array([1.0, 2.0], like=np.zeros(3, dtype="float32")).dtype.name
+    'float32'
+    """
     options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
     return array_namespace(like).asarray(values, dtype=like.dtype, **options)
 
@@ -49,6 +64,17 @@ class State:
     -----
     The same class holds a state in R^d and its exact reduction to R^r (see `reduce`); only the
     length of the last axis differs.
+
+    Examples
+    --------
+    An explicit start: a discriminator that knows u_1 and a generator that is nearly 0.
+
+    >>> import numpy as np, twomode as tm
+    >>> game = tm.Game.preset(d=16, m_D=1, m_G=1, gamma=0.0, latents=tm.SparsePairs(0.0))
+    >>> U = np.eye(2, 16)
+    >>> start = tm.State(W=U[:1], V=1e-3 * np.eye(1, 16, 2), b=0.0, U=U)
+    >>> tm.simulate(game, tm.optimizer("sgda", eta_D=0.1, eta_G=0.1), 1, start=start).replicas
+    1
     """
 
     W: Array
@@ -72,11 +98,32 @@ class State:
         return int(self.W.shape[-1])
 
     def arrays(self) -> dict[str, Array]:
-        """The four arrays by name."""
+        """The four arrays by name.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> start = tm.GaussianStart().draw(tm.Game.preset(d=16), np.random.default_rng(0))
+        >>> {name: array.shape for name, array in start.arrays().items()}
+        {'W': (3, 16), 'V': (3, 16), 'b': (), 'U': (2, 16)}
+        """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def replicated(self, replicas: int) -> State:
-        """With a leading axis of `replicas` on every array (copied; modes as well)."""
+        """With a leading axis of `replicas` on every array (copied; modes as well).
+
+        Raises
+        ------
+        InputError
+            If the state holds another number of replicas already.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> start = tm.GaussianStart().draw(tm.Game.preset(d=16), np.random.default_rng(0))
+        >>> start.replicated(5).W.shape, start.replicated(5).b.shape
+        ((5, 3, 16), (5,))
+        """
         batched = self.W.ndim == 3
         require(
             not batched or self.W.shape[0] == replicas,
@@ -94,7 +141,18 @@ class State:
         return State(**{name: spread(name, array) for name, array in self.arrays().items()})
 
     def replica(self, index: int) -> State:
-        """One replica of a state that has a replica axis."""
+        """One replica of a state that has a replica axis.
+
+        Examples
+        --------
+        The last state of a run, as the start of another:
+
+        >>> import twomode as tm
+        >>> game, opt = tm.Game.preset(d=16), tm.optimizer("nsgda", eta_D=0.005, eta_G=0.001)
+        >>> result = tm.simulate(game, opt, 20, replicas=3)
+        >>> tm.simulate(game, opt, 20, start=result.state.replica(2)).replicas
+        1
+        """
         return State(**{name: array[index] for name, array in self.arrays().items()})
 
     def reduce(self) -> tuple[State, np.ndarray]:
@@ -112,6 +170,14 @@ class State:
         Every gradient lies in that span, so a rotation-equivariant rule never leaves it.  The QR
         factorization is made unique by a nonnegative diagonal of R, which puts u_1 on the first
         axis and u_2 in the plane of the first two.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> start = tm.GaussianStart().draw(tm.Game.preset(d=64), np.random.default_rng(0))
+        >>> reduced, basis = start.reduce()
+        >>> reduced.dimension, bool(np.allclose(reduced.W @ basis.T, start.W))
+        (12, True)
         """
         m_D, m_G = self.W.shape[-2], self.V.shape[-2]
         U = np.broadcast_to(self.U, (*self.W.shape[:-2], *self.U.shape[-2:]))

@@ -65,6 +65,14 @@ class Game:
     ------
     InputError
         For a value outside these ranges.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game(d=16, m_D=2, m_G=3, gamma=0.5, a=1.0, lam=0.25, clip=2.0,
+    ...                latents=tm.SparsePairs(0.1))
+    >>> game.parameters, game.reduced_dimension
+    (81, 7)
     """
 
     d: int
@@ -103,6 +111,25 @@ class Game:
         A choice where the talk leaves constants open: m_D = m_G = ceil(ln d),
         a = gamma = 1/ln d, pairs with probability q = 1/(ln d)^2, lambda = d^(-1/2),
         Lambda = d^(1/5).  With correlated-coefficients data gamma is 0.
+
+        Parameters
+        ----------
+        d : int
+            At least 3.
+        **changes
+            Fields of `Game`.
+
+        Raises
+        ------
+        InputError
+            For a name that `Game` does not have, or a value outside its range.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> game = tm.Game.preset(d=4096, m_G=5)
+        >>> game.m_D, game.m_G, round(game.gamma, 3)
+        (9, 5, 0.12)
         """
         log = math.log(require_whole("d", d, 3))
         orthogonal = isinstance(changes.get("data"), CorrelatedCoefficients)
@@ -141,7 +168,17 @@ class Game:
         return min(self.d, 2 + self.m_D + self.m_G)
 
     def check(self, state: State) -> None:
-        """Raise `InputError` unless `state` is a state of this game in R^d or reduced to R^r."""
+        """Raise `InputError` unless `state` is a state of this game in R^d or reduced to R^r.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> start = tm.GaussianStart().draw(tm.Game.preset(d=16), np.random.default_rng(0))
+        >>> tm.Game.preset(d=64).check(start)
+        Traceback (most recent call last):
+            ...
+        twomode.errors.InputError: start has neurons of length 16, the game has d=64
+        """
         n = state.dimension
         require(
             n in (self.d, self.reduced_dimension),
@@ -201,6 +238,17 @@ class Game:
             -grad_V = C^T W:
 
         one formula serves both, with the modes in place of the v_j and the sign turned.
+
+        Examples
+        --------
+        At the start the discriminator learns and the generator hardly moves:
+
+        >>> import numpy as np, twomode as tm
+        >>> game = tm.Game.preset(d=4096)
+        >>> start = tm.GaussianStart().draw(game, np.random.default_rng(0))
+        >>> steps = game.evaluate(start)
+        >>> bool(np.linalg.norm(steps.W) > 1000 * np.linalg.norm(steps.V))
+        True
         """
         W, V, b, U = state.W, state.V, state.b, state.U
         xp = state.xp
@@ -245,6 +293,10 @@ class Game:
         data_weights, latent_weights : array, shape (..., S), optional
             As for `evaluate`.
 
+        Returns
+        -------
+        Vector
+
         Notes
         -----
         It is the derivative of grad L along v = (dW, db, dV).  With dA and dC those of the
@@ -253,6 +305,19 @@ class Game:
             (dA X - dC V - C dV,  \lambda (d right - d wrong),  -dC^T W - C^T dW):
 
         of modes and neurons again, so it stays in the span of `State.reduce` if v is in it.
+
+        Examples
+        --------
+        Where all parameters are 0, only the bias has curvature: -lambda^2 D (1 - D), once for
+        the data and once for the generator.
+
+        >>> import numpy as np, twomode as tm
+        >>> game = tm.Game.preset(d=16)
+        >>> zero = tm.GaussianStart(std_W=0.0, std_V=0.0).draw(game, np.random.default_rng(0))
+        >>> v = tm.Vector(W=np.ones((3, 16)), b=np.array(1.0), V=np.ones((3, 16)))
+        >>> product = game.hessian_product(zero, v)
+        >>> bool(product.W.any() or product.V.any()), round(float(product.b / game.lam**2), 6)
+        (False, -0.5)
         """
         W, V, b, U = state.W, state.V, state.b, state.U
         xp = state.xp
@@ -292,13 +357,33 @@ class Game:
         return coefficients, xp.matmul(derivatives, support), xp.sum(d_wrong, axis=-1)
 
     def to_dict(self) -> JSON:
-        """Plain-JSON form; `from_dict` is its inverse."""
+        """Plain-JSON form; `from_dict` is its inverse.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.Game.preset(d=64, latents=tm.Bernoulli(0.25)).to_dict()["latents"]
+        {'kind': 'bernoulli', 'p': 0.25}
+        """
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return values | {"latents": self.latents.to_dict(), "data": self.data.to_dict()}
 
     @classmethod
     def from_dict(cls, values: JSON) -> Game:
-        """Rebuild a game from `to_dict`."""
+        """Rebuild a game from `to_dict`.
+
+        Raises
+        ------
+        InputError
+            For values that `Game` or a law refuses.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> game = tm.Game.preset(d=64)
+        >>> tm.Game.from_dict(game.to_dict()) == game
+        True
+        """
         laws = {name: law_from_dict(values[name]) for name in ("latents", "data")}
         return cls(**(values | laws))
 
@@ -307,19 +392,48 @@ def clipped_cubic(z: Array, clip: float) -> Array:
     """z^3 where abs(z) <= clip, continued linearly: +-(3 clip^2 abs(z) - 2 clip^3) beyond.
 
     With c = z clipped to [-clip, clip] both parts are c^2 (3z - 2c).
+
+    Parameters
+    ----------
+    z : array
+    clip : float
+        Lambda; ``inf`` never clips.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.game import clipped_cubic
+    >>> clipped_cubic(np.array([1.0, 2.0, 3.0]), clip=2.0).tolist()  # 3 cubed would be 27
+    [1.0, 8.0, 20.0]
     """
     c = array_namespace(z).clip(z, -clip, clip)
     return c * c * (3 * z - 2 * c)
 
 
 def clipped_cubic_slope(z: Array, clip: float) -> Array:
-    """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond."""
+    """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.game import clipped_cubic_slope
+    >>> clipped_cubic_slope(np.array([0.0, 1.0, 2.0, 3.0]), clip=2.0).tolist()
+    [0.0, 3.0, 12.0, 12.0]
+    """
     c = array_namespace(z).clip(z, -clip, clip)
     return 3 * (c * c)
 
 
 def clipped_cubic_curvature(z: Array, clip: float) -> Array:
-    """Second derivative of `clipped_cubic`: 6z up to abs(z) = clip, 0 beyond."""
+    """Second derivative of `clipped_cubic`: 6z up to abs(z) = clip, 0 beyond.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.game import clipped_cubic_curvature
+    >>> clipped_cubic_curvature(np.array([-1.0, 2.0, 3.0]), clip=2.0).tolist()
+    [-6.0, 12.0, 0.0]
+    """
     xp = array_namespace(z)
     return xp.where(xp.abs(z) <= clip, 6 * z, xp.zeros_like(z))
 
