@@ -52,6 +52,14 @@ class Stage(NamedTuple):
 
     theta <- base + eta (new * Delta + old * Delta_before), with the step Delta taken where the
     players stand, if `new` is not 0, and Delta_before that of the iteration before.
+
+    Examples
+    --------
+    >>> from twomode.rules import SCHEDULES
+    >>> [stage.back for stage in SCHEDULES["extragradient"]]  # look ahead, step from the base
+    [False, True]
+    >>> [(stage.new, stage.old) for stage in SCHEDULES["optimistic"]]
+    [(2, -1)]
     """
 
     D: bool  #: whether the discriminator moves
@@ -62,7 +70,14 @@ class Stage(NamedTuple):
 
     @property
     def looks(self) -> bool:
-        """Whether gradients are taken."""
+        """Whether gradients are taken.
+
+        Examples
+        --------
+        >>> from twomode.rules import SCHEDULES
+        >>> [stage.looks for stage in SCHEDULES["past-extragradient"]]
+        [False, True]
+        """
         return self.new != 0
 
 
@@ -90,7 +105,14 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 
 class Cost(NamedTuple):
-    """What an iteration evaluates; both players' gradients together count as one."""
+    """What an iteration evaluates; both players' gradients together count as one.
+
+    Examples
+    --------
+    >>> from twomode.rules import RULES
+    >>> RULES["sga"].cost
+    Cost(gradients=1, jacobian_products=2)
+    """
 
     gradients: float
     jacobian_products: float
@@ -161,6 +183,15 @@ class Rule:
     ------
     InputError
         For a value outside these ranges, or a combination that means nothing.
+
+    Examples
+    --------
+    Extragradient on gradients that are normalized by layer:
+
+    >>> from twomode.rules import Rule
+    >>> rule = Rule(magnitude="unit", granularity="layer", schedule="extragradient")
+    >>> rule.cost.gradients, rule.equivariant, rule.as_long_as_gradient
+    (2.0, True, False)
     """
 
     direction: str = "gradient"
@@ -242,12 +273,30 @@ class Rule:
 
     @property
     def equivariant(self) -> bool:
-        """Whether rotating R^d rotates the run: true of every rule without Adam's vector A."""
+        """Whether rotating R^d rotates the run: true of every rule without Adam's vector A.
+
+        Examples
+        --------
+        The reduced engine, exact at any d, needs it.
+
+        >>> from twomode.rules import RULES, named_rule
+        >>> [name for name in ("sgda", "nsgda", "adam") if named_rule(name).equivariant]
+        ['sgda', 'nsgda']
+        """
         return not self.uses_second_moment
 
     @property
     def as_long_as_gradient(self) -> bool:
-        """Whether the step shrinks and grows with the gradient."""
+        """Whether the step shrinks and grows with the gradient.
+
+        Examples
+        --------
+        Theorem 4.1 is about a rule for which it does, Theorem 4.2 about one for which it does not.
+
+        >>> from twomode.rules import named_rule
+        >>> named_rule("sgda").as_long_as_gradient, named_rule("nsgda").as_long_as_gradient
+        (True, False)
+        """
         if self.magnitude == "own":
             return self.direction != "adam"
         return self.magnitude in ("gradient", "momentum")
@@ -290,40 +339,104 @@ class Rule:
 
     @property
     def memory(self) -> int:
-        """How many vectors as long as the state the rule keeps or works with besides it."""
+        """How many vectors as long as the state the rule keeps or works with besides it.
+
+        Examples
+        --------
+        >>> from twomode.rules import named_rule
+        >>> named_rule("adam").memory, named_rule("extra-adam").memory  # M and S; and the base
+        (2, 3)
+        """
         kept = [self.uses_first_moment, self.uses_second_moment, self.keeps_step, self.keeps_base]
         products = {"none": 0, "sga": 2}.get(self.correction, 1)
         return sum(kept) + (self.anchor > 0) + products
 
     @property
     def updates(self) -> int:
-        """How often the moments of each player advance in an iteration."""
+        """How often the moments of each player advance in an iteration.
+
+        Examples
+        --------
+        >>> from twomode.rules import named_rule
+        >>> named_rule("adam").updates, named_rule("extra-adam").updates
+        (1, 2)
+        """
         return sum(stage.looks and stage.D for stage in self.stages)
 
     @property
     def cost(self) -> Cost:
-        """What an iteration evaluates."""
+        """What an iteration evaluates.
+
+        Examples
+        --------
+        >>> from twomode.rules import Rule
+        >>> [Rule(schedule=s).cost.gradients for s in ("past-extragradient", "extragradient")]
+        [1.0, 2.0]
+        """
         looks = [stage for stage in self.stages if stage.looks]
         if self.corrected:  # it needs the gradients of both players, whoever moves
             return Cost(len(looks), len(looks) * (2 if self.correction == "sga" else 1))
         return Cost(sum(stage.D + stage.G for stage in looks) / 2, 0)
 
     def pulls(self, t: int) -> dict[str, float]:
-        """Share of the way to the start by which the anchor moves the players in iteration t."""
+        """Share of the way to the start by which the anchor moves the players in iteration t.
+
+        Parameters
+        ----------
+        t : int
+            From 1.
+
+        Returns
+        -------
+        dict of str to float
+            Keys D and G: (1 - p) anchor/t (Ryu et al. 2019).
+
+        Examples
+        --------
+        >>> from twomode.rules import Rule
+        >>> Rule(anchor=2.0, decay_D=0.5, decay_G=0.5).pulls(10)
+        {'D': 0.1, 'G': 0.1}
+        """
         return {
             "D": (1 - self.decay_D) * self.anchor / t,
             "G": (1 - self.decay_G) * self.anchor / t,
         }
 
     def moment_scales(self, t: int) -> tuple[float, float]:
-        """Factors that turn the moments M and S after update t (from 1) into those of the step."""
+        """Factors that turn the moments M and S after update t (from 1) into those of the step.
+
+        Examples
+        --------
+        At the first update M = (1 - beta1) g, which its factor makes g again.
+
+        >>> from twomode.rules import Rule
+        >>> Rule(direction="adam", beta1=0.5, beta2=0.75).moment_scales(1)
+        (2.0, 4.0)
+        """
         second = 1 / (1 - self.beta2**t) if self.bias_correction else 1.0
         if self.heavy_ball:
             return 1 / (1 - self.beta1), second
         return (1 / (1 - self.beta1**t) if self.bias_correction else 1.0), second
 
     def block_sizes(self, d: int, m_D: int, m_G: int) -> dict[str, int]:
-        """Number of coordinates of R^d in the blocks of W, b and V."""
+        """Number of coordinates of R^d in the blocks of W, b and V.
+
+        Parameters
+        ----------
+        d, m_D, m_G : int
+            Of the game.
+
+        Returns
+        -------
+        dict of str to int
+            Keys W, b and V.
+
+        Examples
+        --------
+        >>> from twomode.rules import Rule
+        >>> Rule(granularity="global").block_sizes(d=16, m_D=2, m_G=3)  # W and b are one block
+        {'W': 33, 'b': 33, 'V': 48}
+        """
         W, V = m_D * d, m_G * d
         return {
             "neuron": {"W": d, "b": 1, "V": d},
@@ -332,11 +445,25 @@ class Rule:
         }[self.granularity]
 
     def block_length(self, coordinates: int) -> float:
-        """Length of a ``magnitude="constant"`` step over a block of this many coordinates."""
+        """Length of a ``magnitude="constant"`` step over a block of this many coordinates.
+
+        Examples
+        --------
+        >>> from twomode.rules import Rule
+        >>> Rule(magnitude="constant", constant=0.5).block_length(16)
+        2.0
+        """
         return self.constant * math.sqrt(coordinates)
 
     def differences(self, other: Rule) -> dict[str, float | str | bool]:
-        """The fields (step sizes apart) in which it is not as another rule."""
+        """The fields (step sizes apart) in which it is not as another rule.
+
+        Examples
+        --------
+        >>> from twomode.rules import named_rule
+        >>> named_rule("l-nsgda").differences(named_rule("nsgda"))
+        {'granularity': 'layer'}
+        """
         names = [f.name for f in fields(Rule) if f.name != "name"]
         return {n: getattr(self, n) for n in names if getattr(self, n) != getattr(other, n)}
 
@@ -348,7 +475,15 @@ class Rule:
         return f"{type(self).__name__}({words})"
 
     def with_steps(self, eta_D: float, eta_G: float) -> Optimizer:
-        """The rule with step sizes."""
+        """The rule with step sizes.
+
+        Examples
+        --------
+        >>> from twomode.rules import named_rule
+        >>> rule = named_rule("nsgda")
+        >>> [rule.with_steps(0.005, eta_G).eta_G for eta_G in (0.001, 0.005)]
+        [0.001, 0.005]
+        """
         return Optimizer(eta_D, eta_G, **{f.name: getattr(self, f.name) for f in fields(Rule)})
 
 
@@ -367,6 +502,13 @@ class Optimizer(Rule):
     ------
     InputError
         For a negative step size, or as `Rule`.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> opt = tm.Optimizer(0.1, 0.01, magnitude="unit", name="mine")
+    >>> opt.eta_G, opt.plain
+    (0.01, True)
     """
 
     eta_D: float
@@ -379,11 +521,26 @@ class Optimizer(Rule):
         super().__post_init__()
 
     def step_sizes(self, t: int) -> dict[str, float]:
-        """Step sizes of the players in iteration t, from 1."""
+        """Step sizes of the players in iteration t, from 1.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.optimizer("sgda", eta_D=0.5, eta_G=0.25, decay_D=0.5).step_sizes(100)
+        {'D': 0.05, 'G': 0.25}
+        """
         return {"D": self.eta_D / t**self.decay_D, "G": self.eta_G / t**self.decay_G}
 
     def to_dict(self) -> JSON:
-        """Plain-JSON form; the keyword arguments of the constructor."""
+        """Plain-JSON form; the keyword arguments of the constructor.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> opt = tm.optimizer("adam", eta_D=0.001, eta_G=0.0002)
+        >>> tm.Optimizer(**opt.to_dict()) == opt
+        True
+        """
         return {"eta_D": self.eta_D, "eta_G": self.eta_G} | asdict(self)
 
 

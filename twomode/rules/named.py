@@ -17,7 +17,16 @@ __all__ = ["RULES", "NamedRule", "label", "named_rule", "optimizer"]
 
 @dataclass(frozen=True)
 class NamedRule:
-    """A named row of the algebra: the fields it fixes, its formula and its source."""
+    """A named row of the algebra: the fields it fixes, its formula and its source.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.RULES["extragradient"].formula
+    'theta_half = theta + eta Delta(theta),  theta + eta Delta(theta_half);  Delta = g'
+    >>> tm.RULES["nsgda"].source
+    'the talk, Theorem 4.2'
+    """
 
     fields: dict[str, Any]
     formula: str
@@ -29,7 +38,14 @@ class NamedRule:
 
     @property
     def cost(self) -> Cost:
-        """What an iteration evaluates."""
+        """What an iteration evaluates.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.RULES["extragradient"].cost.gradients  # compare rules per gradient, not per step
+        2.0
+        """
         return Rule(**self.fields).cost
 
 
@@ -201,10 +217,24 @@ RULES: dict[str, NamedRule] = {
 def named_rule(name: str, **changes: Any) -> Rule:
     """A named rule without step sizes, and any field replaced by keyword.
 
+    Parameters
+    ----------
+    name : str
+        A key of `RULES`.
+    **changes
+        Fields of `Rule`.
+
     Raises
     ------
     InputError
         For an unknown name (the nearest ones are named) or an unusable value.
+
+    Examples
+    --------
+    >>> from twomode.rules import named_rule
+    >>> rule = named_rule("nsgda", granularity="layer")
+    >>> rule.magnitude, rule.granularity
+    ('unit', 'layer')
     """
     require_choice("optimizer", name, RULES)
     unknown = changes.keys() - {f.name for f in fields(Rule)}
@@ -242,6 +272,16 @@ def optimizer(name: str, *, eta_D: float, eta_G: float, **changes: Any) -> Optim
     ------
     InputError
         For an unknown name (the nearest ones are named) or an unusable value.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.optimizer("adam", eta_D=0.001, eta_G=0.0002, beta1=0.5).beta1
+    0.5
+    >>> tm.optimizer("adamm", eta_D=0.1, eta_G=0.1)
+    Traceback (most recent call last):
+        ...
+    twomode.errors.InputError: unknown optimizer 'adamm': did you mean adam or sga-adam or adalr?
     """
     rule = named_rule(name, **changes)
     require(
