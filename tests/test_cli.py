@@ -75,7 +75,6 @@ def test_flags_reach_the_game_the_rule_and_the_start(tmp_path):
         "--no-plot",
         "--name=here",
         cwd=tmp_path,
-        check=True,
     )
     result = tm.load(tmp_path / "runs/here/result.npz")
     assert result.game == tm.Game(64, 3, 4, 0.3, 0.7, 0.2, 1.5, tm.Bernoulli(0.4))
@@ -90,7 +89,7 @@ def test_flags_reach_the_game_the_rule_and_the_start(tmp_path):
 def test_other_laws(tmp_path):
     np.savez(tmp_path / "law.npz", Z=[[1, 0, 0], [0, 1, 1]], prob=[0.5, 0.5])
     arguments = ("--latents", "law.npz", "--m-G", 3, "--data", "correlated-coefficients")
-    call(*SMALL, *arguments, "--p-12", 0.2, "--no-plot", cwd=tmp_path, check=True)
+    call(*SMALL, *arguments, "--p-12", 0.2, "--no-plot", cwd=tmp_path)
     game = tm.load(tmp_path / "runs/sgda-d64-seed0/result.npz").game
     assert game.latents == tm.ExplicitLatents([[1, 0, 0], [0, 1, 1]], [0.5, 0.5])
     assert (game.data, game.gamma) == (tm.CorrelatedCoefficients(0.2), 0.0)

@@ -634,7 +634,11 @@ def test_assert_holds_says_everything(sgda, nsgda):
     with pytest.raises(AssertionError) as failure:
         card.assert_holds()
     message = str(failure.value)
-    assert message == f"\n{card}"
+    assert message == str(card)
+    assert message.splitlines()[0] == card.headline
+    with pytest.raises(TypeError, match="not a truth value: ask card.holds"):
+        bool(card)
+    assert repr(card) == f"<{card.headline}; held in 0/64 (0-6 %) of replicas>"
     for part in (
         "Theorem 4.2 (normalized SGDA recovers both modes): fails, outside its hypotheses",
         card.statement,
