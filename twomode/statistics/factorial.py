@@ -38,7 +38,22 @@ def main_effects(
     Raises
     ------
     InputError
-        Unless there are at least two axes besides the seeds.
+        Unless there are at least two axes besides the seeds, or for an unusable confidence.
+
+    Notes
+    -----
+    Shares of the sums of squares in an analysis of variance of the cell means; the bootstrap (by
+    percentiles, Efron 1979) draws whole seeds.
+
+    Examples
+    --------
+    Direction and magnitude of a step, two words each, three seeds: the magnitude decides all.
+
+    >>> import numpy as np, twomode as tm
+    >>> collapsed = np.array([[[1, 1, 1], [0, 0, 0]], [[1, 1, 1], [0, 0, 0]]])
+    >>> shares, intervals = tm.statistics.main_effects(collapsed)
+    >>> shares.tolist(), intervals.tolist()
+    ([0.0, 1.0], [[0.0, 0.0], [1.0, 1.0]])
     """
     y = np.asarray(samples, dtype=float)
     require(y.ndim >= 3, f"samples has shape {y.shape}: two axes and one of seeds are needed")
