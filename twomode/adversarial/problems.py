@@ -17,7 +17,18 @@ __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
 
 
 class Data(NamedTuple):
-    """Labelled points, shapes (n, d) and (n,), and the domain: least and largest coordinate."""
+    """Labelled points, shapes (n, d) and (n,), and the domain: least and largest coordinate.
+
+    Examples
+    --------
+    Any arrays will do; pictures have a domain, which cuts the boxes of `Target`:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.Data(np.array([[0.1, 0.9], [0.5, 0.5]]), np.array([0, 1]), (0, 1))
+    >>> data.take([1]).x.tolist()
+    [[0.5, 0.5]]
+    """
 
     x: FloatArray
     y: IntArray
@@ -78,10 +89,31 @@ DATA: dict[str, Callable[..., Data]] = {
 def load_data(name: str, n: int, seed: Seed = 0, **options: float) -> Data:
     """`n` points of a named toy data set, the classes in turn (digits: in random order).
 
+    Parameters
+    ----------
+    name : str
+        A key of `DATA`: blobs, moons, circles, mixture or digits.
+    n : int
+        At most 1,797 of digits.
+    seed : int, SeedSequence or Generator
+    **options : float
+        ``noise``, the standard deviation of the points, but of digits; ``d``, of blobs.
+
+    Returns
+    -------
+    Data
+
     Raises
     ------
     InputError
         If there is no such name or option, a number is out of range, or scikit-learn is missing.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
+    >>> data.x.ravel().tolist(), data.y.tolist()
+    ([-3.0, -1.0, 1.0, 3.0], [0, 1, 0, 1])
     """
     require_choice("data", name, DATA)
     takes = list(inspect.signature(DATA[name]).parameters)[2:]
@@ -145,6 +177,18 @@ class Model:
     ------
     InputError
         If shapes do not fit, a number is not finite, or a name is unknown.
+
+    Examples
+    --------
+    The linear loss is -m, of the margin m = (2y - 1) f(x); its gradient in x moves against that:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> model = tm.adversarial.Model(np.array([[1.0, -2.0]]), np.zeros(1), loss="linear")
+    >>> x, y = np.array([[3.0, 1.0], [3.0, 1.0]]), np.array([0, 1])
+    >>> loss, gradient = model.loss_grad(x, y)
+    >>> model.predict(x).tolist(), loss.tolist(), gradient.tolist()
+    ([1, 1], [1.0, -1.0], [[1.0, -2.0], [-1.0, 2.0]])
     """
 
     A: FloatArray
@@ -183,6 +227,14 @@ class Model:
 
         Logistic for two classes and softmax for more, unless `loss` says otherwise; without a
         hidden layer unless `hidden` is its width.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> data = tm.adversarial.load_data("moons", n=8)
+        >>> model = tm.adversarial.Model.random(data, hidden=16)
+        >>> model.loss, {name: array.shape for name, array in model.theta.items()}
+        ('logistic', {'A': (1, 16), 'c': (1,), 'B': (16, 2), 'b': (16,)})
         """
         rng, d, classes = np.random.default_rng(seed), data.x.shape[1], int(data.y.max()) + 1
         loss = loss or ("logistic" if classes <= 2 else "softmax")
@@ -202,7 +254,13 @@ class Model:
         return {name: array for name, array in arrays.items() if array is not None}
 
     def step(self, gradient: dict[str, FloatArray], size: float) -> Model:
-        """The model with theta - size * gradient."""
+        """The model with theta - size * gradient.
+
+        Raises
+        ------
+        InputError
+            If theta is then not finite.
+        """
         theta: dict[str, Any] = {k: x - size * gradient[k] for k, x in self.theta.items()}
         return replace(self, **theta)
 
@@ -238,7 +296,19 @@ class Model:
         return loss, inner @ (self.A if self.B is None else self.B)
 
     def theta_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """The loss of each sample, and the gradient of their mean in theta."""
+        """The loss of each sample, shape (n,), and the gradient of their mean in theta, by name.
+
+        Examples
+        --------
+        A step down this gradient lowers the mean loss:
+
+        >>> import twomode as tm
+        >>> data = tm.adversarial.load_data("moons", n=8)
+        >>> model = tm.adversarial.Model.random(data, hidden=16)
+        >>> loss, gradient = model.theta_grad(data.x, data.y)
+        >>> bool(model.step(gradient, 0.1).losses(data.x, data.y).mean() < loss.mean())
+        True
+        """
         loss, outer, inner, h = self._backward(x, y)
         gradient = {"A": outer.T @ h / len(y), "c": outer.mean(axis=0)}
         if self.B is not None:

@@ -39,14 +39,37 @@ def robust_error(
 
     Parameters
     ----------
+    model : Model
+    data : Data
+    eps : float
+        Half width of the boxes, in units of x.
     steps, restarts : int
-        PGD-`steps` from so many uniform starts.  A point that any of its attacks, or none, makes
-        wrong counts.
+        PGD-`steps` (Madry et al. 2018) from so many uniform starts.  A point that any of its
+        attacks, or none, makes wrong counts.
+    seed : int, SeedSequence or Generator
+        Of the starts.
+
+    Returns
+    -------
+    (float, float)
+        Natural and robust error, the second never less.
 
     Raises
     ------
     InputError
         If a number is out of range or the data do not fit.
+
+    Examples
+    --------
+    Points at (1, 1) / sqrt(2) and its negative, and a model that goes by the sign of x_1 + x_2: it
+    is right on boxes that do not reach the origin.
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("blobs", n=8, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 2)), np.zeros(1))
+    >>> [tm.robustness.robust_error(model, data, eps) for eps in (0.6, 0.8)]
+    [(0.0, 0.0), (0.0, 1.0)]
     """
     target, k = Target.of(model, data, eps, 0.0), require_whole("steps", steps, 1)
     rng, right = np.random.default_rng(seed), np.flatnonzero(model.predict(target.x) == target.y)
@@ -72,9 +95,42 @@ def tracking_lag(
     """How far the adversarial data set lags behind p_adv* of the model that learns from it.
 
     Of what p_adv* gains in mean loss over the uniform law on the boxes, the share that the data set
-    lacks: 0 if it follows at once, 1 if it is no better than uniform noise.  Data in one or two
-    dimensions, all of them in each minibatch; `duration` is the number of steps times their length,
-    and the mean is over the second half of it.
+    lacks: 0 if it follows at once, 1 if it is no better than uniform noise.  The mean is over the
+    second half of the training; few points or copies make it noisy, below 0 and above 1 too.
+
+    Parameters
+    ----------
+    model : Model
+        To start from.
+    data : Data
+        In one or two dimensions, all of them in each minibatch.
+    method : Method
+    eps, lam
+        See `train`.
+    learning_rate : float
+        At most `duration`.
+    duration : float
+        The number of steps times their length.
+    seed : int
+
+    Raises
+    ------
+    InputError
+        If a number is out of range, or there is no quadrature.
+
+    Examples
+    --------
+    Points that are moved one step at a time follow a model better if it learns in small steps:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=8)
+    >>> model = tm.adversarial.Model.random(data, hidden=8)
+    >>> how = tm.adversarial.Method(tm.adversarial.Langevin(h=0.1), copies=256)
+    >>> options = {"eps": 0.5, "lam": 10, "duration": 4}
+    >>> lag = tm.robustness.tracking_lag
+    >>> lags = [lag(model, data, how, learning_rate=rate, **options) for rate in (0.5, 0.05)]
+    >>> lags[0] > lags[1]
+    True
     """
     require_finite("learning_rate", learning_rate)
     require(0 < learning_rate <= duration, f"{learning_rate=} must lie in (0, {duration:g}]")
@@ -113,6 +169,16 @@ class Problem:
         Width of the hidden layer, of tanh; None for no such layer.
     eps, lam, batch, learning_rate, steps
         See `train`.
+
+    Examples
+    --------
+    A named one, made smaller:
+
+    >>> from dataclasses import replace
+    >>> import twomode as tm
+    >>> problem = replace(tm.robustness.PROBLEMS["moons"], steps=20)
+    >>> problem.n_train, problem.eps, problem.steps
+    (1000, 0.3, 20)
     """
 
     data: str
@@ -166,6 +232,22 @@ def learning_curve(
         ``step``, ``gradients``, ``seconds`` and ``loss`` (see `TrainingState`), and the errors on
         the test points: ``natural_error``, ``robust_error`` (PGD-40) and, in the last row only,
         ``strong_error`` (PGD-100, ten restarts).
+
+    Raises
+    ------
+    InputError
+        If a field of the problem is out of range.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> problem = tm.robustness.Problem("moons", 100, 50, hidden=8, eps=0.3, steps=20)
+    >>> fgsm = tm.adversarial.method("fgsm")
+    >>> rows = tm.robustness.learning_curve(problem, fgsm, evaluations=3)
+    >>> [(row["step"], row["gradients"]) for row in rows]
+    [(1, 100), (4, 400), (20, 2000)]
+    >>> rows[0]["robust_error"] > rows[-1]["robust_error"]
+    True
     """
     for name in ("n_train", "n_test", "batch", "steps"):
         require_whole(name, getattr(problem, name), 1)
@@ -228,6 +310,15 @@ def learning_curves(
     -------
     DataFrame
         A row an evaluation, with columns ``method`` and ``seed`` first.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> problem = tm.robustness.Problem("moons", 100, 50, hidden=8, eps=0.3, steps=20)
+    >>> methods = {name: tm.adversarial.method(name) for name in ("natural", "fgsm")}
+    >>> table = tm.robustness.learning_curves(problem, methods, seeds=[0, 1], evaluations=2)
+    >>> table.groupby("method", sort=False)["gradients"].max().to_dict()
+    {'natural': 1000, 'fgsm': 2000}
     """
     import pandas as pd
 
@@ -262,6 +353,15 @@ def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> p
     -------
     DataFrame
         A row a seed, a column a method.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import twomode as tm
+    >>> rows = [("natural", 200, 0.8), ("fgsm", 200, 0.5), ("fgsm", 400, 0.2)]
+    >>> table = pd.DataFrame(rows, columns=["method", "gradients", "robust_error"]).assign(seed=0)
+    >>> tm.robustness.cost_to(table, pd.Series({0: 0.3})).loc[0].to_dict()
+    {'natural': inf, 'fgsm': 400.0}
     """
     reached = table[table["robust_error"] <= table["seed"].map(level)]
     first = reached.groupby(["seed", "method"])[cost].first().unstack()

@@ -58,6 +58,24 @@ class SignStep:
         Length of a coordinate's step, in units of eps.
     sigma : float
         Standard deviation of the noise, in units of eps.
+
+    Raises
+    ------
+    InputError
+        If either is negative or not finite.
+
+    Examples
+    --------
+    A step of eps without noise is FGSM, the worst case of a linear loss:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=0)
+    >>> fgsm, rng = tm.adversarial.SignStep(eta=1, sigma=0), np.random.default_rng(0)
+    >>> tm.adversarial.advance(target, fgsm, target.x, 1, rng).x.ravel().tolist()
+    [-2.5, -1.5, 1.5, 2.5]
     """
 
     eta: float = 0.5
@@ -82,13 +100,35 @@ class SignStep:
 class Langevin:
     """x + h lam grad l + sqrt(2 h) xi, with h in units of eps^2.
 
+    Euler's step for Langevin's diffusion, whose law on the box is p_adv*.
+
     Parameters
     ----------
     wall : str
         project, reflect or, with Metropolis, reject.
     metropolis : bool
-        Whether a step is accepted by Metropolis and Hastings' rule (MALA).
+        Whether a step is accepted by Metropolis and Hastings' rule (MALA: Roberts and Tweedie
+        1996).
     h : float
+        Positive.
+
+    Raises
+    ------
+    InputError
+        If h is not positive, or the wall and Metropolis do not go together.
+
+    Examples
+    --------
+    Where the loss is flat, only the noise moves a chain:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> model = tm.adversarial.Model.random(data)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=10)
+    >>> step = tm.adversarial.Langevin(h=0.02)
+    >>> round(step.noise(target), 3), step.drift(target, np.array([0.0, 1.0])).round(3).tolist()
+    (0.1, [0.0, 0.05])
     """
 
     wall: str = "reflect"
@@ -129,10 +169,27 @@ SAMPLERS: dict[str, Sampler] = {
 def sampler(name: str, **sizes: Any) -> Sampler:
     """A named sampler: sign takes eta and sigma (in eps), the others h (in eps^2).
 
+    Parameters
+    ----------
+    name : str
+        A key of `SAMPLERS`.
+    **sizes : float
+        In place of its default step sizes.
+
     Raises
     ------
     InputError
         If the name is unknown, or it has no such step size.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.adversarial.sampler("sign", eta=0.25)
+    SignStep(eta=0.25, sigma=0.3)
+    >>> tm.adversarial.sampler("mala", eta=0.25)
+    Traceback (most recent call last):
+        ...
+    twomode.errors.InputError: eta=0.25: sampler mala takes h
     """
     require_choice("sampler", name, SAMPLERS)
     takes = [f.name for f in fields(SAMPLERS[name]) if f.name in ("eta", "sigma", "h")]
@@ -142,7 +199,20 @@ def sampler(name: str, **sizes: Any) -> Sampler:
 
 
 class Advance(NamedTuple):
-    """Where chains are after some steps."""
+    """Where chains are after some steps.
+
+    Examples
+    --------
+    Ten steps evaluate ten gradients, of a Metropolis chain eleven:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> target = tm.adversarial.Target.of(tm.adversarial.Model.random(data), data, eps=0.3, lam=10)
+    >>> kinds, rng = map(tm.adversarial.sampler, ("reflected", "mala")), np.random.default_rng(0)
+    >>> [tm.adversarial.advance(target, kind, target.x, 10, rng).gradients for kind in kinds]
+    [10, 11]
+    """
 
     x: FloatArray  #: shape (..., n, d)
     acceptance: FloatArray  #: share of steps that were accepted, shape (..., n); 1 if unadjusted
@@ -161,10 +231,37 @@ def advance(
     rng: np.random.Generator,
     visit: Callable[[int, FloatArray, FloatArray], None] = _see_nothing,
 ) -> Advance:
-    """So many steps from x, shape (..., n, d), in the boxes.
+    """So many steps of chains, in the boxes.
 
-    `visit` sees t, x and its losses before each step.  A step evaluates one gradient, and the first
-    of a Metropolis chain another one.
+    A step evaluates one gradient, and the first of a Metropolis chain another one.
+
+    Parameters
+    ----------
+    target : Target
+        Of n anchors.
+    sampler : Sampler
+    x : ndarray, shape (..., n, d)
+        Where they start, in the boxes: nothing checks it.
+    steps : int
+    rng : Generator
+    visit : callable
+        Sees t, x and its losses, shape (..., n), before each step.
+
+    Returns
+    -------
+    Advance
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> model = tm.adversarial.Model.random(data)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.3, lam=10)
+    >>> mala, rng = tm.adversarial.sampler("mala"), np.random.default_rng(0)
+    >>> there = tm.adversarial.advance(target, mala, target.x, 100, rng)
+    >>> bool((abs(there.x - target.x) <= 0.3).all()), bool((there.acceptance > 0.5).all())
+    (True, True)
     """
     low, high, sd = target.low, target.high, sampler.noise(target)
     accepted, known = np.zeros(x.shape[:-1]), None
@@ -196,7 +293,20 @@ def advance(
 
 
 class Chains(NamedTuple):
-    """What `sample` returns."""
+    """What `sample` returns.
+
+    Examples
+    --------
+    Neighbouring states are alike, so that 1,600 of them count as fewer than 100:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> model = tm.adversarial.Model.random(data)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.3, lam=10)
+    >>> chains = tm.adversarial.sample(target, tm.adversarial.sampler("reflected"), 400, chains=4)
+    >>> chains.losses.shape, bool((chains.ess < 100).all())
+    ((400, 4, 4), True)
+    """
 
     x: FloatArray  #: shape (kept, chains, n, d)
     losses: FloatArray  #: shape (kept, chains, n)
@@ -239,10 +349,28 @@ def sample(
     progress : callable, optional
         Called with a `Progress` in steps.
 
+    Returns
+    -------
+    Chains
+
     Raises
     ------
     InputError
         If a number is out of range, a start lies outside its box, or no step was accepted.
+
+    Examples
+    --------
+    The mean loss under p_adv*, by Metropolis chains and by quadrature:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4)
+    >>> model = tm.adversarial.Model.random(data, hidden=8)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=10)
+    >>> mala = tm.adversarial.sampler("mala-folded", h=0.1)
+    >>> chains = tm.adversarial.sample(target, mala, 400, chains=8, burn=50)
+    >>> exact = tm.adversarial.Quadrature(target)
+    >>> bool(abs(chains.losses.mean() - exact.mean_loss.mean()) < 0.01)
+    True
     """
     steps, chains = require_whole("steps", steps, 1), require_whole("chains", chains, 1)
     burn, every = require_whole("burn", burn, 0), require_whole("every", every, 1)
@@ -283,6 +411,17 @@ def effective_sample_size(f: FloatArray) -> FloatArray:
     ndarray, shape (...)
         T chains / (1 + 2 sum of the autocorrelations), summed in pairs while these are positive
         (Geyer 1992); NaN where f is constant.
+
+    Examples
+    --------
+    4,000 independent draws count as about that many, and still so if each is seen ten times:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> draws = np.random.default_rng(0).standard_normal((1000, 4))
+    >>> seen = draws, draws.repeat(10, axis=0)
+    >>> [bool(3000 < tm.adversarial.effective_sample_size(f) < 5000) for f in seen]
+    [True, True]
     """
     T, chains = f.shape[:2]
     f = f - f.mean(axis=(0, 1))
@@ -324,14 +463,27 @@ def _log_folded(
 
 
 class Stationary(NamedTuple):
-    """The stationary law of an unadjusted chain in one dimension, at N nodes and the two faces."""
+    """The stationary law of an unadjusted chain in one dimension, at N nodes and the two faces.
+
+    Examples
+    --------
+    Projection leaves atoms on the faces, which p_adv* has not; reflection leaves none:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4)
+    >>> model = tm.adversarial.Model.random(data)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=10)
+    >>> kinds = map(tm.adversarial.sampler, ("projected", "reflected"))
+    >>> [bool((tm.adversarial.stationary(target, k).mass[-2:] > 0.01).all()) for k in kinds]
+    [True, False]
+    """
 
     x: FloatArray  #: shape (N + 2,), the lower and the upper face last
     weights: FloatArray  #: of quadrature, shape (N + 2,), 0 at the faces
     mass: FloatArray  #: probabilities, shape (N + 2,): weight times density, and the faces' atoms
 
     def total_variation(self, density: FloatArray) -> float:
-        """From a law that has this density at the x."""
+        """From a law that has this density, shape (N + 2,), at the x; 0 to 1."""
         return float(np.abs(self.mass - self.weights * density).sum()) / 2
 
 
@@ -346,11 +498,30 @@ def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
         Not a Metropolis chain: that has p_adv* itself.
     anchor : int
 
+    Returns
+    -------
+    Stationary
+
     Raises
     ------
     InputError
         If d > 1, the sampler is a Metropolis chain, or its noise is too small for its steps or the
         box.
+
+    Examples
+    --------
+    The reflected chain's mean of x is off by an error of order h:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=1, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=4)
+    >>> kinds = [tm.adversarial.Langevin(h=h) for h in (0.1, 0.01)]
+    >>> laws = [tm.adversarial.stationary(target, kind) for kind in kinds]
+    >>> exact = tm.adversarial.closed_form(target).mean.item()
+    >>> [round(float(law.mass @ law.x) - exact, 3) for law in laws]
+    [-0.048, -0.005]
     """
     require(target.x.shape[1] == 1, f"d={target.x.shape[1]}: stationary laws are for d = 1")
     require(not sampler.metropolis, f"{sampler} has p_adv* itself as its stationary law")
@@ -392,6 +563,22 @@ def face_atom(beta: float) -> float:
 
     exp(-sum_n Phi(-beta sqrt(n)) / n), beta the drift over the noise, the other face far away
     (Spitzer 1956: how likely a random walk never rises above its start).
+
+    Parameters
+    ----------
+    beta : float
+        At least 0.01.
+
+    Raises
+    ------
+    InputError
+        If it is less.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> [round(tm.adversarial.face_atom(beta), 3) for beta in (0.1, 1, 3)]
+    [0.133, 0.801, 0.999]
     """
     require_finite("beta", beta)
     require(beta >= 0.01, f"beta={beta!r} must be at least 0.01: below, the atom is sqrt(2) beta")

@@ -22,7 +22,19 @@ INDEPENDENT = 4000  #: draws of an anchor where there is no quadrature
 
 
 class ExactLoss(NamedTuple):
-    """E[l] of p_adv* itself, the mean over the anchors; NaN, and no law, without a closed form."""
+    """E[l] of p_adv* itself, the mean over the anchors; NaN, and no law, without a closed form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("blobs", n=2, d=3)
+    >>> model = tm.adversarial.Model.random(data, hidden=8)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.3, lam=10)
+    >>> exact = tm.sampling.exact_loss(target, np.random.default_rng(0))
+    >>> exact.law, exact.mean, exact.by
+    (None, nan, 'none: d=3 is too much for quadrature: at most 2')
+    """
 
     law: GibbsLaw | None
     mean: float
@@ -32,7 +44,30 @@ class ExactLoss(NamedTuple):
 
 
 def exact_loss(target: Target, rng: np.random.Generator) -> ExactLoss:
-    """By quadrature, or from independent draws of the exact law."""
+    """By quadrature, or from independent draws of the exact law.
+
+    Parameters
+    ----------
+    target : Target
+        In any dimension: without a closed form the mean is NaN, and ``by`` says why.
+    rng : Generator
+        Of the draws, 4,000 an anchor, where there is no quadrature.
+
+    Returns
+    -------
+    ExactLoss
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> model = tm.adversarial.Model.random(data, hidden=8)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.3, lam=10)
+    >>> exact = tm.sampling.exact_loss(target, np.random.default_rng(0))
+    >>> exact.by, exact.error, exact.mean > exact.uniform
+    ('by quadrature', 0.0, True)
+    """
     try:
         quadrature, uniform = Quadrature(target), Quadrature(replace(target, lam=0.0))
         means = (float(law.mean_loss.mean()) for law in (quadrature, uniform))
@@ -50,7 +85,26 @@ def exact_loss(target: Target, rng: np.random.Generator) -> ExactLoss:
 
 
 def largest_loss(target: Target, side: int = 65) -> FloatArray:
-    """The worst case of each anchor on a grid with its faces, shape (n,); NaN for d > 2."""
+    """The worst case of each anchor on a grid with its faces, shape (n,); NaN for d > 2.
+
+    Parameters
+    ----------
+    target : Target
+    side : int
+        Points along a side of each box.
+
+    Examples
+    --------
+    The largest loss of slope 1 on boxes of half width 1/2, beside that at the anchors:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=0)
+    >>> tm.sampling.largest_loss(target).tolist(), target.losses(target.x).tolist()
+    ([-2.5, 1.5, 1.5, -2.5], [-3.0, 1.0, 1.0, -3.0])
+    """
     n, d = target.x.shape
     if d > 2:
         return np.full(n, np.nan)
@@ -85,6 +139,19 @@ def describe_chains(
         with its standard error beside the exact one; uniform, largest, dual value and KL; shares on
         faces and in corners; the largest displacement of a coordinate, which bounds W_inf; gradient
         evaluations; bias and total variation of endless chains, in one dimension.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4)
+    >>> target = tm.adversarial.Target.of(tm.adversarial.Model.random(data), data, eps=0.5, lam=10)
+    >>> mala = tm.adversarial.sampler("mala-folded", h=0.1)
+    >>> chains = tm.adversarial.sample(target, mala, 400, chains=8, burn=50)
+    >>> exact = tm.sampling.exact_loss(target, np.random.default_rng(0))
+    >>> seen = tm.sampling.describe_chains(target, chains, exact, mala)
+    >>> int(seen["unmixed"]), bool(abs(seen["bias_in_errors"]) < 5)
+    (0, True)
     """
     law, lam, ess = exact.law, target.lam, chains.ess
     adjusted = sampler is not None and sampler.metropolis

@@ -6,7 +6,7 @@ steps of a sampler in their boxes, and the model descends the mean of their loss
 | name | starts at | steps | sampler |
 |---|---|---|---|
 | natural | the data | 0 | |
-| fgsm | the data | 1 | eps sign(grad l) |
+| fgsm | the data | 1 | eps sign(grad l) (Goodfellow, Shlens and Szegedy 2015) |
 | pgd-k | uniform in the box | k | (2.5/k) eps sign(grad l), projected |
 | algorithm-1 | where the point was last time | 1 | sign step with noise, or any other |
 
@@ -54,6 +54,16 @@ class Method:
     ------
     InputError
         If a number is out of range or the start is unknown.
+
+    Examples
+    --------
+    Algorithm 1 with Langevin steps, which know lam, in place of the talk's:
+
+    >>> import twomode as tm
+    >>> langevin = tm.adversarial.sampler("reflected")
+    >>> how = tm.adversarial.Method(langevin, copies=4)
+    >>> how == tm.adversarial.method("algorithm-1", sampler=langevin, copies=4)
+    True
     """
 
     sampler: Sampler
@@ -72,10 +82,29 @@ def method(name: str, **changes: Any) -> Method:
 
     The steps of PGD-k go 2.5 times as far as a face is (Madry et al. 2018).
 
+    Parameters
+    ----------
+    name : str
+        natural, fgsm, algorithm-1, or pgd-k with a number for k.
+    **changes
+        Fields of `Method`.
+
+    Returns
+    -------
+    Method
+
     Raises
     ------
     InputError
         If there is no such name, or a field is out of range.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.adversarial.method("pgd-5")
+    Method(sampler=SignStep(eta=0.5, sigma=0.0), steps=5, copies=1, start='uniform')
+    >>> tm.adversarial.method("algorithm-1", copies=4)
+    Method(sampler=SignStep(eta=0.5, sigma=0.3), steps=1, copies=4, start='warm')
     """
     pgd = re.fullmatch(r"pgd-([1-9]\d*)", name)
     if pgd:
@@ -92,7 +121,19 @@ def method(name: str, **changes: Any) -> Method:
 
 
 class TrainingState(NamedTuple):
-    """Training after some steps of SGD."""
+    """Training after some steps of SGD.
+
+    Examples
+    --------
+    The adversarial data set starts at the data and stays in the boxes:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=50)
+    >>> model, how = tm.adversarial.Model.random(data), tm.adversarial.method("algorithm-1")
+    >>> for state in tm.adversarial.train(model, data, how, eps=0.3, steps=5):
+    ...     moved = abs(state.attacks - data.x).max()
+    ...     assert (moved == 0) if state.step == 0 else (0 < moved < 0.3 + 1e-12)
+    """
 
     step: int
     model: Model
@@ -135,10 +176,28 @@ def train(
         The order of the data and what the sampler draws have streams of their own, so that methods
         with the same seed see the same minibatches.
 
+    Returns
+    -------
+    iterator of TrainingState
+        ``steps + 1`` of them.
+
     Raises
     ------
     InputError
         If a number is out of range, the data do not fit, or theta is no longer finite.
+
+    Examples
+    --------
+    A step on 50 points: Algorithm 1 evaluates two gradients of each, PGD-7 eight.
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=100)
+    >>> model = tm.adversarial.Model.random(data, hidden=16)
+    >>> for how in map(tm.adversarial.method, ("algorithm-1", "pgd-7")):
+    ...     *_, last = tm.adversarial.train(model, data, how, eps=0.3, steps=2)
+    ...     print(last.step, last.gradients)
+    2 200
+    2 800
     """
     target = Target.of(model, data, eps, lam)
     n, steps = len(data.x), require_whole("steps", steps, 0)
@@ -186,7 +245,21 @@ def _states(
 
 
 def fit(model: Model, data: Data, method: Method, **options: Any) -> Model:
-    """The model that `train` ends with."""
+    """The model that `train` ends with, which takes the same options.
+
+    Examples
+    --------
+    On its own points a model is wrong less often under PGD if it was trained against an adversary:
+
+    >>> import twomode as tm
+    >>> data, methods = tm.adversarial.load_data("moons", n=64), ("algorithm-1", "natural")
+    >>> model, options = tm.adversarial.Model.random(data, hidden=16), {"eps": 0.3, "steps": 200}
+    >>> hows, fit = map(tm.adversarial.method, methods), tm.adversarial.fit
+    >>> models = [fit(model, data, how, learning_rate=0.5, **options) for how in hows]
+    >>> wrong = [tm.robustness.robust_error(trained, data, eps=0.3)[1] for trained in models]
+    >>> wrong[0] < wrong[1]
+    True
+    """
     for state in train(model, data, method, **options):
         model = state.model
     return model
