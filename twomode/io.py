@@ -26,10 +26,30 @@ _METADATA, _DIGEST = "metadata", "sha256"
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only once it is complete and on disk.
 
+    Parameters
+    ----------
+    path : Path
+        Its folder is made if need be.
+    overwrite : bool
+        Replace a file that is there.
+
+    Yields
+    ------
+    binary file
+
     Raises
     ------
     InputError
         If `path` exists and is not to be overwritten, or its folder cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from twomode.io import new_file
+    >>> with TemporaryDirectory() as folder, new_file(Path(folder, "half")) as file:
+    ...     file.write(b"not yet"), Path(folder, "half").exists()
+    (7, False)
     """
     path = Path(path)
     try:
@@ -53,7 +73,18 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[BinaryIO]:
 
 
 def save_text(path: Path, text: str, *, overwrite: bool = False) -> None:
-    """Write `text` as UTF-8; see `new_file`."""
+    """Write `text` as UTF-8; see `new_file`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from twomode.io import save_text
+    >>> with TemporaryDirectory() as folder:
+    ...     save_text(Path(folder, "notes", "a.txt"), "gamma = 1/ln d")
+    ...     Path(folder, "notes", "a.txt").read_text()
+    'gamma = 1/ln d'
+    """
     with new_file(path, overwrite=overwrite) as file:
         file.write(text.encode())
 
@@ -65,7 +96,19 @@ def save_arrays(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write arrays and plain-JSON metadata as one ``.npz`` with a checksum; see `new_file`."""
+    """Write arrays and plain-JSON metadata as one ``.npz`` with a checksum; see `new_file`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from twomode.io import load_arrays, save_arrays
+    >>> with TemporaryDirectory() as folder:
+    ...     save_arrays(Path(folder, "a.npz"), {"b": np.arange(3)}, {"seed": 0})
+    ...     load_arrays(Path(folder, "a.npz"))
+    ({'b': array([0, 1, 2])}, {'seed': 0})
+    """
     members = dict(arrays) | {_METADATA: np.array(json.dumps(metadata, sort_keys=True))}
     sealed: dict[str, Any] = members | {_DIGEST: np.array(_digest(members))}
     with new_file(path, overwrite=overwrite) as file:
@@ -75,10 +118,24 @@ def save_arrays(
 def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], JSON]:
     """Read what `save_arrays` wrote, without pickle.
 
+    Returns
+    -------
+    arrays : dict of str to ndarray
+    metadata : dict
+
     Raises
     ------
     InputError
         If the file is missing, truncated, altered, or not of this kind; the message says which.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from twomode.io import load_arrays
+    >>> load_arrays(Path("nowhere.npz"))
+    Traceback (most recent call last):
+        ...
+    twomode.errors.InputError: nowhere.npz does not exist
     """
     path = Path(path)
     try:
@@ -99,7 +156,20 @@ def load_arrays(path: Path) -> tuple[dict[str, np.ndarray], JSON]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `InputError` unless files can be made in `folder`; leaves nothing behind."""
+    """Raise `InputError` unless files can be made in `folder`; leaves nothing behind.
+
+    Worth a call before a long run.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from twomode.io import check_writable
+    >>> with TemporaryDirectory() as folder:
+    ...     check_writable(Path(folder, "to", "be", "made"))
+    ...     list(Path(folder).iterdir())
+    []
+    """
     folder = Path(folder)
     existing = folder.absolute()
     while not existing.exists() and existing != existing.parent:
