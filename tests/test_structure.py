@@ -31,6 +31,7 @@ ROOMS = {
     "adversarial": (
         *("problems", "closed_form", "samplers", "training", "sampling", "robustness"),
     ),
+    "pages": (),
     "summary": (),
     "plotting": ("_style", "rules", "runs", "tables", "plane", "adversarial"),
     "displays": (),

@@ -636,7 +636,7 @@ def test_assert_holds_says_everything(sgda, nsgda):
     message = str(failure.value)
     assert message == str(card)
     assert message.splitlines()[0] == card.headline
-    with pytest.raises(TypeError, match="not a truth value: ask card.holds"):
+    with pytest.raises(TypeError, match="not a truth value"):
         bool(card)
     assert repr(card) == f"<{card.headline}; held in 0/64 (0-6 %) of replicas>"
     for part in (
