@@ -9,6 +9,8 @@ s = u_1 + u_2 and G(z) = alpha(z) s + xi(z), <xi, s> = 0,
 
 Theorem 4.1 says that the asymmetry is o(1) up to T_0 for every z, and in its special case the
 residual too; Theorem 4.2 says that the coverage of both modes is bounded below.
+
+Source: G. Gidel, "Beyond minimax optimization" (Simons Institute, 2022), Theorems 4.1 and 4.2.
 """
 
 from __future__ import annotations

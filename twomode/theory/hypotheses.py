@@ -1,4 +1,7 @@
-"""The hypotheses of the theorems, each as a function of a result."""
+"""The hypotheses of the theorems, each as a function of a result.
+
+Source: G. Gidel, "Beyond minimax optimization" (Simons Institute, 2022), Theorems 4.1 and 4.2.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,16 @@ def _describe(opt: Optimizer) -> str:
 
 
 def plain_sgda(result: Result) -> Hypothesis:
-    """Theorem 4.1: the rule."""
+    """Theorem 4.1: the rule.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> from twomode.theory.hypotheses import plain_sgda
+    >>> opt = tm.optimizer("sgda-momentum", eta_D=0.1, eta_G=0.1)
+    >>> plain_sgda(tm.simulate(tm.Game.preset(d=16), opt, 1)).found
+    'sgda-momentum: momentum with magnitude own, simultaneous'
+    """
     opt = result.opt
     return Hypothesis(
         "rule",
@@ -49,7 +61,18 @@ def plain_sgda(result: Result) -> Hypothesis:
 
 
 def normalized_sgda(result: Result) -> Hypothesis:
-    """Theorem 4.2: the rule."""
+    """Theorem 4.2: the rule.
+
+    Examples
+    --------
+    Per layer is one of its readings:
+
+    >>> import twomode as tm
+    >>> from twomode.theory.hypotheses import normalized_sgda
+    >>> opt = tm.optimizer("l-nsgda", eta_D=0.005, eta_G=0.001)
+    >>> normalized_sgda(tm.simulate(tm.Game.preset(d=16), opt, 1)).met
+    True
+    """
     opt = result.opt
     return Hypothesis(
         "rule",
@@ -60,7 +83,19 @@ def normalized_sgda(result: Result) -> Hypothesis:
 
 
 def setting(result: Result) -> tuple[Hypothesis, ...]:
-    """Hypotheses on data, latents, width and start that both theorems share."""
+    """Hypotheses on data, latents, width and start that both theorems share.
+
+    Examples
+    --------
+    Independent coordinates, each 1 with probability 1/2, are on far too often:
+
+    >>> import twomode as tm
+    >>> from twomode.theory.hypotheses import setting
+    >>> game = tm.Game.preset(d=64, m_G=10, latents=tm.Bernoulli(0.5))
+    >>> result = tm.simulate(game, tm.optimizer("sgda", eta_D=0.1, eta_G=0.1), 1)
+    >>> [(h.name, h.met) for h in setting(result)]
+    [('data', True), ('latents', False), ('width', True), ('start', True)]
+    """
     game = result.game
     correlated = isinstance(game.data, CorrelatedModes) and game.gamma > 0
     together = isinstance(game.data, CorrelatedCoefficients) and game.data.p_12 > 0
@@ -106,7 +141,25 @@ def _canonical_start(result: Result) -> Hypothesis:
 
 
 def reached_T0(nu: float, at: IntArray, probability: float) -> Hypothesis:
-    """The horizon: T_0 comes; `at` is its record in each replica, or -1."""
+    """The horizon of Theorem 4.1: T_0 comes.
+
+    Parameters
+    ----------
+    nu : float
+        Of `first_stationary`, which found T_0.
+    at : ndarray of int, shape (R,)
+        Its record in each replica, or -1.
+    probability : float
+        The share of replicas to exceed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.theory.hypotheses import reached_T0
+    >>> horizon = reached_T0(0.1, np.array([146, -1, 112, -1]), probability=0.5)
+    >>> horizon.found, horizon.met
+    ('in 2 of 4 replicas', False)
+    """
     found = int((at >= 0).sum())
     return Hypothesis(
         "horizon",
@@ -117,7 +170,16 @@ def reached_T0(nu: float, at: IntArray, probability: float) -> Hypothesis:
 
 
 def any_step_sizes(result: Result) -> Hypothesis:
-    """Theorem 4.1: any."""
+    """Theorem 4.1: any, so long as both players move.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> from twomode.theory.hypotheses import any_step_sizes
+    >>> opt = tm.optimizer("sgda", eta_D=0.1, eta_G=0.0)
+    >>> any_step_sizes(tm.simulate(tm.Game.preset(d=16), opt, 1)).met
+    False
+    """
     eta_D, eta_G = result.opt.eta_D, result.opt.eta_G
     return Hypothesis(
         "step sizes", "any", f"eta_D = {eta_D:g}, eta_G = {eta_G:g}", eta_D > 0 and eta_G > 0
@@ -125,7 +187,19 @@ def any_step_sizes(result: Result) -> Hypothesis:
 
 
 def fast_generator(result: Result) -> Hypothesis:
-    """Theorem 4.1, special case: eta_G = sqrt(d) eta_D / polylog(d)."""
+    """Theorem 4.1, special case: eta_G = sqrt(d) eta_D / polylog(d).
+
+    Examples
+    --------
+    Equal step sizes meet it at d = 1024, where sqrt(d) is (ln d)^1.79:
+
+    >>> import twomode as tm
+    >>> from twomode.theory.hypotheses import fast_generator
+    >>> game, opt = tm.Game.preset(d=1024), tm.optimizer("sgda", eta_D=0.1, eta_G=0.1)
+    >>> hypothesis = fast_generator(tm.simulate(game, opt, 1))
+    >>> hypothesis.found, hypothesis.met
+    ('k = 1.79', True)
+    """
     k = _polylog_exponent(result)
     return Hypothesis(
         "step sizes",
@@ -136,7 +210,16 @@ def fast_generator(result: Result) -> Hypothesis:
 
 
 def slower_generator(result: Result) -> Hypothesis:
-    """Theorem 4.2: the generator's steps are no longer than the discriminator's."""
+    """Theorem 4.2: the generator's steps are no longer than the discriminator's.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> from twomode.theory.hypotheses import slower_generator
+    >>> opt = tm.optimizer("nsgda", eta_D=0.001, eta_G=0.005)
+    >>> slower_generator(tm.simulate(tm.Game.preset(d=16), opt, 1)).met
+    False
+    """
     eta_D, eta_G = result.opt.eta_D, result.opt.eta_G
     return Hypothesis(
         "step sizes",

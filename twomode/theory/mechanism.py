@@ -26,7 +26,18 @@ ALIGNED = 0.9
 
 
 def alignments(result: Result) -> tuple[FloatArray, FloatArray]:
-    """Cosines of every w_i and every v_j with `TARGETS`, shapes (R, T, m_D, 3), (R, T, m_G, 3)."""
+    """Cosines of every w_i and every v_j with `TARGETS`, shapes (R, T, m_D, 3), (R, T, m_G, 3).
+
+    Examples
+    --------
+    Just before T_0 a discriminator neuron has merged both modes, and a generator neuron follows it:
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=1024)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda", steps=1360))
+    >>> [(cosines[0, -1] > 0.85).any(axis=0).tolist() for cosines in tm.theory.alignments(result)]
+    [[False, False, True], [False, False, True]]
+    """
     norms_V = np.sqrt(np.diagonal(result.gram_V, axis1=-2, axis2=-1))
     sides = ((result.projections_W, result.norms_W), (result.projections_V, norms_V))
     length = math.sqrt(2 + 2 * result.game.gamma)
@@ -50,6 +61,17 @@ class Mechanism:
         `TARGETS`.
     step_ratio : ndarray, shape (R, T)
         Length of the discriminator's step over that of the generator's.
+
+    Examples
+    --------
+    SGDA's generator waits until a discriminator neuron has merged both modes:
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=1024)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda", steps=2000), replicas=3, seed=0)
+    >>> why = tm.theory.explain(result)
+    >>> why.in_time.any().item(), why.followed_to
+    (False, ['u_1 + u_2', 'u_1 + u_2', 'u_1 + u_2'])
     """
 
     first_D: FloatArray
@@ -92,7 +114,27 @@ class Mechanism:
 
 
 def explain(result: Result) -> Mechanism:
-    """Find out when each player's neurons turned to what."""
+    """Find out when each player's neurons turned to what.
+
+    Parameters
+    ----------
+    result : Result
+        Times are known to the spacing of its records.
+
+    Returns
+    -------
+    Mechanism
+
+    Examples
+    --------
+    Normalized steps have lengths in a fixed ratio: both players are on their way from the start.
+
+    >>> import numpy as np, twomode as tm
+    >>> opt = tm.optimizer("g-nsgda", eta_D=0.005, eta_G=0.001)
+    >>> why = tm.theory.explain(tm.simulate(tm.Game.preset(d=64), opt, 100))
+    >>> bool(np.allclose(why.step_ratio[0, 1:], 5))
+    True
+    """
     first_D, first_G = (
         np.stack([_first(result, np.any(c[..., k] >= ALIGNED, axis=2)) for k in range(3)], axis=1)
         for c in alignments(result)
@@ -122,6 +164,18 @@ def spread(
     -------
     ndarray, shape (R, 2)
         1 for a norm that is constant; infinite for one that vanishes.
+
+    Examples
+    --------
+    The talk's hypothesis: the length of a normalized step is constant, whatever the gradient's.
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=64)
+    >>> result = tm.simulate(game, *tm.recipe(game, "nsgda"), record_every=50)
+    >>> tm.theory.spread(result.update_norms).round(6).tolist()
+    [[1.0, 1.0]]
+    >>> bool((tm.theory.spread(result.grad_norms) > 2).all())
+    True
     """
     kept = norms[:, max(1, math.ceil(skip * norms.shape[1])) :]
     with warnings.catch_warnings():

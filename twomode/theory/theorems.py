@@ -62,12 +62,25 @@ def asymmetry_bound(game: Game) -> float:
     """ln(d)/sqrt(d), the o(1) of Theorem 4.1: polylog(d) times what a random direction has.
 
     The asymmetry of a generator that never moved is about 1/sqrt(d) for one z.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> [round(tm.theory.asymmetry_bound(tm.Game.preset(d=d)), 3) for d in (2**8, 2**16)]
+    [0.347, 0.043]
     """
     return math.log(game.d) / math.sqrt(game.d)
 
 
 def residual_bound(game: Game) -> float:
-    """5/ln(d), the o(1) of Theorem 4.1's special case."""
+    """5/ln(d), the o(1) of Theorem 4.1's special case.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> [round(tm.theory.residual_bound(tm.Game.preset(d=d)), 3) for d in (2**8, 2**16)]
+    [0.902, 0.451]
+    """
     return 5 / math.log(game.d)
 
 
@@ -94,11 +107,29 @@ def theorem_4_1(
     probability, confidence : float
         See `Card`.
 
+    Returns
+    -------
+    Card
+
+    Raises
+    ------
+    InputError
+        If nu, a probability or a confidence is outside (0, 1), or a bound is not positive.
+
     Notes
     -----
     The inequality alone does not say that anything was learned: the random start satisfies it.
     The card therefore says how many generators moved before T_0, and `theorem_4_1_collapse`
     asks for the collapse itself.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=1024)
+    >>> opt, steps = tm.recipe(game, "sgda", steps=2000)
+    >>> card = tm.theory.theorem_4_1(tm.simulate(game, opt, steps, replicas=6, seed=0))
+    >>> card.applies, card.verdict, dict(card.apart)["generators that moved before T_0"]
+    (True, 'holds', '6 of 6')
     """
     _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
@@ -144,6 +175,23 @@ def theorem_4_1_collapse(
     ----------
     result, bound, nu, probability, confidence
         As for `theorem_4_1`.  A replica without T_0 does not collapse at T_0.
+
+    Returns
+    -------
+    Card
+
+    Raises
+    ------
+    InputError
+        As for `theorem_4_1`.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=1024)
+    >>> opt, steps = tm.recipe(game, "sgda", steps=2000)
+    >>> result = tm.simulate(game, opt, steps, replicas=6, seed=0)
+    >>> tm.theory.theorem_4_1_collapse(result).assert_holds()
     """
     _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
@@ -199,11 +247,30 @@ def theorem_4_2(
     probability, confidence : float
         See `Card`.
 
+    Returns
+    -------
+    Card
+
+    Raises
+    ------
+    InputError
+        If a probability or a confidence is outside (0, 1), delta outside (0, 2), or a bound or c
+        not positive.
+
     Notes
     -----
     About directions only: neither norms nor the weights of the modes.  The theorem as stated in
     the talk does not say over which blocks the gradients are normalized; the card names the ones
     of the run.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=4096)
+    >>> result = tm.simulate(game, *tm.recipe(game, "nsgda"), replicas=6, record_every=50)
+    >>> card = tm.theory.theorem_4_2(result)
+    >>> card.applies, card.verdict, dict(card.apart)["replicas by modes covered at T_1"]
+    (True, 'holds', '6 cover 2, 0 cover 1, 0 cover 0')
     """
     _require_levels(probability, confidence)
     require(0 < delta < 2, f"delta={delta!r} must lie in (0, 2), a distance of unit vectors")

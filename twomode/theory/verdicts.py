@@ -57,6 +57,21 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
     Returns
     -------
     ndarray of int, shape (R,)
+
+    Raises
+    ------
+    InputError
+        If nu is outside (0, 1).
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=64)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=4, seed=0)
+    >>> tm.first_stationary(result).tolist()  # records; here one an iteration
+    [146, 176, 112, 137]
+    >>> tm.first_stationary(tm.simulate(game, *tm.recipe(game, "sgda", steps=20))).tolist()
+    [-1]
     """
     require(0 < nu < 1, f"nu={nu!r} must lie in (0, 1)")
     still = at_rest(result.grad_norms, result.peak_grad_norms, nu)
@@ -64,18 +79,54 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
 
 
 def coverage_bound(game: Game) -> float:
-    """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents."""
+    """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.theory.coverage_bound(tm.Game.preset(d=64, m_G=5))
+    0.1
+    """
     return 1 / (2 * game.m_G)
 
 
 def modes_covered(game: Game, coverage: FloatArray) -> IntArray:
-    """How many modes are covered with probability at least `coverage_bound`, from (..., 2)."""
+    """How many modes are covered with probability at least `coverage_bound`.
+
+    Parameters
+    ----------
+    game : Game
+    coverage : ndarray, shape (..., 2)
+        P_1 and P_2, from `Outputs.coverage`.
+
+    Returns
+    -------
+    ndarray of int, shape (...)
+
+    Examples
+    --------
+    >>> import numpy as np, twomode as tm
+    >>> game = tm.Game.preset(d=64, m_G=5)
+    >>> tm.theory.modes_covered(game, np.array([[0.5, 0.4], [0.9, 0.05], [0.0, 0.0]])).tolist()
+    [2, 1, 0]
+    """
     covered: IntArray = (coverage >= coverage_bound(game)).sum(axis=-1)
     return covered
 
 
 def covers_both(result: Result) -> BoolArray:
-    """Whether each generator covers both modes at each record, shape (R, T)."""
+    """Whether each generator covers both modes at each record, shape (R, T).
+
+    Examples
+    --------
+    Normalized SGDA finds the second mode between iterations 500 and 1000 of this run:
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=4096)
+    >>> result = tm.simulate(game, *tm.recipe(game, "nsgda", steps=2000), record_every=500)
+    >>> tm.theory.covers_both(result).tolist()
+    [[False, False, True, True, True]]
+    """
     both: BoolArray = modes_covered(result.game, result.coverage()) == 2
     return both
 
@@ -105,6 +156,17 @@ class Judgement:
         Largest over all nonzero z in {0,1}^m_G (over the law's support if m_G > 20).
     coverage : ndarray, shape (R, 2)
         P_1 and P_2.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=1024)
+    >>> opt, steps = tm.recipe(game, "sgda", steps=2000)
+    >>> judgement = tm.judge(tm.simulate(game, opt, steps, replicas=4, seed=0))
+    >>> judgement.verdicts
+    ['collapsed', 'collapsed', 'collapsed', 'collapsed']
+    >>> bool((judgement.collapse_cosine > 0.9).all()), judgement.coverage.any().item()
+    (True, False)
     """
 
     verdict: str
@@ -124,6 +186,29 @@ def judge(result: Result, nu: float = NU) -> Judgement:
 
     They are tried in this order: ``collapsed`` (judged at T_0, whatever the replica does later),
     ``diverged``, ``both-modes``, ``one-mode``, ``unmoved``, ``mixed``.
+
+    Parameters
+    ----------
+    result : Result
+    nu : float
+        Of `first_stationary`.
+
+    Returns
+    -------
+    Judgement
+
+    Raises
+    ------
+    InputError
+        If nu is outside (0, 1).
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=4096)
+    >>> result = tm.simulate(game, *tm.recipe(game, "nsgda"), replicas=4, record_every=50)
+    >>> tm.judge(result).verdict, tm.theory.VERDICTS["both-modes"]
+    ('both-modes', 'at the end each mode is covered with probability at least 1/(2 m_G)')
     """
     game, probabilities = result.game, result.game.latent_points[1]
     T0 = first_stationary(result, nu)
@@ -170,7 +255,26 @@ def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:
 
 
 def moved(result: Result, at: np.ndarray) -> np.ndarray:
-    """Whether each generator's norm is over a factor of 2 from its start, at one record each."""
+    """Whether each generator's norm is over a factor of 2 from its start, at one record each.
+
+    Parameters
+    ----------
+    result : Result
+    at : ndarray of int, shape (R,)
+        A record of each replica.
+
+    Returns
+    -------
+    ndarray of bool, shape (R,)
+
+    Examples
+    --------
+    >>> import numpy as np, twomode as tm
+    >>> game = tm.Game.preset(d=64)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=2, seed=0)
+    >>> [tm.theory.moved(result, np.full(2, t)).tolist() for t in (5, -1)]
+    [[False, False], [True, True]]
+    """
     with np.errstate(over="ignore"):  # of a replica that is about to diverge
         squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
         first, now = squared[:, 0], squared[np.arange(len(at)), at]
