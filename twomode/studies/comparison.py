@@ -42,6 +42,11 @@ FINE = 1 / 64
 def outcome(result: Result) -> dict[str, npt.ArrayLike]:
     """What a comparison measures of each replica.
 
+    Parameters
+    ----------
+    result : Result
+        Of R replicas.
+
     Returns
     -------
     dict
@@ -50,6 +55,18 @@ def outcome(result: Result) -> dict[str, npt.ArrayLike]:
         ``collapsed``, and ``T0``; ``learned``, whether the discriminator ever knew a mode: whether
         some <w_i, u_l> came to 0.9 of the neurons' mean length at the start; ``apart``, the
         factor by which the players' steps differ until the generator follows (median in time).
+        Each has shape (R,).
+
+    Examples
+    --------
+    The steps of nSGDA are as long as its step sizes, which differ by 5, times the root of the
+    number of blocks: D has its bias beside three neurons, G has three neurons only.
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> seen = tm.studies.outcome(tm.simulate(game, *tm.recipe(game, "nsgda"), replicas=2, seed=0))
+    >>> seen["apart"].round(2).tolist(), seen["learned"].tolist()
+    ([5.77, 5.77], [True, True])
     """
     judgement, when, covered = judge(result), explain(result), covers_both(result)
     until = np.where(np.isnan(when.followed), np.inf, when.followed)
@@ -86,7 +103,23 @@ class Comparison:
     runs : DataFrame
         A row for each rule, ``setting`` (recipe, fine or best) and replica, with `outcome`.
     confidence : float
-        With which all intervals of `table` and `differences` hold together.
+        With which all intervals of `table` and of each `difference` hold together.
+
+    Examples
+    --------
+    With steps so fine that both follow the same flow, the extragradient method collapses on the
+    same starts as SGDA:
+
+    >>> import twomode as tm
+    >>> comparison = tm.compare_rules(
+    ...     ["sgda", "extragradient"],
+    ...     {"d": 16, "record_every": 20},
+    ...     replicas=8, tuning=1, step_scales=[1], ratios=[0.2],
+    ... )
+    >>> comparison.agreement("extragradient")
+    1.0
+    >>> comparison.side("extragradient", "fine", "collapsed")
+    'neither'
     """
 
     cell: dict[str, Any]
@@ -100,13 +133,29 @@ class Comparison:
         return list(dict.fromkeys(self.runs["opt"]))
 
     def proportion(self, rule: str, setting: str, what: str) -> Proportion:
-        """How often a rule ``recovered`` or ``collapsed`` on the fresh starts."""
+        """How often a rule ``recovered`` or ``collapsed`` on the fresh starts.
+
+        Parameters
+        ----------
+        rule : str
+            One of `rules`.
+        setting : str
+            One of `SETTINGS`: recipe, fine or best.
+        what : str
+            A column of `runs` that holds truth values.
+        """
         # Two outcomes in each setting of each rule, and a difference of each.
         error = (1 - self.confidence) / (4 * len(SETTINGS) * len(self.rules))
         return Proportion.of(self.of(rule, setting)[what], 1 - error)
 
     def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
-        """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``."""
+        """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``.
+
+        Raises
+        ------
+        InputError
+            If its base is not among the rules compared.
+        """
         base = RULES[rule].base
         require(base in self.rules, f"{rule} has no base among the rules compared")
         return compare(
@@ -218,6 +267,18 @@ def compare_rules(
     ------
     InputError
         Before anything runs, if a rule, the cell or the grid is unusable.
+
+    Examples
+    --------
+    Of these two at their best, only nSGDA recovers both modes:
+
+    >>> import twomode as tm
+    >>> options = {"replicas": 8, "tuning": 1, "step_scales": [4], "ratios": [0.2]}
+    >>> cell = {"d": 16, "steps": 2000, "record_every": 100}
+    >>> comparison = tm.compare_rules(["sgda", "nsgda"], cell, **options)
+    >>> shares = [comparison.proportion(rule, "best", "recovered") for rule in comparison.rules]
+    >>> [share.successes > 0 for share in shares]
+    [False, True]
     """
     names = list(dict.fromkeys(rules))
     require(bool(names), "no rule to compare")

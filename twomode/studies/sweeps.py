@@ -53,7 +53,22 @@ _NAMES = _GAME | _RULE | _START | _RUN | _OWN
 
 
 def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
-    """Every combination of the values of each axis, the last axis fastest."""
+    """Every combination of the values of each axis, the last axis fastest.
+
+    Raises
+    ------
+    InputError
+        If an axis is not a list of values.
+
+    Examples
+    --------
+    A list of cells, to drop some or to add others before it is swept:
+
+    >>> import twomode as tm
+    >>> grid = tm.sweeps.cells(d=[256, 4096], opt=["sgda", "adam"])
+    >>> [cell for cell in grid if cell != {"d": 4096, "opt": "adam"}]
+    [{'d': 256, 'opt': 'sgda'}, {'d': 256, 'opt': 'adam'}, {'d': 4096, 'opt': 'sgda'}]
+    """
     for name, axis in axes.items():
         listed = isinstance(axis, Iterable) and not isinstance(axis, str)
         require(listed, f"{name}={axis!r} must be a list of values: [{axis!r}]")
@@ -73,10 +88,25 @@ def plan(cell: Cell) -> Run:
         ``step_scale``, how many times as long the recipe's steps are; ``batch_size``, ``engine``,
         ``dtype``, ``record_every``, ``resolve``.
 
+    Returns
+    -------
+    Run
+
     Raises
     ------
     InputError
         For an unknown name or an unusable value; the message names the cell.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> run = tm.sweeps.plan({"opt": "sgda", "d": 16, "lam": 0, "ratio": 0.5, "steps": 40})
+    >>> run.game.lam, run.opt.eta_G / run.opt.eta_D, run.steps
+    (0.0, 0.5, 40)
+    >>> tm.sweeps.plan({"opt": "sgda", "d": 16, "q": 2})
+    Traceback (most recent call last):
+        ...
+    twomode.errors.InputError: cell opt='sgda', d=16, q=2: q=2 must be a probability, in [0, 1]
     """
     given = {name: _plain(value) for name, value in cell.items()}
     try:
@@ -112,6 +142,17 @@ def observe(result: Result) -> dict[str, npt.ArrayLike]:
 
     ``verdict``, ``T0``, ``collapse_cosine``, ``asymmetry``, ``residual``, ``coverage_1``,
     ``coverage_2`` and ``diverged``.
+
+    Examples
+    --------
+    A measure of one's own adds to it:
+
+    >>> import twomode as tm
+    >>> def measure(result):
+    ...     return tm.sweeps.observe(result) | {"last_pace": result.pace()[:, -1]}
+    >>> table = tm.sweep([{"opt": "sgda", "d": 16, "steps": 40}], replicas=2, measure=measure)
+    >>> list(table.columns[-2:])
+    ['diverged', 'last_pace']
     """
     judgement = judge(result)
     return {
@@ -168,6 +209,18 @@ def sweep(
     ------
     InputError
         Before anything runs, if any cell is unusable.
+
+    Examples
+    --------
+    A cell's rows do not depend on what else is in the grid:
+
+    >>> import twomode as tm
+    >>> table = tm.sweep({"opt": ["sgda", "nsgda"], "d": [16], "steps": [40]}, replicas=2)
+    >>> table[["opt", "replica"]].values.tolist()
+    [['sgda', 0], ['sgda', 1], ['nsgda', 0], ['nsgda', 1]]
+    >>> alone = tm.sweep([{"opt": "nsgda", "d": 16, "steps": 40}], replicas=2)
+    >>> alone.equals(table[2:].reset_index(drop=True))
+    True
     """
     import pandas as pd
 
@@ -197,7 +250,37 @@ def run_cell(
     measure: Measure = observe,
     paired: Collection[str] = (),
 ) -> pd.DataFrame:
-    """The rows of some replicas of a cell: a function of its arguments alone."""
+    """The rows of some replicas of a cell: a function of its arguments alone.
+
+    Parameters
+    ----------
+    cell : mapping
+        As for `plan`.
+    replicas : sequence of int
+        Their numbers, each with a stream of its own.
+    seed, measure, paired
+        As for `sweep`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a replica.
+
+    Raises
+    ------
+    InputError
+        If the cell is unusable, or what was measured has a name of the cell or a wrong shape.
+
+    Examples
+    --------
+    Replica 1 of a sweep, without the others:
+
+    >>> import twomode as tm
+    >>> cell = {"opt": "sgda", "d": 16, "steps": 40}
+    >>> row = tm.sweeps.run_cell(cell, [1], seed=0)
+    >>> row.equals(tm.sweep([cell], replicas=2)[1:].reset_index(drop=True))
+    True
+    """
     import pandas as pd
 
     root = np.random.SeedSequence(seed, spawn_key=cell_key(cell, paired))
@@ -218,7 +301,23 @@ def run_cell(
 
 
 def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
-    """Eight 32-bit words that stand for a cell's content, whatever the order of its names."""
+    """Eight 32-bit words that stand for a cell's content, whatever the order of its names.
+
+    Of its SHA-256: the ``spawn_key`` of the cell's random stream.
+
+    Parameters
+    ----------
+    cell : mapping
+    paired : collection of str
+        Names that do not count.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> one, other = {"opt": "sgda", "d": 16}, {"d": 16.0, "opt": "adam"}
+    >>> [tm.sweeps.cell_key(one, p) == tm.sweeps.cell_key(other, p) for p in ((), ("opt",))]
+    [False, True]
+    """
     content = {name: _json(x) for name, x in cell.items() if name not in paired}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
     return tuple(int.from_bytes(digest[n : n + 4], "big") for n in range(0, 32, 4))
@@ -229,7 +328,33 @@ _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @contextmanager
 def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
-    """An executor of processes for `sweep`, each with one thread; one a core by default."""
+    """An executor of processes for `sweep`, each with one thread; one a core by default.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Processes.
+
+    Yields
+    ------
+    ProcessPoolExecutor
+        As in ``with tm.sweeps.processes() as executor: tm.sweep(grid, 64, executor)``.
+
+    Raises
+    ------
+    InputError
+        If `workers` is less than 1.
+
+    Examples
+    --------
+    The processes inherit that BLAS has one thread too:
+
+    >>> import os
+    >>> import twomode as tm
+    >>> with tm.sweeps.processes(2) as executor:
+    ...     os.environ["OPENBLAS_NUM_THREADS"]
+    '1'
+    """
     if workers is not None:
         workers = require_whole("workers", workers, 1)
     context = multiprocessing.get_context("spawn")
