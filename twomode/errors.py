@@ -117,7 +117,14 @@ def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def nearest(word: str, choices: Iterable[str]) -> list[str]:
-    """Up to three of `choices` that are spelled like a word, whatever the case."""
+    """Up to three of `choices` that are spelled like a word, whatever the case.
+
+    Examples
+    --------
+    >>> from twomode.errors import nearest
+    >>> nearest("NSDGA", ["nsgda", "adam", "ttur"])
+    ['nsgda']
+    """
     spelled = {choice.lower(): choice for choice in reversed(list(choices))}  # the first stays
     near = difflib.get_close_matches(word.lower(), spelled, n=3, cutoff=0.4)
     return [spelled[word] for word in near]

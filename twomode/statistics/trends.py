@@ -52,7 +52,19 @@ class PowerTrend:
         return self.coefficient * np.asarray(x, dtype=float) ** self.exponent
 
     def band(self, x: ArrayLike) -> FloatArray:
-        """Pointwise confidence band of the curve, shape (2, len(x))."""
+        """Pointwise confidence band of the curve, shape (2, len(x)).
+
+        Examples
+        --------
+        Wider away from what was measured:
+
+        >>> import numpy as np, twomode as tm
+        >>> trend = tm.statistics.fit_power([1, 2, 4], [[1, 2, 3], [2, 4, 6], [4, 8, 12]])
+        >>> low, high = trend.band([2, 200])
+        >>> ratio = high / low
+        >>> bool(ratio[1] > ratio[0])
+        True
+        """
         log = np.log(np.asarray(x, dtype=float))
         curves = self.draws[:, :1] + self.draws[:, 1:] * log
         return np.exp(np.quantile(curves, tails(self.confidence), axis=0))
@@ -171,7 +183,18 @@ class LogisticTrend:
         return _expit(self.intercept + self.slope * np.asarray(x, dtype=float))
 
     def band(self, x: ArrayLike) -> FloatArray:
-        """Pointwise confidence band, shape (2, len(x)), symmetric on the logit scale."""
+        """Pointwise confidence band, shape (2, len(x)), symmetric on the logit scale.
+
+        Examples
+        --------
+        Within (0, 1) even where every seed succeeded:
+
+        >>> import twomode as tm
+        >>> trend = tm.statistics.fit_logistic([0, 1, 2], [4, 12, 16], [16, 16, 16])
+        >>> low, high = trend.band([2])
+        >>> bool(0.5 < low < high < 1)
+        True
+        """
         x = np.atleast_1d(np.asarray(x, dtype=float))
         design = np.stack([np.ones_like(x), x], axis=1)
         spread = np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
