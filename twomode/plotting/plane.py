@@ -42,6 +42,17 @@ def plane_coordinates(projections: ArrayLike, gamma: float) -> FloatArray:
     Returns
     -------
     ndarray, shape (..., 2)
+        The projections times the inverse root of the modes' Gram matrix.
+
+    Examples
+    --------
+    The modes themselves, at right angles and with a cosine of 0.6:
+
+    >>> import twomode as tm
+    >>> tm.plotting.plane_coordinates([[1, 0], [0, 1]], 0).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    >>> tm.plotting.plane_coordinates([[1, 0.6], [0.6, 1]], 0.6).round(3).tolist()
+    [[0.949, 0.316], [0.316, 0.949]]
     """
     along, across = 1 / np.sqrt(1 + gamma), 1 / np.sqrt(1 - gamma)
     inverse_root = np.array([[along + across, along - across], [along - across, along + across]])
@@ -77,6 +88,18 @@ def modes_plane(
     -------
     Axes
         The same.  A marker's area is the probability of its z.
+
+    Examples
+    --------
+    The ways of three neurons, and the outputs for the six z of positive probability:
+
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
+    >>> axes = tm.plotting.modes_plane(Figure().subplots(), result)
+    >>> len(axes.lines), len(axes.collections[0].get_offsets())
+    (3, 6)
     """
     judgement = judge(result)
     k = typical(judgement, replica)
@@ -139,7 +162,7 @@ def animate(
     replica : int, optional
         Position of the replica to draw; by default the first one whose verdict is that of the run.
     frames : int
-        In all; the last ones repeat the end.  They follow the movement: time slows down where the
+        In all, more than 12: the last ones repeat the end.  They follow the movement: time slows down where the
         neurons turn.  A run ends at T_0 if it collapsed there.
     interval : int
         Milliseconds a frame.
@@ -150,6 +173,18 @@ def animate(
     FuncAnimation
         Of w_i/norm(w_i) and v_j/norm(v_j): a neuron is on the circle if it lies in the plane.
         ``animation.save(path, matplotlib.animation.PillowWriter(fps))`` writes it.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
+    >>> figure = Figure(figsize=(3.6, 4.2), layout="constrained")
+    >>> animation = tm.plotting.animate(result, frames=20, figure=figure)
+    >>> figure.draw_without_rendering()
+    >>> figure.axes[0].get_title().splitlines()
+    ['sgda, d = 16', 'seed 1, replica 1: collapsed']
     """
     listed = as_list(results)
     if figure is None:

@@ -27,6 +27,15 @@ def compared(comparison: Comparison) -> np.ndarray:
     ndarray of Axes
         One for each base (the rules that build on nothing together), the rules from top to bottom,
         with Clopper-Pearson bars that all hold together, and the gradients to recovery.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> options = {"replicas": 2, "tuning": 1, "step_scales": [1], "ratios": [0.2]}
+    >>> comparison = tm.compare_rules(["sgda", "nsgda"], {"d": 16, "steps": 40}, **options)
+    >>> panels = tm.plotting.compared(comparison)
+    >>> [label.get_text() for label in panels[0].get_yticklabels()]
+    ['sgda', 'nsgda']
     """
     table = comparison.table()
     alone = table["base"].isin(set(table["rule"])) & (table["base"] != table["rule"])
@@ -103,6 +112,16 @@ def factorial(
     -------
     ndarray of Axes
         Directions are columns and magnitudes rows, in the order of the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import twomode as tm
+    >>> rows = [("gradient", "own", g, g == "neuron") for g in ("global", "layer", "neuron")]
+    >>> columns = ["direction", "magnitude", "granularity", "recovered"]
+    >>> panels = tm.plotting.factorial(pd.DataFrame(rows, columns=columns))
+    >>> [(axes.get_title(), axes.texts[0].get_text()) for axes in panels]
+    [('one norm per player', '0'), ('one norm per layer', '0'), ('one norm per neuron', '100')]
     """
     import seaborn  # half a second that other figures need not wait for
 

@@ -56,6 +56,17 @@ def mode_alignment(
     (Axes, Axes)
         Above: <v_j, u_l>/norm(v_j) for every j and both modes, and the collapse cosine.  Below:
         norm(grad_W,b) / norm(grad_V).  T_0 is a dotted line in both.
+
+    Examples
+    --------
+    The last line marks the T_0 of the replica drawn:
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
+    >>> above, below = tm.plotting.mode_alignment(result)
+    >>> above.figure.get_suptitle().split(", ")[-1], float(above.lines[-1].get_xdata()[0])
+    ('replica 1: collapsed', 42.0)
     """
     judgement = judge(result) if judgement is None else judgement
     replica = typical(judgement, replica)
@@ -119,6 +130,15 @@ def neuron_alignment(
         Row 0: cosines of w_i with u_1, u_2 and u_1 + u_2.  Row 1: of v_j.  The first three lines
         are of the neuron that comes nearest to any of them before the run is judged, the faint
         ones of the others.  The view of a collapse ends at 1.3 T_0.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
+    >>> axes = tm.plotting.neuron_alignment(result)
+    >>> axes.shape, axes[0, 0].get_title().splitlines()
+    ((2, 1), ['sgda, d = 16', 'seed 1, replica 1: collapsed'])
     """
     listed = as_list(results)
     axes = _panels(figure, 2, len(listed), height=5.2)
@@ -178,6 +198,17 @@ def latent_extremes(
     ndarray of Axes, shape (n,)
         Maximum and minimum over all nonzero z in {0,1}^m_G (over the law's support if m_G > 20)
         of abs(<G(z), u_l>) / norm(G(z)) for l = 1 and 2, with the band between them.
+
+    Examples
+    --------
+    The view of a collapse at T_0 = 42 ends at 1.3 times that:
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
+    >>> axes = tm.plotting.latent_extremes(result)
+    >>> axes.shape, axes[0].get_title().splitlines()[1], round(float(axes[0].get_xlim()[1]), 1)
+    ((1,), 'seed 1, replica 1: collapsed', 54.6)
     """
     listed = as_list(results)
     axes = _panels(figure, 1, len(listed), height=3.8)[0]
@@ -230,6 +261,15 @@ def pace(
         discriminator's step over that of the generator's.  Medians over replicas, and bands from
         the 10th to the 90th percentile.  Where most replicas collapsed, time is in units of each
         one's T_0 (and only those with a T_0 count), as their peaks would else not coincide.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
+    >>> axes = tm.plotting.pace(result)
+    >>> axes[0, 0].get_title().splitlines()[1], axes[1, 0].get_xlabel()
+    ('3 replicas of seed 1, 2 with $T_0$', 'iteration / $T_0$')
     """
     listed = as_list(results)
     axes = _panels(figure, 2, len(listed), height=5.2)
@@ -278,6 +318,15 @@ def update_norms(result: Result, *, figure: Figure | None = None) -> np.ndarray:
         For the discriminator and the generator: norm of the update over the step size, and of the
         population gradient, each over its median in time; a line a replica.  The legend has
         `mechanism.spread`, the median over replicas.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=16)
+    >>> result = tm.simulate(game, *tm.recipe(game, "adam"), replicas=2, seed=0)
+    >>> axes = tm.plotting.update_norms(result)
+    >>> [ax.get_title() for ax in axes], axes[0].get_xscale(), axes[0].get_yscale()
+    (['discriminator', 'generator'], 'log', 'log')
     """
     axes = _panels(figure, 1, 2, height=3.8)[0]
     traces = (

@@ -54,6 +54,18 @@ def scaling(
     Axes
         The same, with medians, bars over the middle half of the samples, the fitted line with its
         confidence band, and the exponent with its interval in the legend.
+
+    Examples
+    --------
+    Times that grow exactly as the root of d:
+
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> samples = [[4, 4], [8, 8], [16, 16]]
+    >>> trend = tm.statistics.fit_power([16, 64, 256], samples, draws=100)
+    >>> axes = tm.plotting.scaling(Figure().subplots(), trend, samples, "$T_0$", symbol="d")
+    >>> axes.get_legend_handles_labels()[1][0].split(", ")[1]
+    '95 % of exponents: 0.50 to 0.50'
     """
     low, high = np.array(
         [
@@ -96,7 +108,33 @@ def fitted(
     label: str | None = None,
     colour: str = GROUP_COLOURS[0],
 ) -> Axes:
-    """A fitted curve with its confidence band, of shapes (n,) and (2, n)."""
+    """A fitted curve with its confidence band.
+
+    Parameters
+    ----------
+    axes : Axes
+    x, curve : array_like, shape (n,)
+    band : ndarray, shape (2, n)
+        Its lower and its upper border.
+    label : str, optional
+        Of the curve, in a legend; nothing draws one here.
+    colour : str
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> axes = tm.plotting.fitted(Figure().subplots(), x, x**2, np.stack([x**2 - 1, x**2 + 1]))
+    >>> axes.lines[0].get_ydata().tolist(), len(axes.collections)
+    ([1.0, 4.0, 9.0], 1)
+    """
     axes.plot(x, curve, color=colour, linewidth=1.4, label=label)
     axes.fill_between(np.asarray(x), band[0], band[1], color=colour, alpha=0.18, linewidth=0)
     return axes
@@ -135,6 +173,21 @@ def proportions(
     -------
     Axes
         The same.  The legend has the number of replicas behind each point.
+
+    Raises
+    ------
+    InputError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> table = pd.DataFrame({"d": [16, 16, 64, 64], "collapsed": [False, True, True, True]})
+    >>> axes = tm.plotting.proportions(Figure().subplots(), table, "d", "collapsed")
+    >>> axes.lines[0].get_ydata().tolist(), axes.get_legend_handles_labels()[1]
+    ([0.5, 1.0], ['2 seeds a point'])
     """
     missing = [name for name in (x, success, by) if name is not None and name not in table]
     require(not missing, f"the table has no column {', '.join(missing)}")
@@ -186,6 +239,22 @@ def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> A
     -------
     Axes
         The same.  The legend has the number of seeds.
+
+    Raises
+    ------
+    InputError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> table = pd.DataFrame({"cost": [1, 1, 1, 2, 2, 2], "error": [5, 6, 9, 1, 2, 3]})
+    >>> table = table.assign(method="fgsm")
+    >>> axes = tm.plotting.seed_bands(Figure().subplots(), table, "cost", "error", by="method")
+    >>> axes.lines[0].get_ydata().tolist(), axes.get_legend_handles_labels()[1]
+    ([6.0, 2.0], ['fgsm, 3 seeds'])
     """
     missing = [name for name in (x, y, by) if name not in table]
     require(not missing, f"the table has no column {', '.join(missing)}")
@@ -237,6 +306,22 @@ def phase_diagram(
     -------
     Axes
         The same.  Cells are numbered if there are at most 100; those without data stay grey.
+
+    Raises
+    ------
+    InputError
+        If the table has no such column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> import twomode as tm
+    >>> rows = [(16, 0.2, True), (16, 0.2, False), (64, 0.2, True), (64, 0.4, False)]
+    >>> table = pd.DataFrame(rows, columns=["d", "ratio", "collapsed"])
+    >>> axes = tm.plotting.phase_diagram(Figure().subplots(), table, "d", "ratio", "collapsed")
+    >>> [text.get_text() for text in axes.texts]
+    ['.50', '1', '.00']
     """
     missing = [name for name in (x, y, value) if name not in table]
     require(not missing, f"the table has no column {', '.join(missing)}")
