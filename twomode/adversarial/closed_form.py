@@ -44,6 +44,17 @@ class Target:
         Half width of a box that is not cut, in units of x.
     lam : float
         Inverse strength of the regularization: 0 is uniform on the box, infinity the worst case.
+
+    Examples
+    --------
+    Boxes around -3, -1, 1 and 3, cut by the domain:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)._replace(domain=(-3, 3))
+    >>> model = tm.adversarial.Model.random(data)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=10)
+    >>> target.low.ravel().tolist(), target.high.ravel().tolist()
+    ([-3.0, -1.5, 0.5, 2.5], [-2.5, -0.5, 1.5, 3.0])
     """
 
     model: Model
@@ -57,6 +68,16 @@ class Target:
     @classmethod
     def of(cls, model: Model, data: Data, eps: float, lam: float) -> Target:
         """The target of each point of some data.
+
+        Parameters
+        ----------
+        model : Model
+        data : Data
+            n points in the domain.
+        eps : float
+            Half width of the boxes, in units of x; positive.
+        lam : float
+            At least 0, and finite.
 
         Raises
         ------
@@ -104,6 +125,19 @@ class GibbsLaw:
         log of the integral over the box.
     log_mean : ndarray, shape (n,)
         log of the mean over the box.
+
+    Examples
+    --------
+    A loss of slope 1 gives the worse half of each box the odds exp(lam eps) = 3:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=2 * np.log(3))
+    >>> law = tm.adversarial.closed_form(target)
+    >>> law.probability(target.low, target.x).round(3).tolist()
+    [0.25, 0.75, 0.25, 0.75]
     """
 
     def __init__(self, target: Target, log_Z: FloatArray) -> None:
@@ -116,7 +150,15 @@ class GibbsLaw:
 
     @property
     def dual(self) -> float:
-        """(1/lam) E_x log mean exp(lam l): the largest E[l] - KL / lam of any plan."""
+        """(1/lam) E_x log mean exp(lam l): the largest E[l] - KL / lam of any plan.
+
+        By Donsker and Varadhan's formula; p_adv* alone attains it.
+
+        Raises
+        ------
+        InputError
+            If lam is 0.
+        """
         require(self.target.lam > 0, "lam=0 has no dual value: its limit is the uniform mean loss")
         return float(self.log_mean.mean() / self.target.lam)
 
@@ -143,6 +185,12 @@ class GibbsLaw:
 class Quadrature(GibbsLaw):
     """By Gauss-Legendre, in one or two dimensions, for any smooth loss.
 
+    Parameters
+    ----------
+    target : Target
+    tolerance : float
+        Of log_Z and of the mean loss, between one order and twice that.
+
     Attributes
     ----------
     order : int
@@ -158,6 +206,18 @@ class Quadrature(GibbsLaw):
     ------
     InputError
         If d > 2, or the largest order does not reach the tolerance.
+
+    Examples
+    --------
+    No plan has a larger E[l] - KL / lam than the dual value, and p_adv* has that:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> model = tm.adversarial.Model.random(data, hidden=8)
+    >>> law = tm.adversarial.Quadrature(tm.adversarial.Target.of(model, data, eps=0.3, lam=10))
+    >>> bool(np.isclose(law.dual, (law.mean_loss - law.kl / 10).mean()))
+    True
     """
 
     LARGEST_ORDER: ClassVar = {1: 4096, 2: 256}
@@ -211,6 +271,20 @@ class TruncatedExponentials(GibbsLaw):
     ------
     InputError
         Unless the model has no hidden layer and such a loss.
+
+    Examples
+    --------
+    Independent draws in 100 dimensions, beside the exact mean of x:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("blobs", n=2, d=100)
+    >>> model = tm.adversarial.Model.random(data)
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.3, lam=10)
+    >>> law = tm.adversarial.TruncatedExponentials(target)
+    >>> draws = law.sample(1000, np.random.default_rng(0))
+    >>> bool(abs(draws.mean(axis=0) - law.mean).max() < 0.03)
+    True
     """
 
     def __init__(self, target: Target) -> None:
@@ -272,6 +346,17 @@ def closed_form(target: Target) -> Quadrature | TruncatedExponentials:
     ------
     InputError
         If there is neither.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> for hidden in (None, 8):
+    ...     model = tm.adversarial.Model.random(data, hidden=hidden)
+    ...     target = tm.adversarial.Target.of(model, data, eps=0.3, lam=10)
+    ...     print(type(tm.adversarial.closed_form(target)).__name__)
+    TruncatedExponentials
+    Quadrature
     """
     kind = TruncatedExponentials if TruncatedExponentials.applies(target) else Quadrature
     return kind(target)
