@@ -1,14 +1,17 @@
 """Every paper check: a table of claims and verdicts, and a report that opens in any browser.
 
-    python paper_checks/run_all.py [--full] [--only NAME ...]
+    python paper_checks/run_all.py [--full] [--part PART | --only NAME ...]
+    python paper_checks/run_all.py --full --part game --write
 
 Takes about five minutes on two cores, with --full about an hour.  All intervals of a run hold
 together with probability 0.95 (Bonferroni over the findings that the checks declare).  Writes
-report.html, and each figure and table, into runs/paper_checks.
+report.html, and each figure and table, into runs/paper_checks; --write puts the claims of a part
+into the pages of this repository, each part a family of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 
@@ -32,12 +35,12 @@ import warm_start
 
 import twomode as tm
 from twomode import cli
-from twomode.errors import require_choice
+from twomode.errors import require, require_choice
 from twomode.io import check_writable, save_text
+from twomode.pages import markdown_table, measured_by, write_block
 
-CHECKS = {
-    module.CHECK.name: module.CHECK
-    for module in (
+PARTS = {
+    "game": (
         theorem_4_1,
         theorem_4_1_collapse,
         any_step_size,
@@ -49,24 +52,34 @@ CHECKS = {
         principled_methods,
         minibatch_size,
         correlated_coefficients,
+    ),
+    "adversary": (
         langevin_samples_p_adv,
         one_langevin_step,
         langevin_speed_up,
         warm_start,
-    )
+    ),
 }
+CHECKS = {module.CHECK.name: module.CHECK for part in PARTS.values() for module in part}
+FOLDER = Path(__file__).parent
 
 
 def main() -> int:
     """Run the checks, print the table, write the report."""
     parser = claims.parser(__doc__)
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"from: {', '.join(CHECKS)}")
+    parser.add_argument("--part", choices=PARTS, help="the checks of one part")
+    parser.add_argument(
+        "--write", action="store_true", help="put the claims of --part into the pages, with --full"
+    )
     args = parser.parse_args()
-    for name in args.only or ():
-        require_choice("check", name, CHECKS)
+    chosen = chosen_checks(args)
+    require(
+        not args.write or (args.full and args.part is not None),
+        "--write puts a whole part, at full length, into the pages: add --full and --part",
+    )
     folder = args.out or Path("runs/paper_checks")
     check_writable(folder)
-    chosen = {n: check for n, check in CHECKS.items() if not args.only or n in args.only}
     for check in chosen.values():
         check.require_ready()
     count = sum(check.findings(args.full) for check in chosen.values())
@@ -89,7 +102,54 @@ def main() -> int:
         f"\n{count} findings, each at {100 * settings.confidence:.2f} % confidence, together 95 %;"
         f" {seconds:.0f} s\n{path}"
     )
+    if args.write:
+        write(args.part, done)
     return int(any(claim.verdict == "broken check" for claim in done.values()))
+
+
+def chosen_checks(args: argparse.Namespace) -> dict[str, claims.Check]:
+    """The checks that --part or --only name; all of them by default."""
+    require(args.only is None or args.part is None, "--only and --part exclude each other")
+    for name in args.only or ():
+        require_choice("check", name, CHECKS)
+    names = args.only or [module.CHECK.name for module in PARTS.get(args.part, ())] or CHECKS
+    return {name: check for name, check in CHECKS.items() if name in names}
+
+
+def write(part: str, done: dict[str, claims.Claim]) -> None:
+    """The claims of a part into this folder's page, and of the game into the front page."""
+    measured = measured_by(f"python paper_checks/run_all.py --full --part {part} --write")
+    rows = [
+        (f"[{claim.title}]({name}.py)", claim.verdict, claim.answer) for name, claim in done.items()
+    ]
+    table = markdown_table(("claim", "verdict", "measured"), rows)
+    findings = [
+        (finding.verdict, finding.statement, *shown(finding))
+        for claim in done.values()
+        for finding in claim.findings
+    ]
+    heads = ("", "finding", "measured", "interval", "asked", "seeds")
+    whole = f"{table}\n\n<details><summary>Every finding</summary>\n\n"
+    whole += f"{markdown_table(heads, findings)}\n\n</details>\n\n{measured}"
+    write_block(FOLDER / "README.md", part, whole)
+    if part == "game":
+        short = [(claim.title, claim.verdict, headline(claim)) for claim in done.values()]
+        table = markdown_table(("claim", "verdict", "for instance"), short)
+        write_block(FOLDER.parent / "README.md", "verdicts", f"{table}\n\n{measured}")
+
+
+def shown(finding: claims.Finding) -> tuple[str, ...]:
+    """A finding's number, interval, threshold and seeds."""
+    low, high = finding.interval
+    asked = f"{'above' if finding.above else 'below'} {finding.threshold:.3g}"
+    return f"{finding.estimate:.3g}", f"{low:.3g} to {high:.3g}", asked, str(finding.seeds)
+
+
+def headline(claim: claims.Claim) -> str:
+    """The finding that decides a claim: the one nearest to failing, or failing most."""
+    finding = min((f for f in claim.findings if not f.control), key=lambda f: f.margin)
+    number, interval, asked, seeds = shown(finding)
+    return f"{finding.statement}: {number} ({interval}; asked: {asked}; {seeds} seeds)"
 
 
 if __name__ == "__main__":

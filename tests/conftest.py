@@ -1,6 +1,7 @@
 """Fixtures of several test modules."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,15 @@ def play(tmp_path, monkeypatch):
         lambda workers: processes(workers) if workers == 0 else contextlib.nullcontext(),
     )
     return run
+
+
+def pytest_sessionstart(session):
+    """Let workers that run side by side compile different kernels, not each of them all."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return
+    game = tm.Game.preset(8)
+    number, count = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    kernels = (("adam", "dense"), ("sga-adam", "dense"), ("sgda", "reduced"), ("sga", "reduced"))
+    for rule, engine in kernels[number % count :: count]:
+        tm.simulate(game, *tm.recipe(game, rule, steps=1), engine=engine)

@@ -38,7 +38,9 @@ RUNS = {
 }
 
 
-@pytest.fixture(params=RUNS)
+@pytest.fixture(
+    params=[pytest.param(n, marks=pytest.mark.slow) if n == "float32" else n for n in RUNS]
+)
 def run(request):
     rule, options = RUNS[request.param]
     return play(rule, **options)

@@ -117,7 +117,7 @@ BAD = {
     "use engine='dense'": ("--engine", "reduced", "--opt", "adam"),
     "GiB": ("--d", 2**40, "--opt", "adam"),
     "cannot write to": ("--out", "{tmp}/a-file/runs"),
-    "invalid int value: 'x'": ("--d", "x"),
+    "invalid whole number: 'x'": ("--d", "x"),
     "threads=1000 ": ("--threads", 1000),
     "q=0.1 needs --latents sparse-pairs": ("--latents", "bernoulli", "--q", 0.1),
     "no-such-law": ("--latents", "no-such-law"),
@@ -427,9 +427,9 @@ NO_COMPARISON = {
     "GiB": f"--d {2**40} --rules adam",
     "workers=0 ": "--workers 0",
     "cannot write to": "--out a-file/runs",
-    "invalid int value: 'x'": "--d x",
+    "invalid whole number: 'x'": "--d x",
     "expected at least one argument": "--rules",
-    "unrecognized arguments: --opt": "--opt sgda",
+    "unrecognized argument --opt": "--opt sgda",
 }
 
 

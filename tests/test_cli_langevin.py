@@ -380,7 +380,7 @@ BAD = {
     "is more than the 1797 digits there are": "--data digits --n 1500",
     "cannot write to": "--out a-file/runs",
     "invalid float value: 'x'": "--lam x",
-    "unrecognized arguments: --gamma": "--gamma 1",
+    "unrecognized argument --gamma": "--gamma 1",
 }
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import stat
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def test_saved_result_goes_on(run, saved):
     assert np.array_equal(ends[0].gram_V, ends[1].gram_V)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_round_trip_of_a_dense_result(tmp_path, dtype):
     opt = tm.optimizer("adam", eta_D=0.01, eta_G=0.01)
     run = tm.simulate(tm.Game.preset(37), opt, 3, engine="dense", dtype=dtype)
@@ -149,7 +148,7 @@ def test_unwritable_folder(run, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(tm.InputError, match=r"cannot write to .*Permission denied") as refusal:
         run.save(tmp_path / "run.npz")
     assert str(tmp_path) in str(refusal.value)

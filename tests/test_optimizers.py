@@ -33,7 +33,7 @@ def test_rule_fields_can_be_replaced():
         ({"momentum": 0.9}, "Optimizer has no field momentum"),
         ({"anchor": -1}, "anchor=-1 must be a finite number and at least 0"),
         ({"anchor": math.nan}, "anchor=nan must be a finite number"),
-        ({"correction": "SGA"}, "unknown correction 'SGA': choose from none, sga, consensus"),
+        ({"correction": "SGA"}, "unknown correction 'SGA': did you mean sga"),
         ({"correction_weight": math.inf}, "correction_weight=inf must be a finite number"),
         ({"decay_D": -0.1}, r"decay_D=-0\.1 must lie in \[0, 1\]"),
         ({"decay_G": 1.5}, r"decay_G=1\.5 must lie in \[0, 1\]"),

@@ -160,7 +160,7 @@ def test_step_scale_and_ratio_are_two_axes():
     ("name", "value"),
     [
         *((name, value) for name, (value, _) in NAMES.items() if name not in ("dtype", "resolve")),
-        ("dtype", "float32"),
+        pytest.param("dtype", "float32", marks=pytest.mark.slow),
     ],
 )
 def test_every_name_reaches_the_rows(name, value):
