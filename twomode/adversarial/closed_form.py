@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -252,7 +253,7 @@ class Quadrature(GibbsLaw):
         return logsumexp(self.target.lam * self.target.losses(points) + log_weights, axis=0)
 
     def _nodes(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        nodes, weights = np.polynomial.legendre.leggauss(self.order)
+        nodes, weights = _gauss_legendre(self.order)
         grid = np.array(list(itertools.product(nodes, repeat=low.shape[-1])))
         log_w = np.log(list(itertools.product(weights / 2, repeat=low.shape[-1]))).sum(axis=1)
         shape = (len(grid), *(1,) * (low.ndim - 1))
@@ -360,6 +361,12 @@ def closed_form(target: Target) -> Quadrature | TruncatedExponentials:
     """
     kind = TruncatedExponentials if TruncatedExponentials.applies(target) else Quadrature
     return kind(target)
+
+
+@cache
+def _gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights on [-1, 1]: an eigenvalue problem, which takes most of a quadrature."""
+    return np.polynomial.legendre.leggauss(order)
 
 
 def _log_sinhc(z: FloatArray) -> FloatArray:
