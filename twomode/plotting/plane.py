@@ -162,8 +162,8 @@ def animate(
     replica : int, optional
         Position of the replica to draw; by default the first one whose verdict is that of the run.
     frames : int
-        In all, more than 12: the last ones repeat the end.  They follow the movement: time slows down where the
-        neurons turn.  A run ends at T_0 if it collapsed there.
+        In all, more than 12: the last ones repeat the end.  They follow the movement: time slows
+        down where the neurons turn.  A run ends at T_0 if it collapsed there.
     interval : int
         Milliseconds a frame.
     figure : matplotlib.figure.Figure, optional
