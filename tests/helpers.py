@@ -86,6 +86,7 @@ def run_here(program, *arguments, cwd):
         ):
             spec = importlib.util.spec_from_file_location(path.stem, path)
             module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module  # where dataclasses look for their types
             spec.loader.exec_module(module)
             try:
                 cli.run(module.main)
@@ -93,6 +94,7 @@ def run_here(program, *arguments, cwd):
                 status = leave.code
     finally:
         sys.argv = before
+        sys.modules.pop(path.stem, None)
         sys.path.remove(str(path.parent))
         numba.set_num_threads(threads)
     return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())

@@ -201,7 +201,7 @@ def test_extremes_over_latents(m_G):
 
 
 def test_extremes_in_pieces(monkeypatch):
-    result = importlib.import_module("twomode.runs.result")
+    result = importlib.import_module("twomode.game.every_latent")
     opt = tm.optimizer("nsgda", eta_D=0.05, eta_G=0.02)
     run = tm.simulate(tm.Game.preset(64), opt, 30, replicas=3, record_every=4)
     whole = run.extremes

@@ -130,7 +130,7 @@ METHODS = {
 @pytest.fixture(scope="module")
 def curves():
     """Digits, for two epochs."""
-    problem = replace(PROBLEMS["digits"], steps=SHORT)
+    problem = replace(PROBLEMS["digits"], n_test=150, steps=SHORT)
     return learning_curves(problem, METHODS, [0, 1], evaluations=4)
 
 
@@ -155,7 +155,7 @@ def test_a_curve_is_what_training_costs_and_gives(curves):
 
 
 def test_a_curve_depends_on_its_seed_and_method_alone(curves):
-    problem = replace(PROBLEMS["digits"], steps=SHORT)
+    problem = replace(PROBLEMS["digits"], n_test=150, steps=SHORT)
     seen = []
     alone = learning_curve(
         problem, method("natural"), 1, 4, progress=lambda p: seen.append((p.done, p.total))

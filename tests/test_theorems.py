@@ -50,6 +50,7 @@ def test_asymmetry_shrinks_with_d():
     assert medians[1] < medians[0] / 2
 
 
+@pytest.mark.slow
 def test_nsgda_in_a_dimension_that_no_memory_holds():
     assert verdicts("nsgda", 2**40, seed=14).count("both-modes") >= LEAST
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,14 @@ __all__ = ["card_html", "result_html"]
 
 #: Of a verdict: a colour that is readable on white and on black.
 _COLOURS = {"holds": "#2a8a4a", "fails": "#c2472f", "undecided": "#8a7a2a"}
+
+
+def show_figures() -> None:
+    """Let a notebook draw a Matplotlib figure that a cell ends with, however it was made."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None:
+        png = shell.display_formatter.formatters["image/png"]
+        png.for_type_by_name("matplotlib.figure", "Figure", drawn)
 
 
 @shown.figure.register(Result)
@@ -74,7 +83,14 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def image(figure: Figure) -> str:
     """A figure as an image that stands in the page itself."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=90)
-    data = base64.b64encode(drawn.getvalue()).decode()
-    return f"<img alt='' src='data:image/png;base64,{data}'>"
+    return f"<img alt='' src='data:image/png;base64,{base64.b64encode(drawn(figure)).decode()}'>"
+
+
+def drawn(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=90)
+    return file.getvalue()
+
+
+show_figures()

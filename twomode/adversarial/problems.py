@@ -1,7 +1,5 @@
 """Toy data, and models whose loss has an analytic gradient, per sample, in x and in theta."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -34,7 +32,7 @@ class Data(NamedTuple):
     y: IntArray
     domain: tuple[float, float] = (-np.inf, np.inf)
 
-    def take(self, rows: Rows) -> Data:
+    def take(self, rows: Rows) -> "Data":
         """Some of the points."""
         return self._replace(x=self.x[rows], y=self.y[rows])
 
@@ -222,7 +220,7 @@ class Model:
         loss: str | None = None,
         activation: str = "tanh",
         scale: float = 1.0,
-    ) -> Model:
+    ) -> "Model":
         """A model for some data, with weights N(0, scale^2 / fan-in) and biases 0.
 
         Logistic for two classes and softmax for more, unless `loss` says otherwise; without a
@@ -253,7 +251,7 @@ class Model:
         arrays = {f.name: getattr(self, f.name) for f in fields(self)[:4]}
         return {name: array for name, array in arrays.items() if array is not None}
 
-    def step(self, gradient: dict[str, FloatArray], size: float) -> Model:
+    def step(self, gradient: dict[str, FloatArray], size: float) -> "Model":
         """The model with theta - size * gradient.
 
         Raises

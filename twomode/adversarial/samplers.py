@@ -16,8 +16,6 @@ in one dimension its law comes to exp(2 eta / (sigma^2 eps) V) with V' = sign(l'
 only where the loss has one and the same slope everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias

@@ -1,7 +1,5 @@
 """How well chains sample p_adv*: their losses beside the exact law, where it is known."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import Any, NamedTuple

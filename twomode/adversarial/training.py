@@ -14,8 +14,6 @@ Cost is counted in gradient evaluations: one forward and one backward pass of on
 the gradient in x or in theta.
 """
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """The object itself: laws, state, objective and gradient, starts, observables."""
 
 from twomode.game.bilinear import Bilinear
+from twomode.game.every_latent import Extremes, extremes, over_latents
 from twomode.game.field import Evaluation, Field, Vector
 from twomode.game.laws import (
     Bernoulli,
@@ -38,6 +39,7 @@ __all__ = [
     "Evaluation",
     "EveryOutput",
     "ExplicitLatents",
+    "Extremes",
     "Field",
     "Game",
     "GaussianStart",
@@ -54,6 +56,8 @@ __all__ = [
     "clipped_cubic",
     "clipped_cubic_curvature",
     "clipped_cubic_slope",
+    "extremes",
     "law_from_dict",
     "mode_cosines",
+    "over_latents",
 ]

@@ -1,7 +1,5 @@
 """What a game is to a rule: an objective, its gradient, and products with its Hessian."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Protocol
 
 from twomode._typing import Array

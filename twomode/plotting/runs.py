@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from twomode._typing import FloatArray
-from twomode.game import Outputs, mode_cosines
+from twomode.game import Outputs, mode_cosines, over_latents
 from twomode.plotting._style import (
     MODE_COLOURS,
     MODE_STYLES,
@@ -22,7 +22,7 @@ from twomode.plotting._style import (
     which_replica,
     which_replicas,
 )
-from twomode.runs import Result, over_latents
+from twomode.runs import Result
 from twomode.theory import Judgement, alignments, explain, judge, spread
 
 __all__ = ["latent_extremes", "mode_alignment", "neuron_alignment", "pace", "update_norms"]

@@ -5,8 +5,6 @@ first approximate stationary point and shows the collapse, and per-neuron normal
 both modes.  The README has the proportions measured on other seeds.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 

@@ -1,8 +1,8 @@
 """One run: what determines it, what is recorded of it, and the result that it leaves."""
 
-from twomode.runs.origin import commit, origin
 from twomode.runs.play import Played, RunProgress, play
-from twomode.runs.result import Extremes, Result, load, over_latents
+from twomode.runs.provenance import commit, origin
+from twomode.runs.result import Result, load
 from twomode.runs.run import ENGINES, Run
 from twomode.runs.simulate import simulate
 from twomode.runs.streams import Minibatches, draw_start
@@ -11,7 +11,6 @@ from twomode.runs.trace import TRACE, Recorder, snapshot, to_host
 __all__ = [
     "ENGINES",
     "TRACE",
-    "Extremes",
     "Minibatches",
     "Played",
     "Recorder",
@@ -22,7 +21,6 @@ __all__ = [
     "draw_start",
     "load",
     "origin",
-    "over_latents",
     "play",
     "simulate",
     "snapshot",

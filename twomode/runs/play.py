@@ -1,7 +1,5 @@
 """Playing a run: makes the engine, draws, advances, records."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from typing import NamedTuple

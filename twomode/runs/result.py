@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
 from twomode._typing import JSON, FloatArray, IntArray
 from twomode.errors import require
-from twomode.game import LARGEST_CHECKED, EveryOutput, Game, Outputs, State
+from twomode.game import Extremes, Game, Outputs, State, extremes
 from twomode.io import load_arrays, save_arrays
 from twomode.progress import Report
 from twomode.rules import Optimizer, label
-from twomode.runs.origin import origin
 from twomode.runs.play import play
+from twomode.runs.provenance import origin
 from twomode.runs.run import Run
 from twomode.runs.trace import TRACE, to_host
 from twomode.shown import Shown, figure
@@ -26,12 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Extremes", "Result", "load", "over_latents"]
+__all__ = ["Result", "load"]
 
 _FORMAT = "twomode result, version 1"
-
-#: Outputs G(z) that are measured together, for speed and within memory.
-_OUTPUTS_AT_ONCE = 2**17
 
 
 class Changes(TypedDict, total=False):
@@ -41,14 +38,6 @@ class Changes(TypedDict, total=False):
     replicas: int | Iterable[int]
     record_every: int | None
     resolve: float | None
-
-
-class Extremes(NamedTuple):
-    """What bounds a generator's outputs over all latents z."""
-
-    asymmetry: FloatArray  #: the largest
-    residual: FloatArray  #: the largest
-    alpha: FloatArray  #: the smallest, negative if any output points away from u_1 + u_2
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,11 +213,11 @@ class Result(Shown):
 
         Where m_G > 20, the support of the latent law stands for all z.
         """
-        return _extremes(self.game, self.projections_V, self.gram_V)
+        return extremes(self.game, self.projections_V, self.gram_V)
 
     def extremes_at(self, records: IntArray | int) -> Extremes:
         """`extremes` at one record a replica, each of shape (R,); `records` as in `outputs_at`."""
-        return _extremes(self.game, *self._generators_at(records))
+        return extremes(self.game, *self._generators_at(records))
 
     def _generators_at(self, records: IntArray | int) -> tuple[FloatArray, FloatArray]:
         """Projections and Gram matrices at one record a replica."""
@@ -292,55 +281,6 @@ class Result(Shown):
             "provenance": self.provenance,
         }
         save_arrays(Path(path), arrays, notes, overwrite=overwrite)
-
-
-def over_latents(
-    game: Game,
-    projections_V: FloatArray,
-    gram_V: FloatArray,
-    measure: Callable[[Outputs], FloatArray],
-) -> FloatArray:
-    """Measure generators at every nonzero z, at the law's support if m_G > 20.
-
-    Parameters
-    ----------
-    game : Game
-    projections_V, gram_V : ndarray, shapes (..., m_G, 2) and (..., m_G, m_G)
-    measure : callable
-        Takes the outputs of n generators, returns an array of shape (n, ...) without the latents.
-
-    Returns
-    -------
-    ndarray, shape (..., ...)
-        The generators' axes, then those of the measure.
-    """
-    shape = gram_V.shape[:-2]
-    projections = projections_V.reshape(-1, *projections_V.shape[-2:])
-    gram = gram_V.reshape(-1, *gram_V.shape[-2:])
-    every = game.m_G <= LARGEST_CHECKED
-    support = game.latent_points[0]
-    at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
-    measured = []
-    for begin in range(0, len(gram), at_once):
-        piece = slice(begin, begin + at_once)
-        outputs = (
-            EveryOutput(projections[piece], gram[piece], game.gamma)
-            if every
-            else Outputs(projections[piece], gram[piece], game.gamma, support)
-        )
-        measured.append(measure(outputs))
-    found = np.concatenate(measured)
-    return found.reshape(*shape, *found.shape[1:])
-
-
-def _extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extremes:
-    """Extremes over the latents, with the leading axes of the arguments."""
-
-    def measure(outputs: Outputs) -> FloatArray:
-        found = outputs.asymmetry.max(-1), outputs.residual.max(-1), outputs.alpha.min(-1)
-        return np.stack(found, axis=-1)
-
-    return Extremes(*np.moveaxis(over_latents(game, projections_V, gram_V, measure), -1, 0))
 
 
 def load(path: str | Path) -> Result:

@@ -1,0 +1,72 @@
+"""What bounds a generator's outputs over every latent."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from twomode._typing import FloatArray
+from twomode.game.observables import LARGEST_CHECKED, EveryOutput, Outputs
+from twomode.game.two_mode import Game
+
+__all__ = ["Extremes", "extremes", "over_latents"]
+
+#: Outputs G(z) that are measured together, for speed and within memory.
+_OUTPUTS_AT_ONCE = 2**17
+
+
+class Extremes(NamedTuple):
+    """What bounds a generator's outputs over all latents z."""
+
+    asymmetry: FloatArray  #: the largest
+    residual: FloatArray  #: the largest
+    alpha: FloatArray  #: the smallest, negative if any output points away from u_1 + u_2
+
+
+def over_latents(
+    game: Game,
+    projections_V: FloatArray,
+    gram_V: FloatArray,
+    measure: Callable[[Outputs], FloatArray],
+) -> FloatArray:
+    """Measure generators at every nonzero z, at the law's support if m_G > 20.
+
+    Parameters
+    ----------
+    game : Game
+    projections_V, gram_V : ndarray, shapes (..., m_G, 2) and (..., m_G, m_G)
+    measure : callable
+        Takes the outputs of n generators, returns an array of shape (n, ...) without the latents.
+
+    Returns
+    -------
+    ndarray, shape (..., ...)
+        The generators' axes, then those of the measure.
+    """
+    shape = gram_V.shape[:-2]
+    projections = projections_V.reshape(-1, *projections_V.shape[-2:])
+    gram = gram_V.reshape(-1, *gram_V.shape[-2:])
+    every = game.m_G <= LARGEST_CHECKED
+    support = game.latent_points[0]
+    at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
+    measured = []
+    for begin in range(0, len(gram), at_once):
+        piece = slice(begin, begin + at_once)
+        outputs = (
+            EveryOutput(projections[piece], gram[piece], game.gamma)
+            if every
+            else Outputs(projections[piece], gram[piece], game.gamma, support)
+        )
+        measured.append(measure(outputs))
+    found = np.concatenate(measured)
+    return found.reshape(*shape, *found.shape[1:])
+
+
+def extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extremes:
+    """Extremes over the latents, with the leading axes of the arguments."""
+
+    def measure(outputs: Outputs) -> FloatArray:
+        found = outputs.asymmetry.max(-1), outputs.residual.max(-1), outputs.alpha.min(-1)
+        return np.stack(found, axis=-1)
+
+    return Extremes(*np.moveaxis(over_latents(game, projections_V, gram_V, measure), -1, 0))
