@@ -4,6 +4,7 @@
     python sims/bench.py --quick        # fewer and shorter rounds, no d = 2^20 in R^d
     python sims/bench.py --threads 1    # every library on one thread
     python sims/bench.py --json         # the same rows for a program
+    python sims/bench.py --write        # and into sims/README.md
 
 Everything is timed in rounds: a round times every row once, beside the rate of a matrix product
 and of a copy, and the table shows medians over rounds.  A ratio is the median of each round's own
@@ -27,14 +28,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numba
 import numpy as np
 from rivals import MODULES, Jax, PlainNumPy, PyTorch, installed, parameters
 
+from twomode import cli
 from twomode.engines import ArrayEngine, DenseEngine, ReducedEngine
 from twomode.game import Game, GaussianStart, State
+from twomode.pages import markdown_table, measured_by, write_block
 from twomode.progress import Progress, ProgressBar
 from twomode.rules import RULES, Optimizer, optimizer
 from twomode.tables import Table
@@ -487,14 +491,16 @@ def number(x: float | None, digits: int = 1) -> str:
     return "" if x is None else f"{x:,.{digits if abs(x) < 100 else 0}f}"
 
 
+HEADS = (
+    *("engine", "rule", "d", "replicas", "ns"),
+    *("GFLOP/s", "% product", "GB/s", "% copy", "x plain", ""),
+)
+
+
 def table(rows: Sequence[Row]) -> str:
     """The rows in aligned columns."""
-    head = (
-        *("engine", "rule", "d", "replicas", "ns"),
-        *("GFLOP/s", "% product", "GB/s", "% copy", "x plain", ""),
-    )
     cells = [row_cells(row) for row in rows]
-    layout = Table.fitted(head, "<<" + ">" * 8 + "<", cells)
+    layout = Table.fitted(HEADS, "<<" + ">" * 8 + "<", cells)
     return "\n".join(layout.heads + [layout.row(*row) for row in cells])
 
 
@@ -543,15 +549,28 @@ def print_json(report: Report) -> None:
     print(json.dumps(content, indent=1))
 
 
+def write_report(report: Report) -> None:
+    """The same into this folder's page."""
+    targets = [
+        (t.text, t.measured if t.reached else f"{t.measured}, missed") for t in report.targets()
+    ]
+    parts = (
+        environment() + ".",
+        markdown_table(HEADS, map(row_cells, report.rows())),
+        markdown_table(("target", "reached"), targets),
+        measured_by("python sims/bench.py --write"),
+    )
+    write_block(Path(__file__).parent / "README.md", "speed", "\n\n".join(parts))
+
+
 # --- The command ----------------------------------------------------------------------------------
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         description="Time a step of every engine beside plain NumPy and the machine's own limits.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--quick",
@@ -559,6 +578,7 @@ def parse_arguments() -> argparse.Namespace:
         help="fewer and shorter rounds, and no d = 2^20 in R^d",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--write", action="store_true", help="put the tables into sims/README.md")
     parser.add_argument(
         "--threads",
         type=int,
@@ -593,7 +613,9 @@ def main() -> None:
     rounds, least = (3, 0.04) if arguments.quick else (7, 0.15)
     report = Report(measure(cases, rounds, least), cases)
     (print_json if arguments.json else print_report)(report)
+    if arguments.write:
+        write_report(report)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main)
