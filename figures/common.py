@@ -20,7 +20,7 @@ import twomode as tm
 from twomode import adversarial, cli
 from twomode.adversarial import Data, Model
 from twomode.errors import InputError, require
-from twomode.io import new_file, save_text
+from twomode.io import check_writable, new_file, save_text
 
 FOLDER = Path(__file__).parent
 ENDS = 10**9  #: as ``record_every``: the first and the last iteration only
@@ -36,12 +36,24 @@ def parse(
         parser.add_argument(
             "--from", dest="source", type=Path, nargs=several, metavar="FILE", help=source
         )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder [that of this script]")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out", type=Path, default=Path("runs/figures"), help="folder [runs/figures]"
+    )
+    where.add_argument(
+        "--update",
+        dest="out",
+        action="store_const",
+        const=FOLDER,
+        help="replace the figures of this repository",
+    )
     if source is not None and source.endswith(".csv"):
         parser.add_argument("--save-table", type=Path, metavar="FILE", help="for a later --from")
     if full is not None:
         parser.add_argument("--full", action="store_true", help=full)
-    return parser.parse_args()
+    args = parser.parse_args()
+    check_writable(args.out)
+    return args
 
 
 def save(figure: Figure, args: argparse.Namespace, name: str) -> None:
@@ -80,7 +92,7 @@ def closer(result: tm.Result, name: str) -> tm.Result:
     A collapse takes some thirty iterations, two or three of the usual records.
     """
     judgement = tm.judge(result)
-    k = next((k for k, v in enumerate(judgement.verdicts) if v == judgement.verdict), 0)
+    k = judgement.typical
     collapsed = judgement.verdicts[k] == "collapsed"
     steps = math.ceil(1.05 * judgement.T0[k]) if collapsed else int(result.steps[-1])
     with tm.ProgressBar(name) as bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping
 from html import escape
 
@@ -25,22 +26,58 @@ COLOURS = {
 }
 
 STYLE = """
+:root { color-scheme: light dark; --ink: #222; --paper: #fff; --faint: #555; --line: #ddd;
+        --block: #f6f6f6; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ddd; --paper: #16181c; --faint: #aaa; --line: #3a3d44; --block: #22252b; }
+  a { color: #8ab4f8; }
+}
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff; }
-h1 { font-size: 1.6rem; } h2 { margin-top: 3rem; border-top: 1px solid #ddd; padding-top: 1rem; }
+       color: var(--ink); background: var(--paper); overflow-wrap: break-word; }
+h1 { font-size: 1.6rem; }
+h2 { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .85rem; display: block;
         overflow-x: auto; }
 th, td { padding: .25rem .6rem; text-align: left; vertical-align: top;
-         border-bottom: 1px solid #eee; }
-th { border-bottom: 2px solid #bbb; } td.n { text-align: right; white-space: nowrap; }
+         border-bottom: 1px solid var(--line); }
+th { border-bottom: 2px solid var(--faint); } td.n { text-align: right; white-space: nowrap; }
 .verdict { color: #fff; border-radius: .3rem; padding: .1rem .5rem; font-weight: 600;
            font-size: .85rem; white-space: nowrap; }
-.said { border-left: 4px solid #ccc; margin: 1rem 0; padding-left: 1rem; color: #555; }
-figure { margin: 1.5rem 0; } img { max-width: 100%; }
-figcaption { font-size: .85rem; color: #555; }
-pre { font-size: .75rem; line-height: 1.35; background: #f6f6f6; padding: .8rem;
+.said { border-left: 4px solid var(--line); margin: 1rem 0; padding-left: 1rem;
+        color: var(--faint); }
+figure { margin: 1.5rem 0; } img { max-width: 100%; border-radius: .3rem; }
+figcaption { font-size: .85rem; color: var(--faint); }
+pre { font-size: .75rem; line-height: 1.35; background: var(--block); padding: .8rem;
       overflow-x: auto; }
+@media (max-width: 40rem) {  /* a row becomes a paragraph, each number with its name */
+  .stack, .stack tbody, .stack tr, .stack td { display: block; text-align: left; }
+  .stack tr.heads { display: none; } .stack tr { padding: .6rem 0; }
+  .stack td { border: 0; padding: .1rem 0; white-space: normal; }
+  .stack td.n { display: inline-block; margin-right: 1rem; }
+  .stack td.n::before { content: attr(data-name) " "; color: var(--faint); }
+}
 """
+
+_ABOVE = {True: ">", False: "<"}
+
+#: ASCII as programs print it, and mathematics as a page shows it; on escaped text, in this order.
+MATHEMATICS = (
+    (r"\{0,1\}\^m_G", "{0,1}<sup><i>m</i><sub>G</sub></sup>"),
+    (r"\bp_adv\*", "<i>p</i>*<sub>adv</sub>"),
+    (r"\bsqrt\(([^()]*)\)", r"√\1"),
+    (r"(?<![\w.])eta_([DG])\b", r"η<sub>\1</sub>"),
+    (r"\b([uvwmTzP])_(\w+)\b", r"<i>\1</i><sub>\2</sub>"),
+    (r"(\w|\))\^\(([^()]*)\)", r"\1<sup>\2</sup>"),
+    (r"(\w|\))\^(-?[\w.]*\w)", r"\1<sup>\2</sup>"),
+    (r"&lt;=", "≤"),
+    (r"&gt;=", "≥"),
+    (r"\blambda\b", "λ"),
+    (r"\balpha\b", "&alpha;"),
+    (r"\bxi\b", "ξ"),
+    (r"\bgamma\b", "&gamma;"),
+    (r"\btheta\b", "θ"),
+    (r"(?<=[\s>(])-(?=[\d.])", "&minus;"),
+)
 
 #: Says at the end of the page whether the browser could draw every figure.
 DRAWN = """
@@ -75,7 +112,7 @@ def page(claims: Mapping[str, Claim], settings: Settings, count: int, seconds: f
         "<p>Claims of Jelassi, Dobre, Mensch, Li and Gidel, <em>Dissecting adaptive methods in"
         " GANs</em> (arXiv 2210.04319), and of G. Gidel's talk <em>Beyond minimax optimization</em>"
         " (2022), held against exact simulations of the two-mode game and, for the talk's second"
-        " half, against the closed form of p_adv* and training runs.</p>"
+        " half, against the closed form of <i>p</i>*<sub>adv</sub> and training runs.</p>"
         f"<p>{form.capitalize()} form, root seed {settings.seed}, twomode {tm.__version__},"
         f" {seconds:.0f} s. {count} findings, each interval at {100 * settings.confidence:.2f} %,"
         " so that all of them hold together with probability 0.95. A claim is supported if every"
@@ -89,23 +126,23 @@ def page(claims: Mapping[str, Claim], settings: Settings, count: int, seconds: f
 def _overview(claims: Mapping[str, Claim]) -> str:
     rows = "".join(
         f"<tr><td>{_badge(claim.verdict)}</td>"
-        f"<td><a href='#{escape(name)}'>{escape(claim.title)}</a></td>"
-        f"<td>{escape(claim.source)}</td>"
-        f"<td class='n'>{sum(f.verdict == 'holds' for f in claim.findings)}"
-        f" of {len(claim.findings)}</td><td class='n'>{claim.seconds:.1f} s</td></tr>"
+        f"<td><a href='#{escape(name)}'>{_words(claim.title)}</a></td>"
+        f"<td>{_words(claim.source)}</td>"
+        f"{_number('findings that hold', _holding(claim))}"
+        f"{_number('time', f'{claim.seconds:.1f} s')}</tr>"
         for name, claim in claims.items()
     )
     return (
-        "<table><tr><th>verdict</th><th>claim</th><th>source</th><th>findings that hold</th>"
-        f"<th>time</th></tr>{rows}</table>"
+        "<table class='stack'><tr class='heads'><th>verdict</th><th>claim</th><th>source</th>"
+        f"<th>findings that hold</th><th>time</th></tr>{rows}</table>"
     )
 
 
 def _section(name: str, claim: Claim) -> str:
     parts = [
-        f"<h2 id='{escape(name)}'>{escape(claim.title)} {_badge(claim.verdict)}</h2>",
-        f"<p class='said'>{escape(claim.source)}: {escape(claim.said)}</p>",
-        f"<p>{escape(claim.answer)}</p>",
+        f"<h2 id='{escape(name)}'>{_words(claim.title)} {_badge(claim.verdict)}</h2>",
+        f"<p class='said'>{_words(claim.source)}: {_words(claim.said)}</p>",
+        f"<p>{_words(claim.answer)}</p>",
         _findings(claim.findings),
     ]
     parts += [_figure(caption, figure) for caption, figure in claim.figures.items()]
@@ -119,21 +156,21 @@ def _section(name: str, claim: Claim) -> str:
 def _findings(findings: list[Finding]) -> str:
     rows = "".join(
         f"<tr><td>{_badge(f.verdict)}</td><td>{'control: ' if f.control else ''}"
-        f"{escape(f.statement)}</td><td class='n'>{f.estimate:.3g}</td>"
-        f"<td class='n'>{f.interval[0]:.3g} to {f.interval[1]:.3g}</td>"
-        f"<td class='n'>{'&gt;' if f.above else '&lt;'} {f.threshold:.3g}</td>"
-        f"<td class='n'>{f.margin:+.3f}</td><td class='n'>{f.seeds}</td></tr>"
+        f"{_words(f.statement)}</td>{_number('measured', f'{f.estimate:.3g}')}"
+        f"{_number('interval', f'{f.interval[0]:.3g} to {f.interval[1]:.3g}')}"
+        f"{_number('asked', f'{_ABOVE[f.above]} {f.threshold:.3g}')}"
+        f"{_number('margin', f'{f.margin:+.3f}')}{_number('seeds', str(f.seeds))}</tr>"
         for f in findings
     )
     return (
-        "<table><tr><th></th><th>finding</th><th>measured</th><th>interval</th><th>asked</th>"
-        f"<th>margin</th><th>seeds</th></tr>{rows}</table>"
+        "<table class='stack'><tr class='heads'><th></th><th>finding</th><th>measured</th>"
+        f"<th>interval</th><th>asked</th><th>margin</th><th>seeds</th></tr>{rows}</table>"
     )
 
 
 def _table(caption: str, table: pd.DataFrame) -> str:
     body = table.to_html(index=False, border=0, float_format=lambda x: f"{x:.4g}", escape=True)
-    return f"<h3>{escape(caption)}</h3>{body}"
+    return f"<h3>{_words(caption)}</h3>{body}"
 
 
 def _figure(caption: str, figure: Figure) -> str:
@@ -142,8 +179,25 @@ def _figure(caption: str, figure: Figure) -> str:
     data = base64.b64encode(buffer.getvalue()).decode()
     return (
         f"<figure><img alt='{escape(caption, quote=True)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        f"<figcaption>{_words(caption)}</figcaption></figure>"
     )
+
+
+def _words(text: str) -> str:
+    """Text with its mathematics."""
+    shown = escape(text)
+    for ascii_form, mathematics in MATHEMATICS:
+        shown = re.sub(ascii_form, mathematics, shown)
+    return shown
+
+
+def _number(name: str, text: str) -> str:
+    """A cell that says its column's name where there is no room for columns."""
+    return f"<td class='n' data-name='{name}'>{escape(text).replace('-', '&minus;')}</td>"
+
+
+def _holding(claim: Claim) -> str:
+    return f"{sum(f.verdict == 'holds' for f in claim.findings)} of {len(claim.findings)}"
 
 
 def _badge(verdict: str) -> str:

@@ -16,6 +16,7 @@ import pytest
 from helpers import explicit_start
 
 import twomode as tm
+from twomode.engines import dense
 from twomode.engines.array import ArrayEngine
 from twomode.engines.compiled import lanes_llvm, lanes_numpy
 from twomode.engines.compiled.lanes import (
@@ -445,6 +446,22 @@ def test_threads_do_not_matter(engine, name, replicas):
         numba.set_num_threads(before)
     everyone = list(range(replicas))
     assert_same_record(runs[0], everyone, runs[1], everyone)
+
+
+@pytest.mark.skipif(
+    numba.config.NUMBA_NUM_THREADS < 2, reason="there is one thread, before and after"
+)
+def test_a_step_that_fails_leaves_the_number_of_threads_alone(monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    game = tm.Game.preset(37)  # so small that it runs on one thread
+    engine = DenseEngine(game, make_rule("adam", 37), make_start(game))
+    monkeypatch.setattr(dense, "_advance", fail)
+    before = numba.get_num_threads()
+    with pytest.raises(MemoryError):
+        engine.advance(1)
+    assert numba.get_num_threads() == before
 
 
 # What the engines refuse, and where they may start

@@ -29,10 +29,8 @@ def as_list(results: Result | Sequence[Result]) -> list[Result]:
 
 
 def typical(judgement: Judgement, replica: int | None) -> int:
-    """The given replica, or the first one whose verdict is that of the run (the first, if none)."""
-    if replica is not None:
-        return replica
-    return next((k for k, v in enumerate(judgement.verdicts) if v == judgement.verdict), 0)
+    """The given replica, or that which stands for the run (see `Judgement.typical`)."""
+    return judgement.typical if replica is None else replica
 
 
 def end_of_view(result: Result, judgement: Judgement, replica: int) -> float:

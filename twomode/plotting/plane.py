@@ -77,7 +77,7 @@ def modes_plane(
     record : int
         Index into ``result.steps``.
     replica : int, optional
-        Position of the replica to draw; by default the first one whose verdict is that of the run.
+        Position of the replica to draw; by default the one that stands for the run.
     directions : bool
         Whether to divide each output by its norm: it then lies in the unit disc, and on its
         border if it lies in the plane.
@@ -160,7 +160,7 @@ def animate(
     ----------
     results : Result or sequence of n Result
     replica : int, optional
-        Position of the replica to draw; by default the first one whose verdict is that of the run.
+        Position of the replica to draw; by default the one that stands for the run.
     frames : int
         In all, more than 12: the last ones repeat the end.  They follow the movement: time slows
         down where the neurons turn.  A run ends at T_0 if it collapsed there.

@@ -46,8 +46,8 @@ def mode_alignment(
     judgement : Judgement, optional
         ``judge(result)`` by default.
     replica : int, optional
-        Which of the result's replicas to draw (its position); by default the first one whose
-        verdict is that of the run.  The others' pace is drawn in grey.
+        Which of the result's replicas to draw (its position); by default the median one by
+        asymmetry of those with the run's verdict.  The others' pace is drawn in grey.
     figure : matplotlib.figure.Figure, optional
         A new one by default, found as ``axes.figure``.
 
@@ -121,7 +121,7 @@ def neuron_alignment(
     ----------
     results : Result or sequence of n Result
     replica : int, optional
-        Position of the replica to draw; by default the first one whose verdict is that of the run.
+        Position of the replica to draw; by default the one that stands for the run.
     figure : matplotlib.figure.Figure, optional
 
     Returns
@@ -190,7 +190,7 @@ def latent_extremes(
     ----------
     results : Result or sequence of n Result
     replica : int, optional
-        Position of the replica to draw; by default the first one whose verdict is that of the run.
+        Position of the replica to draw; by default the one that stands for the run.
     figure : matplotlib.figure.Figure, optional
 
     Returns

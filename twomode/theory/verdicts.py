@@ -180,6 +180,16 @@ class Judgement:
     residual: FloatArray
     coverage: FloatArray
 
+    @property
+    def typical(self) -> int:
+        """Position of the replica that stands for the run.
+
+        The median one, by asymmetry, of those with the run's verdict; of all, if none has it.
+        """
+        own = [k for k, word in enumerate(self.verdicts) if word == self.verdict]
+        order = sorted(own or range(len(self.verdicts)), key=lambda k: self.asymmetry[k])
+        return order[(len(order) - 1) // 2]
+
 
 def judge(result: Result, nu: float = NU) -> Judgement:
     """Say of each replica what it did; see `VERDICTS` for the words.

@@ -201,7 +201,7 @@ def correction_weight(rule: RuleCode, dots: np.ndarray) -> Lanes:
 def correct(
     rows: int, rule: RuleCode, weight: Lanes, F: np.ndarray, JT: np.ndarray, J: np.ndarray
 ) -> None:
-    """Replace the gradient F by the corrected one; see `twomode.corrections.corrected`."""
+    """Replace the gradient F by the corrected one; see `twomode.rules.corrected`."""
     zero, half = fill(F, 0.0), fill(F, 0.5) * weight
     for i in range(rows):
         for k in range(F.shape[1]):
