@@ -23,7 +23,7 @@ def main() -> None:
     args = common.parse(__doc__, "results to draw instead of fresh runs, .npz")
     runs = common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS)
     if not args.source:
-        runs = [common.closer(run, f"{run.opt.name} d={D}, closer") for run in runs]
+        runs = [common.closer(run) for run in runs]
     animation = tm.plotting.animate(runs)
     path = args.out / "animation.gif"
     with tempfile.TemporaryDirectory() as folder, tm.ProgressBar("drawing") as bar:

@@ -81,28 +81,25 @@ def results(
     for name, d in runs:
         game = tm.Game.preset(d)
         opt, steps = tm.recipe(game, name)
-        with tm.ProgressBar(f"{name} d={d}") as bar:
-            fresh.append(tm.simulate(game, opt, steps, replicas=replicas, progress=bar, **options))
+        fresh.append(tm.simulate(game, opt, steps, replicas=replicas, progress=True, **options))
     return fresh
 
 
-def closer(result: tm.Result, name: str) -> tm.Result:
-    """The replica that stands for a result, alone; each iteration up to T_0, if it collapsed.
+def closer(result: tm.Result, until: float = 1.05) -> tm.Result:
+    """The replica that stands for a result, alone; if it collapsed, each iteration to 1.05 T_0.
 
     A collapse takes some thirty iterations, two or three of the usual records.
     """
     judgement = tm.judge(result)
     k = judgement.typical
     collapsed = judgement.verdicts[k] == "collapsed"
-    steps = math.ceil(1.05 * judgement.T0[k]) if collapsed else int(result.steps[-1])
-    with tm.ProgressBar(name) as bar:
-        return result.again(
-            replicas=[result.provenance["replicas"][k]],
-            steps=steps,
-            record_every=1 if collapsed else None,
-            resolve=None,
-            progress=bar,
-        )
+    return result.again(
+        replicas=[result.provenance["replicas"][k]],
+        steps=math.ceil(until * judgement.T0[k]) if collapsed else int(result.steps[-1]),
+        record_every=1 if collapsed else None,
+        resolve=None,
+        progress=True,
+    )
 
 
 def table(

@@ -23,7 +23,7 @@ def main() -> None:
     for result in common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS):
         name = result.opt.name
         if not args.source:
-            result = common.closer(result, f"{name} d={D}, closer")
+            result = common.closer(result)
         at = int(np.searchsorted(result.steps, tm.judge(result).judged_at[0]))
         figure = Figure(figsize=(4.6, 4.8), layout="constrained")
         axes = figure.subplots()

@@ -20,7 +20,7 @@ def main() -> None:
     args = common.parse(__doc__, "results to draw instead of fresh runs, .npz")
     runs = common.results(args, [("sgda", D), ("nsgda", D)], REPLICAS)
     if not args.source:
-        runs = [common.closer(run, f"{run.opt.name} d={D}, closer") for run in runs]
+        runs = [common.closer(run) for run in runs]
     axes = tm.plotting.latent_extremes(runs)
     for ax, run in zip(axes, runs, strict=True):
         if (judgement := tm.judge(run)).verdict == "collapsed" and not args.source:

@@ -37,7 +37,7 @@ import twomode as tm
 from twomode import cli
 from twomode.errors import require, require_choice
 from twomode.io import check_writable, save_text
-from twomode.pages import markdown_table, measured_by, write_block
+from twomode.pages import markdown_table, measured_by, require_block, write_block
 
 PARTS = {
     "game": (
@@ -78,6 +78,9 @@ def main() -> int:
         not args.write or (args.full and args.part is not None),
         "--write puts a whole part, at full length, into the pages: add --full and --part",
     )
+    if args.write:
+        for page, block in blocks_of(args.part).items():
+            require_block(page, block)
     folder = args.out or Path("runs/paper_checks")
     check_writable(folder)
     for check in chosen.values():
@@ -114,6 +117,12 @@ def chosen_checks(args: argparse.Namespace) -> dict[str, claims.Check]:
         require_choice("check", name, CHECKS)
     names = args.only or [module.CHECK.name for module in PARTS.get(args.part, ())] or CHECKS
     return {name: check for name, check in CHECKS.items() if name in names}
+
+
+def blocks_of(part: str) -> dict[Path, str]:
+    """Where the claims of a part are written, and in which block."""
+    pages = {FOLDER / "README.md": part}
+    return pages | ({FOLDER.parent / "README.md": "verdicts"} if part == "game" else {})
 
 
 def write(part: str, done: dict[str, claims.Claim]) -> None:

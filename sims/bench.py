@@ -38,7 +38,7 @@ from rivals import MODULES, Jax, PlainNumPy, PyTorch, installed, parameters
 from twomode import cli
 from twomode.engines import ArrayEngine, DenseEngine, ReducedEngine
 from twomode.game import Game, GaussianStart, State
-from twomode.pages import markdown_table, measured_by, write_block
+from twomode.pages import markdown_table, measured_by, require_block, write_block
 from twomode.progress import Progress, ProgressBar
 from twomode.rules import RULES, Optimizer, optimizer
 from twomode.tables import Table
@@ -491,6 +491,7 @@ def number(x: float | None, digits: int = 1) -> str:
     return "" if x is None else f"{x:,.{digits if abs(x) < 100 else 0}f}"
 
 
+PAGE = Path(__file__).parent / "README.md"
 HEADS = (
     *("engine", "rule", "d", "replicas", "ns"),
     *("GFLOP/s", "% product", "GB/s", "% copy", "x plain", ""),
@@ -560,7 +561,7 @@ def write_report(report: Report) -> None:
         markdown_table(("target", "reached"), targets),
         measured_by("python sims/bench.py --write"),
     )
-    write_block(Path(__file__).parent / "README.md", "speed", "\n\n".join(parts))
+    write_block(PAGE, "speed", "\n\n".join(parts))
 
 
 # --- The command ----------------------------------------------------------------------------------
@@ -608,6 +609,8 @@ def main() -> None:
     arguments = parse_arguments()
     if arguments.threads is not None:
         limit_threads(arguments.threads)
+    if arguments.write:
+        require_block(PAGE, "speed")
     check_agreement()
     cases = make_cases(arguments.quick)
     rounds, least = (3, 0.04) if arguments.quick else (7, 0.15)

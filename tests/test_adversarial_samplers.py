@@ -50,7 +50,7 @@ from twomode.adversarial import (
     samplers,
     stationary,
 )
-from twomode.adversarial.samplers import _fold, _log_folded
+from twomode.adversarial.walls import fold, log_folded
 
 LINE = target(linear(3.0, c=0.2), [[0.1]], 4.0)  # lam g = 12, on a box of width 1
 HILL = target(random_model(1, hidden=6, seed=1, scale=2.0), [[0.0]], 8.0, eps=1.0)
@@ -252,12 +252,12 @@ PLANTED = {
     "labels flipped": (FOLDED, 5, lambda t: replace(t, y=1 - t.y), None),
     "energy forgotten": (FOLDED, 5, lambda t: made(NoEnergy, t), None),
     "accepted by the unfolded density": (
-        FOLDED, 5, None, (samplers, "_log_folded", samplers._log_normal)),
+        FOLDED, 5, None, (samplers, "log_folded", samplers.log_normal)),
     "accepted without a density": (
-        FOLDED, 5, None, (samplers, "_log_folded", lambda y, *_: 0 * y)),
+        FOLDED, 5, None, (samplers, "log_folded", lambda y, *_: 0 * y)),
     "mala without a density": (
-        sampler("mala", h=0.05), 5, None, (samplers, "_log_normal", lambda y, *_: 0 * y)),
-    "clip and accept": (FOLDED, 5, None, (samplers, "_fold", clip_instead)),
+        sampler("mala", h=0.05), 5, None, (samplers, "log_normal", lambda y, *_: 0 * y)),
+    "clip and accept": (FOLDED, 5, None, (samplers, "fold", clip_instead)),
     "unadjusted, projected": (sampler("projected", h=0.05), 5, None, None),
     "unadjusted, reflected": (sampler("reflected", h=0.3), 5, None, None),
     "sign step": (SignStep(), 5, None, None),
@@ -297,24 +297,24 @@ def test_fold_reflects_as_often_as_it_takes():
     low, high = np.array([-0.3, 2.0]), np.array([0.5, 2.1])
     rng = np.random.default_rng(0)
     inside = rng.uniform(low, high, size=(50, 2))
-    np.testing.assert_allclose(_fold(inside, low, high), inside, atol=1e-14)
+    np.testing.assert_allclose(fold(inside, low, high), inside, atol=1e-14)
     for far in (0.01, 1.0, 30.0, 1e6):
         y = rng.normal(0.5, far, size=(200, 2))
-        z = _fold(y, low, high)
+        z = fold(y, low, high)
         assert ((z >= low) & (z <= high)).all()
-        np.testing.assert_allclose(_fold(2 * low - y, low, high), z, atol=1e-13 * max(1, far))
-        np.testing.assert_allclose(_fold(2 * high - y, low, high), z, atol=1e-13 * max(1, far))
+        np.testing.assert_allclose(fold(2 * low - y, low, high), z, atol=1e-13 * max(1, far))
+        np.testing.assert_allclose(fold(2 * high - y, low, high), z, atol=1e-13 * max(1, far))
         # What is even around a face and has its period does not see the fold.
         phase = np.pi / (high - low)
         even = [np.cos(phase * (v - low)) for v in (y, z)]
         np.testing.assert_allclose(*even, atol=1e-12 * max(1, far))
     low, high = np.sort(rng.standard_normal((2, 1000)), axis=0)
     for y in (low, high):  # though low + (high - low) may be more than high
-        z = _fold(y, low, high)
+        z = fold(y, low, high)
         assert ((z >= low) & (z <= high)).all()
     low, high = np.array([-0.3, 2.0]), np.array([0.5, 2.1])
     y = rng.uniform(high, high + 0.05, size=(9, 2))
-    np.testing.assert_allclose(_fold(y, low, high), 2 * high - y, atol=1e-14)
+    np.testing.assert_allclose(fold(y, low, high), 2 * high - y, atol=1e-14)
 
 
 @pytest.mark.parametrize("width", [1.0, 0.2])
@@ -324,14 +324,14 @@ def test_folded_density_is_that_of_the_fold(sd, width):
     low, high = np.array([0.3]), np.array([0.3 + width])
     y, w = panels(low, high, order=24, count=40)
     for mean in (low, low + 0.37 * width, high, high + 0.6 * width, low - 7.3 * width):
-        p = np.exp(_log_folded(y, mean, sd * width, low, high))[:, 0]
+        p = np.exp(log_folded(y, mean, sd * width, low, high))[:, 0]
         assert w @ p == pytest.approx(1, abs=1e-12)
         k = 2 * width * np.arange(-30, 31)[:, None]
         images = np.concatenate([y.T + k, 2 * low - y.T + k])
         expected = norm.pdf(images, mean, sd * width).sum(axis=0) if sd < 3 else 1 / width
         np.testing.assert_allclose(p, expected, rtol=1e-10, atol=1e-12 / width)
     some = np.linspace(low, high, 9)
-    kernel = _log_folded(some, some[:, None], sd * width, low, high)[..., 0]
+    kernel = log_folded(some, some[:, None], sd * width, low, high)[..., 0]
     np.testing.assert_allclose(kernel, kernel.T, atol=1e-9)  # where it does not drift
 
 
@@ -339,7 +339,7 @@ def test_folded_density_in_boxes_of_different_widths():
     low, high = np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.01], [1.2, 5.0]])
     rng, sd = np.random.default_rng(0), 0.15
     y, mean = rng.uniform(low, high, size=(2, 7, 2, 2))
-    together = _log_folded(y, mean, sd, low, high)
+    together = log_folded(y, mean, sd, low, high)
     for c, i, j in np.ndindex(y.shape):
         one = density(y[c, i, j], mean[c, i, j], sd, low[i, j], high[i, j], "reflect")
         if sd < 3 * (high - low)[i, j]:

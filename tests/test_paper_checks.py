@@ -16,6 +16,7 @@ from helpers import run_here
 from matplotlib.figure import Figure
 
 import twomode as tm
+from twomode.pages import blocks
 from twomode.progress import unreported
 from twomode.statistics import Proportion
 
@@ -234,3 +235,36 @@ def test_the_hunt_finds_what_is_planted():
     assert results["one mode"]["one_mode"].all()
     assert results["average"]["asymmetry"] < results["one mode"]["asymmetry"]
     assert not results["average"]["one_mode"].any()
+
+
+def test_a_part_is_written_into_its_pages(tmp_path, monkeypatch):
+    run_all = importlib.import_module("run_all")
+    monkeypatch.setattr(run_all, "FOLDER", tmp_path / "paper_checks")
+    for page, block in run_all.blocks_of("game").items():
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(f"<!-- {block}: written by x -->\n<!-- end of {block}, none -->\n")
+    claim = Claim("Title", "s", "w", [finding(0.6, 0.9), finding(0.55, 0.9)], "In words.")
+    run_all.write("game", {"theorem_4_1": claim})
+    (whole,) = blocks((tmp_path / "paper_checks" / "README.md").read_text())
+    (short,) = blocks((tmp_path / "README.md").read_text())
+    assert whole.intact
+    assert short.intact
+    assert "| [Title](theorem_4_1.py) | supported | In words. |" in whole.text
+    assert whole.text.count("| holds |") == 2
+    assert "0.55 to 0.9; asked: above 0.5" in short.text  # the one nearest to failing
+    assert "run_all.py --full --part game --write" in short.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--write"], "add --full and --part"),
+        (["--write", "--full", "--part", "adversary"], "has no block adversary"),
+        (["--part", "game", "--only", "pace"], "exclude each other"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_anything_runs(arguments, words, tmp_path):
+    done = run_here(FOLDER / "run_all.py", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1

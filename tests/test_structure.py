@@ -38,7 +38,8 @@ ROOMS = {
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
     "studies": ("sweeps", "tuning", "comparison"),
     "adversarial": (
-        *("problems", "closed_form", "samplers", "training", "sampling", "robustness"),
+        *("problems", "closed_form", "walls", "samplers", "stationary_laws", "training"),
+        *("sampling", "robustness"),
     ),
     "pages": (),
     "summary": (),

@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from twomode.errors import InputError
+from twomode.errors import require
 from twomode.io import save_text
 from twomode.runs import commit, origin
 
-__all__ = ["Block", "blocks", "markdown_table", "measured_by", "write_block"]
+__all__ = ["Block", "blocks", "markdown_table", "measured_by", "require_block", "write_block"]
 
 _BLOCK = re.compile(
     r"<!-- (?P<name>[\w-]+): written by (?P<program>[^\n]+) -->\n"
@@ -57,6 +57,15 @@ def blocks(page: str) -> list[Block]:
     ]
 
 
+def require_block(path: Path, name: str) -> None:
+    """Raise `InputError` unless a page has a block of this name."""
+    require(
+        name in (block.name for block in blocks(path.read_text(encoding="utf-8"))),
+        f"{path} has no block {name}: put its two markers, <!-- {name}: written by PROGRAM --> and"
+        f" <!-- end of {name}, none -->, where it shall stand",
+    )
+
+
 def write_block(path: Path, name: str, text: str) -> None:
     """Replace a marked block of a page.
 
@@ -65,6 +74,7 @@ def write_block(path: Path, name: str, text: str) -> None:
     InputError
         If the page has no such block.
     """
+    require_block(path, name)
     page, text = path.read_text(encoding="utf-8"), text.strip() + "\n"
 
     def renewed(match: re.Match[str]) -> str:
@@ -73,8 +83,6 @@ def write_block(path: Path, name: str, text: str) -> None:
         head, _ = match[0].split("\n", 1)
         return f"{head}\n{text}<!-- end of {name}, {_digest(text)} -->"
 
-    if name not in (block.name for block in blocks(page)):
-        raise InputError(f"{path} has no block {name}: put its two markers where it shall stand")
     save_text(path, _BLOCK.sub(renewed, page), overwrite=True)
 
 

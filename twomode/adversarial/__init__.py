@@ -34,15 +34,13 @@ from twomode.adversarial.samplers import (
     Langevin,
     Sampler,
     SignStep,
-    Stationary,
     advance,
     effective_sample_size,
-    face_atom,
     sample,
     sampler,
-    stationary,
 )
 from twomode.adversarial.sampling import MIXED, ExactLoss, describe_chains, exact_loss, largest_loss
+from twomode.adversarial.stationary_laws import Stationary, face_atom, stationary
 from twomode.adversarial.training import METHODS, STARTS, Method, TrainingState, fit, method, train
 
 __all__ = [

@@ -21,11 +21,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logsumexp, ndtr
 
 from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import Target
+from twomode.adversarial.walls import fold, log_folded, log_normal
 from twomode.errors import require, require_choice, require_finite, require_whole
 from twomode.progress import Progress, Report
 
@@ -36,13 +35,10 @@ __all__ = [
     "Langevin",
     "Sampler",
     "SignStep",
-    "Stationary",
     "advance",
     "effective_sample_size",
-    "face_atom",
     "sample",
     "sampler",
-    "stationary",
 ]
 
 
@@ -271,7 +267,7 @@ def advance(
         if sampler.wall == "project":  # to the box, then to the domain, is to their intersection
             y = np.clip(y, low, high)
         elif sampler.wall == "reflect":
-            y = _fold(y, low, high)
+            y = fold(y, low, high)
         if not sampler.metropolis:
             x = y
             continue
@@ -279,7 +275,7 @@ def advance(
         y = np.where(inside[..., None], y, x)
         loss_y, gradient_y = target.loss_grad(y)
         back = y + sampler.drift(target, gradient_y)
-        log_q = _log_folded if sampler.wall == "reflect" else _log_normal
+        log_q = log_folded if sampler.wall == "reflect" else log_normal
         log_ratio = (log_q(x, back, sd, low, high) - log_q(y, mean, sd, low, high)).sum(axis=-1)
         log_ratio += target.lam * (loss_y - loss)
         yes = inside & (np.log1p(-rng.random(inside.shape)) < log_ratio)
@@ -430,155 +426,3 @@ def effective_sample_size(f: FloatArray) -> FloatArray:
     moves = np.ptp(f, axis=(0, 1)) > 0
     time = 2 * pairs.sum(axis=0) / np.where(moves, covariance[0], np.nan) - 1
     return T * chains / np.maximum(time, 1 / T)
-
-
-def _fold(y: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Reflect at both faces as often as it takes."""
-    y = np.mod(y - low, 2 * (high - low))
-    return np.clip(low + np.minimum(y, 2 * (high - low) - y), low, high)
-
-
-def _log_normal(
-    y: FloatArray, mean: FloatArray, sd: FloatArray | float, *faces: FloatArray
-) -> FloatArray:
-    """log density of mean + sd xi at y."""
-    return -((y - mean) ** 2) / (2 * sd**2) - np.log(sd * np.sqrt(2 * np.pi))
-
-
-def _log_folded(
-    y: FloatArray, mean: FloatArray, sd: float, low: FloatArray, high: FloatArray
-) -> FloatArray:
-    """log density of fold(mean + sd xi) at y in the box: a sum over the images of y.
-
-    The mean may be folded first: a reflection maps the normal law around it to that around its
-    image.  A standard deviation of three widths gives the uniform law to 1e-19, as any larger one.
-    """
-    width = high - low
-    mean, sd_there = _fold(mean, low, high), np.minimum(sd, 3 * width)
-    most = int(np.ceil((9 * sd_there / (2 * width)).max()))
-    images = [z + 2 * k * width for k in range(-most, most + 1) for z in (y, 2 * low - y)]
-    return logsumexp([_log_normal(image, mean, sd_there) for image in images], axis=0)
-
-
-class Stationary(NamedTuple):
-    """The stationary law of an unadjusted chain in one dimension, at N nodes and the two faces.
-
-    Examples
-    --------
-    Projection leaves atoms on the faces, which p_adv* has not; reflection leaves none:
-
-    >>> import twomode as tm
-    >>> data = tm.adversarial.load_data("mixture", n=4)
-    >>> model = tm.adversarial.Model.random(data)
-    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=10)
-    >>> kinds = map(tm.adversarial.sampler, ("projected", "reflected"))
-    >>> [bool((tm.adversarial.stationary(target, k).mass[-2:] > 0.01).all()) for k in kinds]
-    [True, False]
-    """
-
-    x: FloatArray  #: shape (N + 2,), the lower and the upper face last
-    weights: FloatArray  #: of quadrature, shape (N + 2,), 0 at the faces
-    mass: FloatArray  #: probabilities, shape (N + 2,): weight times density, and the faces' atoms
-
-    def total_variation(self, density: FloatArray) -> float:
-        """From a law that has this density, shape (N + 2,), at the x; 0 to 1."""
-        return float(np.abs(self.mass - self.weights * density).sum()) / 2
-
-
-def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
-    """Without Monte Carlo, by Nystrom's method.
-
-    Parameters
-    ----------
-    target : Target
-        In one dimension.
-    sampler : Sampler
-        Not a Metropolis chain: that has p_adv* itself.
-    anchor : int
-
-    Returns
-    -------
-    Stationary
-
-    Raises
-    ------
-    InputError
-        If d > 1, the sampler is a Metropolis chain, or its noise is too small for its steps or the
-        box.
-
-    Examples
-    --------
-    The reflected chain's mean of x is off by an error of order h:
-
-    >>> import numpy as np
-    >>> import twomode as tm
-    >>> data = tm.adversarial.load_data("mixture", n=1, noise=0)
-    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
-    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=4)
-    >>> kinds = [tm.adversarial.Langevin(h=h) for h in (0.1, 0.01)]
-    >>> laws = [tm.adversarial.stationary(target, kind) for kind in kinds]
-    >>> exact = tm.adversarial.closed_form(target).mean.item()
-    >>> [round(float(law.mass @ law.x) - exact, 3) for law in laws]
-    [-0.048, -0.005]
-    """
-    require(target.x.shape[1] == 1, f"d={target.x.shape[1]}: stationary laws are for d = 1")
-    require(not sampler.metropolis, f"{sampler} has p_adv* itself as its stationary law")
-    target = target.take([anchor])
-    low, high, sd = target.low.item(), target.high.item(), sampler.noise(target)
-    require(sd > 0, f"{sampler} has no noise, so no stationary law of this kind")
-
-    def slope(x: float) -> float:
-        return target.loss_grad(np.full((1, 1), x))[1].item()
-
-    # Panels in which neither x nor the mean of a step moves further than the noise; they also end
-    # where the slope changes its sign: there the sign step jumps.
-    fine = np.linspace(low, high, 2001)
-    gradient = target.loss_grad(fine[:, None, None])[1]
-    mean = fine + sampler.drift(target, gradient).ravel()
-    way = np.append(0, np.maximum(np.abs(np.diff(mean)), np.diff(fine)).cumsum()) / sd
-    require(way[-1] < 300, f"{sampler} crosses the box in {way[-1]:.0f} noises: at most 300")
-    there, signs = fine[gradient.ravel() != 0], np.sign(gradient[gradient != 0])
-    turns = [brentq(slope, *there[k : k + 2]) for k in np.nonzero(np.diff(signs))[0]]
-    edges = np.interp(np.linspace(0, way[-1], int(way[-1]) + 2), way, fine)
-    edges = np.sort([*edges, *turns])
-    nodes, weights = np.polynomial.legendre.leggauss(10)
-    half = np.diff(edges)[:, None] / 2
-    x = np.append(edges[:-1, None] + half * (1 + nodes), [low, high])
-    weights = np.append(half * weights, [0.0, 0.0])
-
-    mean = (x[:, None, None] + sampler.drift(target, target.loss_grad(x[:, None, None])[1]))[:, 0]
-    log_q = _log_folded if sampler.wall == "reflect" else _log_normal
-    P = weights * np.exp(log_q(x, mean, sd, target.low, target.high))
-    if sampler.wall == "project":
-        P[:, -2:] = ndtr(np.concatenate([low - mean, mean - high], axis=1) / sd)
-    equations = P.T - np.eye(len(P))
-    equations[0] = 1.0
-    return Stationary(x, weights, np.linalg.solve(equations, np.eye(len(P))[0]))
-
-
-def face_atom(beta: float) -> float:
-    """Probability of a face to which a constant drift presses the projected chain.
-
-    exp(-sum_n Phi(-beta sqrt(n)) / n), beta the drift over the noise, the other face far away
-    (Spitzer 1956: how likely a random walk never rises above its start).
-
-    Parameters
-    ----------
-    beta : float
-        At least 0.01.
-
-    Raises
-    ------
-    InputError
-        If it is less.
-
-    Examples
-    --------
-    >>> import twomode as tm
-    >>> [round(tm.adversarial.face_atom(beta), 3) for beta in (0.1, 1, 3)]
-    [0.133, 0.801, 0.999]
-    """
-    require_finite("beta", beta)
-    require(beta >= 0.01, f"beta={beta!r} must be at least 0.01: below, the atom is sqrt(2) beta")
-    n = np.arange(1, int((9 / beta) ** 2) + 2)
-    return float(np.exp(-(ndtr(-beta * np.sqrt(n)) / n).sum()))

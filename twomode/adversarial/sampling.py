@@ -8,7 +8,8 @@ import numpy as np
 
 from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
-from twomode.adversarial.samplers import Chains, Sampler, stationary
+from twomode.adversarial.samplers import Chains, Sampler
+from twomode.adversarial.stationary_laws import stationary
 from twomode.errors import InputError
 from twomode.progress import Progress, Report, unreported
 

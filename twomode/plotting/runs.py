@@ -22,6 +22,7 @@ from twomode.plotting._style import (
     which_replica,
     which_replicas,
 )
+from twomode.rules import label
 from twomode.runs import Result
 from twomode.theory import Judgement, alignments, explain, judge, spread
 
@@ -35,6 +36,7 @@ def mode_alignment(
     result: Result,
     judgement: Judgement | None = None,
     *,
+    closer: Result | None = None,
     replica: int | None = None,
     figure: Figure | None = None,
 ) -> tuple[Axes, Axes]:
@@ -45,6 +47,9 @@ def mode_alignment(
     result : Result
     judgement : Judgement, optional
         ``judge(result)`` by default.
+    closer : Result, optional
+        The same replica alone, recorded more often about T_0 (see `Result.again`): a collapse
+        takes some thirty iterations, which it shows beside the whole.
     replica : int, optional
         Which of the result's replicas to draw (its position); by default the median one by
         asymmetry of those with the run's verdict.  The others' pace is drawn in grey.
@@ -70,9 +75,45 @@ def mode_alignment(
     """
     judgement = judge(result) if judgement is None else judgement
     replica = typical(judgement, replica)
-    figure = Figure(figsize=(7, 5), layout="constrained") if figure is None else figure
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    T0, columns = float(judgement.T0[replica]), 1 if closer is None else 2
+    if figure is None:
+        figure = Figure(figsize=(7 if closer is None else 10, 5), layout="constrained")
+    axes = figure.subplots(
+        *(2, columns),
+        sharex="col",
+        sharey="row",
+        squeeze=False,
+        height_ratios=(2.2, 1),
+        width_ratios=(1.6, 1)[:columns],
+    )
+    if closer is not None:
+        T0 = float(judge(closer).T0[0])
+        _draw_alignment(axes[0, 1], axes[1, 1], closer, 0)
+        axes[1, 1].set(xlabel="iteration, around $T_0$", xlim=(0.98 * T0, 1.01 * T0))
+        for panel in axes[:, 1]:
+            mark_T0(panel, T0)
+    above, below = axes[:, 0]
+    _draw_alignment(above, below, result, replica)
+    above.set(ylim=(-1.05, 1.05), ylabel="cosine")
+    below.set(
+        yscale="log",
+        ylabel=r"$\|\nabla_{W,b}\| \,/\, \|\nabla_V\|$",
+        xlabel="iteration",
+        xlim=(0, max(1, result.steps[-1])),
+    )
+    mark_T0(above, T0, -0.97)
+    mark_T0(below, T0)
+    above.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False)
+    if result.replicas > 1:
+        below.legend(loc="upper right", frameon=False, fontsize=8)
+    which = f"replica {result.provenance['replicas'][replica]}: {judgement.verdicts[replica]}"
+    eta = rf"$\eta_D$ = {result.opt.eta_D:.3g}, $\eta_G$ = {result.opt.eta_G:.3g}"
+    figure.suptitle(f"{label(result.opt)}, d = {result.game.d:,}, {eta}, {which}", fontsize=10)
+    return above, below
 
+
+def _draw_alignment(above: Axes, below: Axes, result: Result, replica: int) -> None:
+    """One replica's cosines, and its pace among the others'."""
     cosines = mode_cosines(result.projections_V[replica], result.gram_V[replica])
     for mode, (colour, style) in enumerate(zip(MODE_COLOURS, MODE_STYLES, strict=True)):
         lines = above.plot(
@@ -87,26 +128,12 @@ def mode_alignment(
         label=r"$E_z\,\cos(G(z),\, u_1 + u_2)$",
     )
     above.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-    above.set(ylim=(-1.05, 1.05), ylabel="cosine")
-
     pace = result.pace()
     if result.replicas > 1:
         others = np.delete(pace, replica, axis=0)
-        below.plot(result.steps, others.T, color=OTHERS, linewidth=0.6)
-    below.plot(result.steps, pace[replica], color="black", linewidth=1.4)
-    below.set(
-        yscale="log",
-        ylabel=r"$\|\nabla_{W,b}\| \,/\, \|\nabla_V\|$",
-        xlabel="iteration",
-        xlim=(0, max(1, result.steps[-1])),
-    )
-    mark_T0(above, judgement.T0[replica], -0.97)
-    mark_T0(below, judgement.T0[replica])
-    above.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False)
-    which = f"replica {result.provenance['replicas'][replica]}: {judgement.verdicts[replica]}"
-    eta = rf"$\eta_D$ = {result.opt.eta_D:.3g}, $\eta_G$ = {result.opt.eta_G:.3g}"
-    figure.suptitle(f"{result.opt.name}, d = {result.game.d:,}, {eta}, {which}", fontsize=10)
-    return above, below
+        grey = below.plot(result.steps, others.T, color=OTHERS, linewidth=0.6)
+        grey[0].set_label("the other replicas")
+    below.plot(result.steps, pace[replica], color="black", linewidth=1.4, label="this replica")
 
 
 def neuron_alignment(

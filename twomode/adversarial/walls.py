@@ -1,0 +1,38 @@
+"""What the faces of a box do to a Gaussian step: reflection, and the density of where it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from twomode._typing import FloatArray
+
+__all__ = ["fold", "log_folded", "log_normal"]
+
+
+def fold(y: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Reflect at both faces as often as it takes."""
+    y = np.mod(y - low, 2 * (high - low))
+    return np.clip(low + np.minimum(y, 2 * (high - low) - y), low, high)
+
+
+def log_normal(
+    y: FloatArray, mean: FloatArray, sd: FloatArray | float, *faces: FloatArray
+) -> FloatArray:
+    """log density of mean + sd xi at y."""
+    return -((y - mean) ** 2) / (2 * sd**2) - np.log(sd * np.sqrt(2 * np.pi))
+
+
+def log_folded(
+    y: FloatArray, mean: FloatArray, sd: float, low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """log density of fold(mean + sd xi) at y in the box: a sum over the images of y.
+
+    The mean may be folded first: a reflection maps the normal law around it to that around its
+    image.  A standard deviation of three widths gives the uniform law to 1e-19, as any larger one.
+    """
+    width = high - low
+    mean, sd_there = fold(mean, low, high), np.minimum(sd, 3 * width)
+    most = int(np.ceil((9 * sd_there / (2 * width)).max()))
+    images = [z + 2 * k * width for k in range(-most, most + 1) for z in (y, 2 * low - y)]
+    return logsumexp([log_normal(image, mean, sd_there) for image in images], axis=0)
