@@ -56,6 +56,7 @@ def test_commands_parse(command, tmp_path):
     assert flags <= known, f"{program} has no {', '.join(flags - known)}"
 
 
+@pytest.mark.slow
 def test_the_tour_runs():
     notebook = nbformat.read(ROOT / "sims" / "tour.ipynb", as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "save it without outputs"

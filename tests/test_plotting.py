@@ -458,15 +458,12 @@ def test_script_draws_saved_results(result, normalized, tmp_path):
     assert (out / "neuron_alignment.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "names"),
     [
         ("adam_norm", ["adam_norm"]),
-        pytest.param(
-            "mode_alignment",
-            ["mode_alignment_sgda", "mode_alignment_nsgda"],
-            marks=pytest.mark.slow,
-        ),
+        ("mode_alignment", ["mode_alignment_sgda", "mode_alignment_nsgda"]),
     ],
 )
 def test_script_runs_afresh(script, names, tmp_path):

@@ -23,7 +23,9 @@ def verdicts(name, d, seed):
     return tm.judge(tm.simulate(game, opt, steps, replicas=REPLICAS, seed=seed)).verdicts
 
 
-@pytest.mark.parametrize("d", [2**8, 2**12, pytest.param(2**16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "d", [2**8, *(pytest.param(d, marks=pytest.mark.slow) for d in (2**12, 2**16))]
+)
 def test_sgda_collapses_and_nsgda_recovers(d):
     sgda, nsgda = verdicts("sgda", d, seed=11), verdicts("nsgda", d, seed=12)
     assert sgda.count("collapsed") >= LEAST

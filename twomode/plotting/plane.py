@@ -184,7 +184,7 @@ def animate(
     >>> animation = tm.plotting.animate(result, frames=20, figure=figure)
     >>> figure.draw_without_rendering()
     >>> figure.axes[0].get_title().splitlines()
-    ['sgda, d = 16', 'seed 1, replica 1: collapsed']
+    ['sgda, d = 16', 'seed 1, replica 2: collapsed']
     """
     listed = as_list(results)
     if figure is None:

@@ -71,7 +71,7 @@ def mode_alignment(
     >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
     >>> above, below = tm.plotting.mode_alignment(result)
     >>> above.figure.get_suptitle().split(", ")[-1], float(above.lines[-1].get_xdata()[0])
-    ('replica 1: collapsed', 42.0)
+    ('replica 2: collapsed', 79.0)
     """
     judgement = judge(result) if judgement is None else judgement
     replica = typical(judgement, replica)
@@ -165,7 +165,7 @@ def neuron_alignment(
     >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
     >>> axes = tm.plotting.neuron_alignment(result)
     >>> axes.shape, axes[0, 0].get_title().splitlines()
-    ((2, 1), ['sgda, d = 16', 'seed 1, replica 1: collapsed'])
+    ((2, 1), ['sgda, d = 16', 'seed 1, replica 2: collapsed'])
     """
     listed = as_list(results)
     axes = _panels(figure, 2, len(listed), height=5.2)
@@ -235,7 +235,7 @@ def latent_extremes(
     >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=3, seed=1)
     >>> axes = tm.plotting.latent_extremes(result)
     >>> axes.shape, axes[0].get_title().splitlines()[1], round(float(axes[0].get_xlim()[1]), 1)
-    ((1,), 'seed 1, replica 1: collapsed', 54.6)
+    ((1,), 'seed 1, replica 2: collapsed', 102.7)
     """
     listed = as_list(results)
     axes = _panels(figure, 1, len(listed), height=3.8)[0]
