@@ -232,6 +232,13 @@ def test_phase_diagram_has_means_in_their_cells(axes):
     assert axes.figure.axes[1].get_ylabel() == "good"
 
 
+def test_phase_diagram_of_numbers_beyond_shares(axes):
+    values = [0.25, 1.0, 10.0, 20.5]
+    table = pd.DataFrame({"x": range(1, 5), "y": 1, "T0": values})
+    tm.plotting.phase_diagram(axes, table, "x", "y", "T0", limits=None)
+    assert [text.get_text() for text in axes.texts] == [".25", "1", "10.00", "20.50"]
+
+
 def test_tables_name_the_missing_column(axes):
     table = pd.DataFrame({"x": [1]})
     with pytest.raises(tm.InputError, match="no column good"):

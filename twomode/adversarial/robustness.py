@@ -16,7 +16,7 @@ from twomode.adversarial.problems import Data, Model, load_data
 from twomode.adversarial.samplers import advance
 from twomode.adversarial.training import Method, method, train
 from twomode.errors import require, require_finite, require_whole
-from twomode.progress import Progress, Report
+from twomode.progress import Progress, Report, watched
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +211,7 @@ def learning_curve(
     seed: int = 0,
     evaluations: int = 32,
     *,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> list[dict[str, float]]:
     """Train and evaluate: what a model gets wrong against the cost of training it.
 
@@ -224,7 +224,7 @@ def learning_curve(
     evaluations : int
         How often, in steps that grow geometrically.
     progress : callable, optional
-        Called with a `Progress` in steps.
+        True for a bar, or called with a `Progress` in steps.
 
     Returns
     -------
@@ -257,24 +257,24 @@ def learning_curve(
     first = min(problem.steps, max(1, problem.n_train // (4 * problem.batch)))
     at = set(np.geomspace(first, problem.steps, evaluations).round().astype(int).tolist())
     rows = []
-    for state in train(
-        Model.random(data, of_model, hidden=problem.hidden),
-        points,
-        method,
-        eps=problem.eps,
-        lam=problem.lam,
-        steps=problem.steps,
-        batch=problem.batch,
-        learning_rate=problem.learning_rate,
-        seed=of_training,
-    ):
-        if progress is not None:
-            progress(Progress(state.step, problem.steps, "step"))
-        if state.step not in at:
-            continue
-        row = {name: getattr(state, name) for name in ("step", "gradients", "seconds", "loss")}
-        natural, robust = robust_error(state.model, test, problem.eps, seed=of_attacks)
-        rows.append(row | {"natural_error": natural, "robust_error": robust})
+    with watched(progress, problem.data) as report:
+        for state in train(
+            Model.random(data, of_model, hidden=problem.hidden),
+            points,
+            method,
+            eps=problem.eps,
+            lam=problem.lam,
+            steps=problem.steps,
+            batch=problem.batch,
+            learning_rate=problem.learning_rate,
+            seed=of_training,
+        ):
+            report(Progress(state.step, problem.steps, "step"))
+            if state.step not in at:
+                continue
+            row = {name: getattr(state, name) for name in ("step", "gradients", "seconds", "loss")}
+            natural, robust = robust_error(state.model, test, problem.eps, seed=of_attacks)
+            rows.append(row | {"natural_error": natural, "robust_error": robust})
     rows[-1]["strong_error"] = robust_error(
         state.model, test, problem.eps, steps=100, restarts=10, seed=of_attacks
     )[1]
@@ -289,7 +289,7 @@ def learning_curves(
     *,
     longer: Mapping[str, int] = MappingProxyType({}),
     evaluations: int = 32,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> pd.DataFrame:
     """`learning_curve` of each method on each seed.
 
@@ -304,7 +304,7 @@ def learning_curves(
         Methods that train for so many times the problem's steps.
     evaluations : int
     progress : callable, optional
-        Called with a `Progress` in runs.
+        True for a bar, or called with a `Progress` in runs.
 
     Returns
     -------
@@ -330,10 +330,10 @@ def learning_curves(
         [seed for seed, _ in runs],
         [evaluations] * len(runs),
     )
-    for (seed, name), rows in zip(runs, curves, strict=True):
-        frames.append(pd.DataFrame([{"method": name, "seed": seed} | row for row in rows]))
-        if progress is not None:
-            progress(Progress(len(frames), len(runs), "run"))
+    with watched(progress, f"{problem.data}, {len(methods)} methods") as report:
+        for (seed, name), rows in zip(runs, curves, strict=True):
+            frames.append(pd.DataFrame([{"method": name, "seed": seed} | row for row in rows]))
+            report(Progress(len(frames), len(runs), "run"))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -26,7 +26,7 @@ from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.walls import fold, log_folded, log_normal
 from twomode.errors import require, require_choice, require_finite, require_whole
-from twomode.progress import Progress, Report
+from twomode.progress import Progress, Report, watched
 
 __all__ = [
     "SAMPLERS",
@@ -323,7 +323,7 @@ def sample(
     every: int = 1,
     start: FloatArray | None = None,
     seed: int | np.random.Generator = 0,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Chains:
     """Run chains of every anchor at once.
 
@@ -341,7 +341,7 @@ def sample(
         In the boxes; by default the anchors.
     seed : int or Generator
     progress : callable, optional
-        Called with a `Progress` in steps.
+        True for a bar, or called with a `Progress` in steps.
 
     Returns
     -------
@@ -375,18 +375,17 @@ def sample(
     inside = bool(((start >= target.low) & (start <= target.high)).all())
     require(inside, "a start lies outside its box: clip it to target.low and target.high")
     x, losses = [], []
+    with watched(progress, "chains") as report:
 
-    def visit(t: int, here: FloatArray, loss: FloatArray) -> None:
-        if t >= burn and (t - burn) % every == 0:
-            x.append(here)
-            losses.append(loss)
-        if progress is not None:
-            progress(Progress(t, steps, "step"))
+        def visit(t: int, here: FloatArray, loss: FloatArray) -> None:
+            if t >= burn and (t - burn) % every == 0:
+                x.append(here)
+                losses.append(loss)
+            report(Progress(t, steps, "step"))
 
-    end = advance(target, sampler, start, steps, np.random.default_rng(seed), visit)
+        end = advance(target, sampler, start, steps, np.random.default_rng(seed), visit)
+        report(Progress(steps, steps, "step"))
     total = steps * end.acceptance.size
-    if progress is not None:
-        progress(Progress(steps, steps, "step"))
     remedy = "make h smaller" + (", or reflect" if sampler.wall == "reject" else "")
     require(bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: {remedy}")
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)

@@ -354,7 +354,7 @@ def phase_diagram(
                 axes.text(
                     at_x[column],
                     at_y[row],
-                    f"{cell:.2f}".replace("0.", ".").replace("1.00", "1"),
+                    _cell(cell),
                     color="white" if cell < middle else "black",
                     horizontalalignment="center",
                     verticalalignment="center",
@@ -375,3 +375,9 @@ def _edges(values: FloatArray) -> FloatArray:
 
 def _plain(group: object) -> str:
     return f"{group:,}" if isinstance(group, (int, np.integer)) else str(group)
+
+
+def _cell(share: float) -> str:
+    """Two decimals, without the zero before the point; a whole share as 1."""
+    text = f"{share:.2f}"
+    return "1" if text == "1.00" else text.removeprefix("0") if text[0] == "0" else text

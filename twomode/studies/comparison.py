@@ -242,7 +242,7 @@ def compare_rules(
     tuning: int = 16,
     seed: int = 0,
     executor: Executor | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Comparison:
     """Run rules from the same starts, by recipe, with fine steps, and at the best of a grid.
 

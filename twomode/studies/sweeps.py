@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from twomode.errors import InputError, require, require_whole
 from twomode.game import Game, GaussianStart, Law, SparsePairs
-from twomode.progress import Progress, Report, unreported
+from twomode.progress import Progress, Report, watched
 from twomode.rules import Rule, recipe
 from twomode.runs import Result, Run
 from twomode.theory import judge
@@ -175,7 +175,7 @@ def sweep(
     seed: int = 0,
     measure: Measure = observe,
     paired: Collection[str] = (),
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> pd.DataFrame:
     """Run every cell of a grid and collect a tidy table.
 
@@ -197,7 +197,7 @@ def sweep(
         Names that do not enter a cell's random stream: cells that differ only in these start
         alike (and draw the same minibatches).
     progress : callable, optional
-        Called with a `Progress` in jobs; a job is up to 16 replicas of a cell.
+        True for a bar, or called with a `Progress` in jobs; a job is up to 16 replicas of a cell.
 
     Returns
     -------
@@ -234,12 +234,12 @@ def sweep(
         plan(cell)
     blocks = [range(k, min(k + TOGETHER, replicas)) for k in range(0, replicas, TOGETHER)]
     jobs = [(cell, block, seed, measure, tuple(paired)) for cell in listed for block in blocks]
-    report = progress or unreported
-    report(Progress(0, len(jobs), "job"))
     frames: list[pd.DataFrame | None] = [None] * len(jobs)
-    for done, (n, frame) in enumerate(_run_all(jobs, executor), start=1):
-        frames[n] = frame
-        report(Progress(done, len(jobs), "job"))
+    with watched(progress, "sweep") as report:
+        report(Progress(0, len(jobs), "job"))
+        for done, (n, frame) in enumerate(_run_all(jobs, executor), start=1):
+            frames[n] = frame
+            report(Progress(done, len(jobs), "job"))
     return pd.concat(frames, ignore_index=True)
 
 

@@ -51,7 +51,7 @@ def tune(
     executor: Executor | None = None,
     seed: int = 0,
     paired: Collection[str] = (),
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """The cells with the step sizes that recover both modes most often.
 
