@@ -615,6 +615,7 @@ def test_what_is_kept(name, monkeypatch):
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
     assert seen[-1] == (20, 20)
     assert every.x.shape == (20, 5, 3, 2)
+    assert repr(every) == "<Chains: 20 states of 5 chains of 3 anchors, d = 2>"
     assert (every.losses.shape, every.acceptance.shape) == ((20, 5, 3), (3,))
     np.testing.assert_array_equal(every.x[0], np.broadcast_to(t.x, (5, 3, 2)))
     np.testing.assert_allclose(every.losses, t.losses(every.x), rtol=1e-13)

@@ -307,6 +307,10 @@ class Chains(NamedTuple):
     acceptance: FloatArray  #: share of steps that were accepted, shape (n,); 1 if unadjusted
     gradients: int  #: evaluations of each chain
 
+    def __repr__(self) -> str:
+        kept, chains, n, d = self.x.shape
+        return f"<Chains: {kept} states of {chains} chains of {n} anchors, d = {d}>"
+
     @property
     def ess(self) -> FloatArray:
         """Effective sample size of the loss over all chains of an anchor, shape (n,)."""
