@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Mapping
 from html import escape
@@ -13,6 +11,7 @@ from claims import Claim, Finding, Settings
 from matplotlib.figure import Figure
 
 import twomode as tm
+from twomode.displays import image
 
 __all__ = ["page"]
 
@@ -174,13 +173,8 @@ def _table(caption: str, table: pd.DataFrame) -> str:
 
 
 def _figure(caption: str, figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f"<figure><img alt='{escape(caption, quote=True)}' src='data:image/png;base64,{data}'>"
-        f"<figcaption>{_words(caption)}</figcaption></figure>"
-    )
+    drawn = image(figure, caption, dpi=130)
+    return f"<figure>{drawn}<figcaption>{_words(caption)}</figcaption></figure>"
 
 
 def _words(text: str) -> str:

@@ -14,8 +14,8 @@ ROOMS = {
     "_typing": (),
     "errors": (),
     "io": (),
-    "progress": (),
     "shown": (),
+    "progress": (),
     "tables": (),
     "game": (
         "state",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import sys
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ _COLOURS = {"holds": "#2a8a4a", "fails": "#c2472f", "undecided": "#8a7a2a"}
 
 def show_figures() -> None:
     """Let a notebook draw a Matplotlib figure that a cell ends with, however it was made."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = shown.ipython()
     if shell is not None:
         png = shell.display_formatter.formatters["image/png"]
         png.for_type_by_name("matplotlib.figure", "Figure", drawn)
@@ -81,15 +80,16 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def image(figure: Figure) -> str:
+def image(figure: Figure, alt: str = "", dpi: int = 90) -> str:
     """A figure as an image that stands in the page itself."""
-    return f"<img alt='' src='data:image/png;base64,{base64.b64encode(drawn(figure)).decode()}'>"
+    data = base64.b64encode(drawn(figure, dpi)).decode()
+    return f"<img alt='{escape(alt, quote=True)}' src='data:image/png;base64,{data}'>"
 
 
-def drawn(figure: Figure) -> bytes:
+def drawn(figure: Figure, dpi: int = 90) -> bytes:
     """A figure as PNG."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=90)
+    figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()
 
 

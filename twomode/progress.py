@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from twomode.shown import ipython
+
 __all__ = ["Progress", "ProgressBar", "Report", "of_task", "unreported", "watched"]
 
 
@@ -92,7 +94,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
 
 def _drawing() -> Callable[..., Any] | None:
     """The tqdm that suits where stderr goes; None where nobody looks."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    shell = ipython()
     notebook = shell is not None and "IPKernelApp" in shell.config
     if not (notebook or sys.stderr.isatty()):
         return None

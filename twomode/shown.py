@@ -6,6 +6,7 @@ has them.
 
 from __future__ import annotations
 
+import sys
 from functools import singledispatch
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Shown", "figure", "html"]
+__all__ = ["Shown", "figure", "html", "ipython"]
+
+
+def ipython() -> Any:
+    """The IPython shell that this runs in, which has no types of its own; None without one."""
+    return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
 
 
 @singledispatch

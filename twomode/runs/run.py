@@ -86,8 +86,6 @@ class Run:
         if batch_size is not None:
             batch_size = require_whole("batch_size", batch_size, 1)
             require(batch_size < 2**63, f"batch_size={batch_size} must be less than 2^63")
-        if record_every is not None:
-            record_every = require_whole("record_every", record_every, 1)
         require_choice("engine", engine, ENGINES)
         if engine == "auto":
             engine = "reduced" if opt.equivariant else "dense"
@@ -101,7 +99,7 @@ class Run:
             seed=seed,
             batch_size=batch_size,
             engine=engine,
-            record_every=record_every or _usual_interval(game, engine, steps),
+            record_every=_interval(game, engine, steps, record_every),
             resolve=resolve,
             start=GaussianStart() if start is None else start,
             dtype=dtype,
@@ -114,11 +112,7 @@ class Run:
         steps = changes["steps"] = require_whole("steps", changes.get("steps", self.steps), 0)
         if "record_every" in changes:
             every = changes["record_every"]
-            changes["record_every"] = (
-                _usual_interval(self.game, self.engine, steps)
-                if every is None
-                else require_whole("record_every", every, 1)
-            )
+            changes["record_every"] = _interval(self.game, self.engine, steps, every)
         return replace(self, **changes)
 
     def provenance(self) -> JSON:
@@ -174,8 +168,10 @@ def _memory() -> float:
     return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
 
 
-def _usual_interval(game: Game, engine: str, steps: int) -> int:
-    """Iterations between records where the user names none."""
+def _interval(game: Game, engine: str, steps: int, every: int | None) -> int:
+    """Iterations between records: as many as asked for, by default by the engine."""
+    if every is not None:
+        return require_whole("record_every", every, 1)
     points = max(150, len(game.latent_points[1]))
     records = 150_000 / points if engine == "reduced" else 200
     return max(1, math.ceil(steps / records))
