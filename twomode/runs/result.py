@@ -153,7 +153,7 @@ class Result(Shown):
             f"{', '.join(sorted(unknown))} would make another run: again() can change"
             f" {', '.join(sorted(Changes.__optional_keys__))}",
         )
-        noted = {"steps": int(self.steps[-1])} | self.provenance
+        noted = self.provenance
         explicit = noted["start"] == "explicit"
         require(
             "record_every" in noted and not (explicit and self.start is None),

@@ -180,10 +180,8 @@ def any_step_sizes(result: Result) -> Hypothesis:
     >>> any_step_sizes(tm.simulate(tm.Game.preset(d=16), opt, 1)).met
     False
     """
-    eta_D, eta_G = result.opt.eta_D, result.opt.eta_G
-    return Hypothesis(
-        "step sizes", "any", f"eta_D = {eta_D:g}, eta_G = {eta_G:g}", eta_D > 0 and eta_G > 0
-    )
+    met = result.opt.eta_D > 0 and result.opt.eta_G > 0
+    return Hypothesis("step sizes", "any", _step_sizes(result), met)
 
 
 def fast_generator(result: Result) -> Hypothesis:
@@ -220,13 +218,12 @@ def slower_generator(result: Result) -> Hypothesis:
     >>> slower_generator(tm.simulate(tm.Game.preset(d=16), opt, 1)).met
     False
     """
-    eta_D, eta_G = result.opt.eta_D, result.opt.eta_G
-    return Hypothesis(
-        "step sizes",
-        "0 < eta_G <= eta_D",
-        f"eta_D = {eta_D:g}, eta_G = {eta_G:g}",
-        0 < eta_G <= eta_D,
-    )
+    met = 0 < result.opt.eta_G <= result.opt.eta_D
+    return Hypothesis("step sizes", "0 < eta_G <= eta_D", _step_sizes(result), met)
+
+
+def _step_sizes(result: Result) -> str:
+    return f"eta_D = {result.opt.eta_D:g}, eta_G = {result.opt.eta_G:g}"
 
 
 def _polylog_exponent(result: Result) -> float:
