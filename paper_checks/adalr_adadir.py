@@ -17,7 +17,7 @@ from granularity import observe
 
 import twomode as tm
 from twomode import cli
-from twomode.statistics import Proportion, compare
+from twomode.statistics import compare_paired
 
 #: Recovery may be smaller by this much and still count as being as good.
 AS_GOOD = 0.25
@@ -44,12 +44,13 @@ def run(settings: Settings) -> Claim:
     )
     d = settings.pick(2**8, 2**10)
     grid = settings.pick((1.0,), (0.5, 1.0, 2.0))
-    rows, shares = [], {}
+    rows, shares, recovered = [], {}, {}
     for name, rule in RULES.items():
         cell, tuned = tune(settings, d, rule, grid)
         fresh = replace(settings, seed=settings.seed + 1)
         table = fresh.sweep(name, [cell], 128, measure=observe, paired=cell)
-        shares[name] = settings.proportion(table["both_modes"])
+        recovered[name] = table["both_modes"]
+        shares[name] = settings.proportion(recovered[name])
         rows.append(
             {
                 "rule": name,
@@ -61,25 +62,21 @@ def run(settings: Settings) -> Claim:
                 "the average": f"{100 * table['average'].mean():.0f} %",
             }
         )
-    for name in ("AdaLR", "AdaLR, per neuron"):
+    for name, threshold, above, words in (
+        ("AdaLR", -AS_GOOD, True, f"above -{AS_GOOD:g}"),
+        ("AdaLR, per neuron", -AS_GOOD, True, f"above -{AS_GOOD:g}"),
+        ("AdaDir", 0.0, False, "negative"),
+    ):
         claim.findings.append(
-            difference(
-                f"{name}: recovery less Adam's is above -{AS_GOOD:g}",
-                shares[name],
-                shares["Adam"],
-                -AS_GOOD,
-                above=True,
+            Finding(
+                f"{name}: recovery less Adam's, from the same starts, is {words}",
+                shares[name].share - shares["Adam"].share,
+                compare_paired(recovered[name], recovered["Adam"], settings.confidence),
+                threshold,
+                above,
+                seeds=shares[name].trials,
             )
         )
-    claim.findings.append(
-        difference(
-            "AdaDir: recovery less Adam's is negative",
-            shares["AdaDir"],
-            shares["Adam"],
-            0.0,
-            above=False,
-        )
-    )
     claim.tables[f"Recovery of both modes at d = {d:,}"] = pd.DataFrame(rows)
     claim.answer = (
         f"At d = {d:,} with random modes, each rule at its best of the steps tried, both modes are"
@@ -111,20 +108,6 @@ def tune(
     reached = table.groupby("eta_D", sort=False)["both_modes"].mean().tolist()
     words = ", ".join(f"{f:g}: {100 * r:.0f} %" for f, r in zip(grid, reached, strict=True))
     return cells[reached.index(max(reached))], words
-
-
-def difference(
-    statement: str, first: Proportion, second: Proportion, threshold: float, *, above: bool
-) -> Finding:
-    """A finding on the difference of two proportions."""
-    return Finding(
-        statement,
-        first.share - second.share,
-        compare(first, second),
-        threshold,
-        above,
-        seeds=first.trials + second.trials,
-    )
 
 
 CHECK = Check("adalr_adadir", findings, run)

@@ -1,7 +1,13 @@
 """Intervals, tests and trends for what is measured over independent seeds."""
 
 from twomode.statistics.factorial import main_effects
-from twomode.statistics.proportions import Proportion, against, clopper_pearson, compare
+from twomode.statistics.proportions import (
+    Proportion,
+    against,
+    clopper_pearson,
+    compare,
+    compare_paired,
+)
 from twomode.statistics.trends import LogisticTrend, PowerTrend, fit_logistic, fit_power
 
 __all__ = [
@@ -11,6 +17,7 @@ __all__ = [
     "against",
     "clopper_pearson",
     "compare",
+    "compare_paired",
     "fit_logistic",
     "fit_power",
     "main_effects",

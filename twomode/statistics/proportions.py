@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from twomode.errors import require
 from twomode.statistics.levels import require_confidence
 
-__all__ = ["Proportion", "against", "clopper_pearson", "compare"]
+__all__ = ["Proportion", "against", "clopper_pearson", "compare", "compare_paired"]
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -175,6 +175,53 @@ def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
     error = (1 - min(first.confidence, second.confidence)) / 2
     a, b = (clopper_pearson(p.successes, p.trials, 1 - error) for p in (first, second))
     return a[0] - b[1], a[1] - b[0]
+
+
+def compare_paired(
+    first: ArrayLike, second: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the difference of two shares of the same seeds, first - second.
+
+    Parameters
+    ----------
+    first, second : array_like of bool, shape (R,)
+        Whether it happened, seed by seed.
+    confidence : float
+        Of the interval.
+
+    Raises
+    ------
+    InputError
+        Unless there are as many of each, at least one, or for an unusable confidence.
+
+    Notes
+    -----
+    The difference is D (2 pi - 1): the seeds on which the two disagree, D of all, times how far
+    those lean to the first.  Given how many disagree, how many lean is binomial, as in McNemar's
+    test (1947); D and pi have Clopper-Pearson intervals at half the error each.  Exact, and
+    narrower than `compare` where the two mostly agree.
+
+    Examples
+    --------
+    Both collapse on 14 of 16 seeds, the first also on the other two:
+
+    >>> import twomode as tm
+    >>> first, second = [True] * 16, [True] * 14 + [False] * 2
+    >>> low, high = tm.statistics.compare_paired(first, second)
+    >>> round(low, 2), round(high, 2)
+    (-0.29, 0.42)
+    """
+    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    require(
+        a.ndim == 1 and a.shape == b.shape and a.size > 0,
+        f"pairs need as many seeds of each, at least one, not shapes {a.shape} and {b.shape}",
+    )
+    half = 1 - (1 - confidence) / 2
+    disagree = int((a != b).sum())
+    few, many = clopper_pearson(disagree, a.size, half)
+    share = clopper_pearson(int((a & ~b).sum()), disagree, half) if disagree else (0.0, 1.0)
+    low, high = (2 * pi - 1 for pi in share)
+    return low * (few if low > 0 else many), high * (many if high > 0 else few)
 
 
 def _require_counts(successes: int, trials: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,8 @@ class PowerTrend:
     exponent, coefficient : float
     exponent_interval : tuple of float
     draws : ndarray, shape (B, 2)
-        Intercept and slope of the line in (ln x, ln y) for each bootstrap draw.
+        Intercept and slope of the line in (ln x, ln y) for each bootstrap draw; NaN for a draw
+        with a median that has no finite logarithm.
     confidence : float
 
     Examples
@@ -67,7 +68,7 @@ class PowerTrend:
         """
         log = np.log(np.asarray(x, dtype=float))
         curves = self.draws[:, :1] + self.draws[:, 1:] * log
-        return np.exp(np.quantile(curves, tails(self.confidence), axis=0))
+        return np.exp(_between(curves, self.confidence))
 
 
 def fit_power(
@@ -75,23 +76,26 @@ def fit_power(
     samples: Sequence[ArrayLike],
     *,
     confidence: float = 0.95,
-    draws: int = 4000,
+    draws: int | None = None,
     seed: int = 0,
 ) -> PowerTrend:
     """Fit a power law to the medians of samples, with bands from a bootstrap over seeds.
 
     Medians, because a few replicas that do something else entirely must not decide the trend; the
-    bootstrap (percentile, Efron 1979) resamples the seeds at each x.
+    bootstrap (percentile, Efron 1979) resamples the seeds at each x.  Draws with a median that is
+    not positive and finite count as beyond either end: an interval that they reach is unbounded.
 
     Parameters
     ----------
     x : array_like, shape (n,)
         Positive, at least two different values.
     samples : sequence of n array_like
-        Positive values of y, one a seed.  They may differ in length.
+        Values of y, one a seed.  They may differ in length.
     confidence : float
         Of the interval of the exponent, and of the band.
-    draws, seed : int
+    draws : int, optional
+        Of the bootstrap; by default as many as leave 10 beyond each end, 4,000 or more.
+    seed : int
         Of the bootstrap.
 
     Returns
@@ -115,10 +119,12 @@ def fit_power(
     (0.5, 10.0)
     """
     require_confidence(confidence)
+    if draws is None:
+        draws = max(4000, math.ceil(20 / (1 - confidence)))
     draws = require_whole("draws", draws, 1)
     x = _positions(x)
     require(bool((x > 0).all()), f"x={x.min():g} must be positive for a power law")
-    values = [np.asarray(sample, dtype=float) for sample in samples]
+    values = [np.sort(np.asarray(sample, dtype=float)) for sample in samples]
     require(
         len(x) == len(values) and len(np.unique(x)) > 1,
         f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
@@ -131,15 +137,12 @@ def fit_power(
             f"the median at x={at:g} is {median:g}: a power law needs positive finite medians",
         )
     rng = np.random.default_rng(seed)
-    resampled = np.stack(
-        [np.median(rng.choice(v, size=(draws, len(v))), axis=1) for v in values], axis=1
-    )
-    log = np.log(x)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(resampled)
-    lines = _lines(log, logs[np.isfinite(logs).all(axis=1)])
-    intercept, slope = _lines(log, np.log(medians)[None])[0]
-    low, high = np.quantile(lines[:, 1], tails(confidence))
+        logs = np.log(np.stack([_resampled_medians(v, draws, rng) for v in values], axis=1))
+    logs[~np.isfinite(logs).all(axis=1)] = np.nan
+    lines = _lines(np.log(x), logs)
+    intercept, slope = _lines(np.log(x), np.log(medians)[None])[0]
+    low, high = _between(lines[:, 1], confidence)
     return PowerTrend(
         x=x,
         medians=medians,
@@ -155,61 +158,63 @@ def fit_power(
 class LogisticTrend:
     """logit(p) = intercept + slope * x, by maximum likelihood.
 
+    Where every success lies beyond every failure in x, the likelihood grows with the slope for
+    ever: the slope is then infinite, the intercept NaN, and the interval has one end.  Where all
+    seeds succeed, or none, the slope is NaN and its interval the whole line.
+
     Attributes
     ----------
+    x, successes, trials : ndarray, shape (n,)
     intercept, slope : float
-    covariance : ndarray, shape (2, 2)
-        Inverse Fisher information.
     slope_interval : tuple of float
+        By profile likelihood.
     confidence : float
 
     Examples
     --------
     >>> import numpy as np, twomode as tm
     >>> trend = tm.statistics.fit_logistic([0, 1, 2], [1, 4, 7], [8, 8, 8])
-    >>> low, high = trend.band([1])
-    >>> trend([1]).round(3).tolist(), bool(low < 0.5 < high)
-    ([0.5], True)
+    >>> trend([1]).round(3).tolist(), round(trend.slope, 3)
+    ([0.5], 1.946)
     """
 
+    x: FloatArray
+    successes: FloatArray
+    trials: FloatArray
     intercept: float
     slope: float
-    covariance: FloatArray
     slope_interval: tuple[float, float]
     confidence: float
 
     def __call__(self, x: ArrayLike) -> FloatArray:
-        """The fitted probability."""
-        return _expit(self.intercept + self.slope * np.asarray(x, dtype=float))
+        """The fitted probability; NaN where the likelihood has no maximum."""
+        slope = self.slope if math.isfinite(self.slope) else math.nan
+        return _expit(self.intercept + slope * np.asarray(x, dtype=float))
 
     def band(self, x: ArrayLike) -> FloatArray:
-        """Pointwise confidence band, shape (2, len(x)), symmetric on the logit scale.
+        """Pointwise confidence band, shape (2, len(x)), by profile likelihood.
 
         Examples
         --------
-        Within (0, 1) even where every seed succeeded:
+        Where every seed succeeded it has a lower end all the same:
 
         >>> import twomode as tm
-        >>> trend = tm.statistics.fit_logistic([0, 1, 2], [4, 12, 16], [16, 16, 16])
-        >>> low, high = trend.band([2])
-        >>> bool(0.5 < low < high < 1)
-        True
+        >>> trend = tm.statistics.fit_logistic([0, 1, 2], [4, 16, 16], [16, 16, 16])
+        >>> trend.band([1]).round(2).tolist()
+        [[0.89], [1.0]]
         """
-        x = np.atleast_1d(np.asarray(x, dtype=float))
-        design = np.stack([np.ones_like(x), x], axis=1)
-        spread = np.sqrt(np.einsum("ni,ij,nj->n", design, self.covariance, design))
-        center = self.intercept + self.slope * x
-        width = _normal_quantile(self.confidence) * spread
-        return np.stack([_expit(center - width), _expit(center + width)])
+        at = np.atleast_1d(np.asarray(x, dtype=float))
+        ends = [self._likelihood(origin).of_level(self.confidence)[1:] for origin in at]
+        return _expit(np.transpose(ends))
+
+    def _likelihood(self, origin: float) -> _Likelihood:
+        return _Likelihood.about(origin, self.x, self.successes, self.trials)
 
 
 def fit_logistic(
     x: ArrayLike, successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95
 ) -> LogisticTrend:
-    """Fit the trend of a proportion in x, with half a success and half a failure added at each x.
-
-    The added halves (Haldane 1956) keep the fit finite where every seed succeeds; they pull the
-    slope towards zero.
+    """Fit the trend of a proportion in x.
 
     Parameters
     ----------
@@ -217,7 +222,7 @@ def fit_logistic(
         At least two different values.
     successes, trials : array_like of int, shape (n,)
     confidence : float
-        Of the interval of the slope (Wald), and of the band.
+        Of the interval of the slope, and of the band.
 
     Returns
     -------
@@ -226,7 +231,13 @@ def fit_logistic(
     Raises
     ------
     InputError
-        If there are fewer than two different x, or more successes than trials.
+        If there are fewer than two different x, no trial at one of them, or more successes than
+        trials.
+
+    Notes
+    -----
+    Intervals contain what a likelihood-ratio test with its asymptotic law does not reject (Venzon
+    and Moolgavkar 1988); nothing is added to the counts.
 
     Examples
     --------
@@ -236,57 +247,159 @@ def fit_logistic(
     >>> trend = tm.statistics.fit_logistic([6, 8, 10], [2, 11, 16], [16, 16, 16])
     >>> tm.statistics.against(trend.slope_interval, 0.0)
     'holds'
-    """
-    from scipy.optimize import minimize
 
+    None of eight, then all of eight: as steep as you like, and at least so steep.
+
+    >>> trend = tm.statistics.fit_logistic([0, 1], [0, 8], [8, 8])
+    >>> trend.slope, round(trend.slope_interval[0], 2), trend.slope_interval[1]
+    (inf, 3.01, inf)
+    """
     require_confidence(confidence)
     x = _positions(x)
-    k = np.asarray(successes, dtype=float) + 0.5
-    n = np.asarray(trials, dtype=float) + 1.0
+    k, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
     require(
-        k.shape == n.shape == x.shape and bool(((k > 0) & (k < n)).all()),
+        k.shape == n.shape == x.shape and bool(((k >= 0) & (k <= n) & (n > 0)).all()),
         f"successes={successes!r} must lie between 0 and trials={trials!r}, one of each at each x",
     )
     require(len(np.unique(x)) > 1, f"a trend needs at least two different x, not {np.unique(x)}")
-    origin, unit = x.mean(), x.std()  # the fit does not see the user's
-    design = np.stack([np.ones_like(x), (x - origin) / unit], axis=1)
-
-    def surprise(beta: FloatArray) -> tuple[float, FloatArray]:
-        logit = design @ beta
-        value = float(np.sum(n * np.logaddexp(0, logit) - k * logit))
-        return value, design.T @ (n * _expit(logit) - k)
-
-    beta = minimize(surprise, np.zeros(2), jac=True, method="BFGS").x
-    p = _expit(design @ beta)
-    information = design.T @ (design * (n * p * (1 - p))[:, None])
-    to_user = np.array([[1.0, -origin / unit], [0.0, 1 / unit]])
-    beta = to_user @ beta
-    covariance = to_user @ np.linalg.inv(information) @ to_user.T
-    width = _normal_quantile(confidence) * math.sqrt(covariance[1, 1])
+    middle = float(x.mean())
+    likelihood = _Likelihood.about(middle, x, k, n)
+    slope, low, high = likelihood.of_slope(confidence)
+    level, _, _ = likelihood.of_level(confidence)
     return LogisticTrend(
-        intercept=float(beta[0]),
-        slope=float(beta[1]),
-        covariance=np.asarray(covariance, dtype=float),
-        slope_interval=(float(beta[1]) - width, float(beta[1]) + width),
+        x=x,
+        successes=k,
+        trials=n,
+        intercept=level - slope * middle if math.isfinite(slope) else math.nan,
+        slope=slope,
+        slope_interval=(low, high),
         confidence=confidence,
     )
 
 
+@dataclass(frozen=True)
+class _Likelihood:
+    """Of logit(p) = level + slope * z, where z is x from an origin in units of its spread.
+
+    It is concave, and so are its profiles, whose scores therefore have at most one root; where
+    there is none below `steepest` or `farthest`, no datum can tell the parameter from infinity.
+    """
+
+    z: FloatArray
+    unit: float
+    successes: FloatArray
+    trials: FloatArray
+
+    @classmethod
+    def about(cls, origin: float, x: FloatArray, k: FloatArray, n: FloatArray) -> _Likelihood:
+        unit = float(x.std())
+        return cls((x - origin) / unit, unit, k, n)
+
+    def of_slope(self, confidence: float) -> tuple[float, float, float]:
+        """Estimate and profile interval of the slope, in units of x."""
+        if not 0 < self.successes.sum() < self.trials.sum():
+            return math.nan, -math.inf, math.inf
+        one = np.ones_like(self.z)
+        found = self._profile(self.z, self.steepest, one, self.farthest, confidence)
+        slope, low, high = (value / self.unit for value in found)
+        return slope, low, high
+
+    def of_level(self, confidence: float) -> tuple[float, float, float]:
+        """Estimate and profile interval of the logit at the origin."""
+        one = np.ones_like(self.z)
+        return self._profile(one, self.farthest, self.z, self.steepest, confidence)
+
+    @property
+    def steepest(self) -> float:
+        """A slope that no two different x (or an x and the origin) can tell from infinity."""
+        apart = np.diff(np.unique([*self.z, 0.0]))
+        return _CERTAIN / float(apart[apart > 1e-9].min())
+
+    @property
+    def farthest(self) -> float:
+        """The logit to which such a slope leads."""
+        return _CERTAIN + self.steepest * float(np.abs(self.z).max())
+
+    def _profile(
+        self, a: FloatArray, most_a: float, b: FloatArray, most_b: float, confidence: float
+    ) -> tuple[float, float, float]:
+        """Estimate and interval of alpha in logit = alpha * a + beta * b, beta at its best."""
+        from scipy.optimize import brentq
+        from scipy.special import chdtri
+
+        def residual(logit: FloatArray) -> FloatArray:
+            return self.successes - self.trials * _expit(logit)
+
+        def logits(alpha: float) -> FloatArray:
+            beta = _root(lambda beta: float(b @ residual(alpha * a + beta * b)), most_b)
+            return np.asarray(alpha * a + min(max(beta, -most_b), most_b) * b)
+
+        def surprise(alpha: float) -> float:
+            logit = logits(alpha)
+            return float(np.sum(self.trials * np.logaddexp(0, logit) - self.successes * logit))
+
+        estimate = _root(lambda alpha: float(a @ residual(logits(alpha))), most_a)
+        inside = min(max(estimate, -most_a), most_a)
+        bound = surprise(inside) + float(chdtri(1, 1 - confidence)) / 2
+        low, high = (
+            math.copysign(math.inf, end)
+            if inside == end or surprise(end) < bound
+            else float(brentq(lambda alpha: surprise(alpha) - bound, inside, end))
+            for end in (-most_a, most_a)
+        )
+        return estimate, low, high
+
+
+#: A logit beyond which a probability cannot be told from 0 or 1.
+_CERTAIN = 50.0
+
+
+def _root(score: Callable[[float], float], most: float) -> float:
+    """Where a decreasing function is zero; infinite if not within [-most, most]."""
+    from scipy.optimize import brentq
+
+    if score(most) > 0:
+        return math.inf
+    return float(brentq(score, -most, most)) if score(-most) > 0 else -math.inf
+
+
 def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
     """Least-squares intercept and slope of each row of y, shape (rows, 2)."""
-    return np.asarray(np.polynomial.polynomial.polyfit(x, y.T, 1).T, dtype=float)
+    centered = x - x.mean()
+    slope = y @ (centered / (centered @ centered))
+    return np.stack([y.mean(axis=1) - slope * x.mean(), slope], axis=1)
+
+
+def _resampled_medians(ordered: FloatArray, draws: int, rng: np.random.Generator) -> FloatArray:
+    """Medians of bootstrap samples of n ordered values, without drawing the samples.
+
+    A sample takes values at n uniform positions; the middle ones of these are Beta variables.
+    """
+    n = len(ordered)
+    middle = (n + 1) // 2
+    u = rng.beta(middle, n + 1 - middle, size=draws)
+    lower = ordered[np.minimum((n * u).astype(int), n - 1)]
+    if n % 2:
+        return lower
+    u += (1 - u) * rng.beta(1, n - middle, size=draws)  # the next of the n positions
+    return (lower + ordered[np.minimum((n * u).astype(int), n - 1)]) / 2
+
+
+def _between(draws: FloatArray, confidence: float) -> FloatArray:
+    """The quantiles between which a share `confidence` of draws lies; NaN is beyond either."""
+    unknown, (low, high) = np.isnan(draws), tails(confidence)
+    return np.stack(
+        [
+            np.quantile(np.where(unknown, -np.inf, draws), low, axis=0, method="lower"),
+            np.quantile(np.where(unknown, np.inf, draws), high, axis=0, method="higher"),
+        ]
+    )
 
 
 def _positions(x: ArrayLike) -> FloatArray:
     x = np.asarray(x, dtype=float)
     require(bool(np.isfinite(x).all()), f"x={x} must be finite")
     return x
-
-
-def _normal_quantile(confidence: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + confidence) / 2))
 
 
 def _expit(x: FloatArray) -> FloatArray:

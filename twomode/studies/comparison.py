@@ -22,7 +22,7 @@ from twomode.errors import require, require_whole
 from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
-from twomode.statistics import Proportion, against, compare
+from twomode.statistics import Proportion, against, compare_paired
 from twomode.studies.sweeps import Cell, plan, sweep
 from twomode.studies.tuning import STEP_SCALES, tune
 from twomode.theory import ALIGNED, covers_both, explain, judge
@@ -151,6 +151,8 @@ class Comparison:
     def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
         """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``.
 
+        Both run from the same starts, and are compared start by start.
+
         Raises
         ------
         InputError
@@ -158,9 +160,8 @@ class Comparison:
         """
         base = RULES[rule].base
         require(base in self.rules, f"{rule} has no base among the rules compared")
-        return compare(
-            self.proportion(rule, setting, what), self.proportion(str(base), setting, what)
-        )
+        mine, of_base = (self.of(name, setting)[what] for name in (rule, str(base)))
+        return compare_paired(mine, of_base, self.proportion(rule, setting, what).confidence)
 
     def agreement(self, rule: str) -> float:
         """Share of the starts on which, with fine steps, a rule collapsed just when its base did.
