@@ -47,7 +47,7 @@ def run(settings: Settings) -> Claim:
     for k, player in enumerate(("discriminator", "generator")):
         claim.findings.append(
             Finding.share(
-                f"{player}: Adam's update stays within a factor of {CONSTANT:g}",
+                f"Adam's update of the {player} varies less than {CONSTANT:g}-fold in time",
                 settings.proportion(updates[:, k] <= CONSTANT),
                 0.5,
                 above=True,
@@ -55,7 +55,7 @@ def run(settings: Settings) -> Claim:
         )
         claim.findings.append(
             Finding.share(
-                f"{player}: SGDA's update does not",
+                f"SGDA's update of the {player} does not",
                 settings.proportion(others[:, k] <= CONSTANT),
                 0.5,
                 above=False,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from claims import Check, Claim, Finding, Settings, main
+from claims import LEARNS_NO_MODE, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
@@ -75,7 +75,7 @@ def run(settings: Settings) -> Claim:
         claim.findings.append(
             Finding.share(
                 f"SGDA, d = {d:,}, eta_G/eta_D = {cell['ratio'] / math.sqrt(d):.3g} sqrt(d):"
-                " asymmetry up to T_0 <= ln(d)/sqrt(d)",
+                f" {LEARNS_NO_MODE}",
                 settings.proportion(rows[-1]["within"]),
                 0.5,
                 above=True,
@@ -84,7 +84,7 @@ def run(settings: Settings) -> Claim:
     trend = fit_power(dimensions(settings.full), largest, confidence=settings.confidence)
     claim.findings.append(
         Finding(
-            "SGDA at the worst ratio of each d: exponent of d in the median asymmetry is negative",
+            "SGDA, at the worst ratio of each d: asymmetry falls with d (exponent of its median)",
             trend.exponent,
             trend.exponent_interval,
             0.0,
@@ -197,7 +197,7 @@ def modest_ratios(settings: Settings) -> Finding:
     table = settings.sweep("ratios below the window", grid, settings.pick(16, 32), measure=observe)
     return Finding.share(
         f"SGDA, d = {d:,}, eta_G/eta_D from {top / 300:.2g} to {top:.2g} = sqrt(d)/ln(d):"
-        " asymmetry up to T_0 <= ln(d)/sqrt(d)",
+        f" {LEARNS_NO_MODE}",
         settings.proportion(table["within"]),
         0.5,
         above=True,

@@ -24,6 +24,11 @@ from twomode.theory import Card
 
 __all__ = ["TABLE", "Check", "Claim", "Finding", "Settings", "main", "table_lines"]
 
+#: What the cards ask, with their default bounds, in a reader's words.
+LEARNS_NO_MODE = "asymmetry up to T_0 <= ln(d)/sqrt(d)"
+COLLAPSES = "residual at T_0 <= 5/ln(d)"
+RECOVERS = "coverage of each mode >= 1/(2 m_G)"
+
 #: Error of a whole family of findings: all its intervals hold together with probability 0.95.
 FAMILY_ERROR = 0.05
 
@@ -46,6 +51,8 @@ class Finding:
         Independent seeds behind it.
     control : bool
         Whether this is a negative control: something that a check able to fail must tell apart.
+    percent : bool
+        Whether the number is a share, or the difference of two, and is written in percent.
     """
 
     statement: str
@@ -55,25 +62,47 @@ class Finding:
     above: bool
     seeds: int
     control: bool = False
+    percent: bool = False
 
     @classmethod
     def share(
         cls, statement: str, p: Proportion, threshold: float, *, above: bool, control: bool = False
     ) -> Finding:
         """A proportion over seeds is above, or below, a threshold."""
-        return cls(statement, p.share, p.interval, threshold, above, p.trials, control)
+        return cls(statement, p.share, p.interval, threshold, above, p.trials, control, True)
 
     @classmethod
-    def card(cls, card: Card, run: str) -> Finding:
-        """A theorem's inequality holds in more than the card's share of seeds."""
-        statement = f"{run}: {card.inequality}"
-        return cls.share(statement, card.proportion, card.probability, above=True)
+    def card(cls, card: Card, statement: str, *, control: bool = False) -> Finding:
+        """A theorem's inequality holds in more than the card's share of seeds.
 
-    @classmethod
-    def control_card(cls, card: Card, run: str) -> Finding:
-        """The same inequality must fail for a run that the theorem is not about."""
-        statement = f"{run} violates: {card.inequality}"
-        return cls.share(statement, card.proportion, card.probability, above=False, control=True)
+        As a control, in less: of a run that the theorem is not about.
+        """
+        above = not control
+        return cls.share(statement, card.proportion, card.probability, above=above, control=control)
+
+    @property
+    def asserted(self) -> str:
+        """The statement, and whether it is a control's."""
+        return f"control: {self.statement}" if self.control else self.statement
+
+    @property
+    def measured(self) -> str:
+        """The number."""
+        return self._written(self.estimate)
+
+    @property
+    def between(self) -> str:
+        """Its interval."""
+        low, high = map(self._written, self.interval)
+        return f"{low.removesuffix(' %')} to {high}"
+
+    @property
+    def asked(self) -> str:
+        """What is asserted of it."""
+        return f"{'>' if self.above else '<'} {self._written(self.threshold)}"
+
+    def _written(self, number: float) -> str:
+        return f"{100 * number:.0f} %" if self.percent else f"{number:.3g}"
 
     @property
     def margin(self) -> float:
@@ -261,18 +290,15 @@ def table_lines(name: str, claim: Claim) -> list[str]:
     """What the printed table says of a claim: a line for it and one for each of its findings."""
     lines = [f"{claim.verdict:<57}{claim.seconds:>6.1f} s  {claim.title} ({name}.py)"]
     for f in claim.findings:
-        low, high = f.interval
-        asked = f"{'>' if f.above else '<'} {f.threshold:.3g}"
-        words = f"control: {f.statement}" if f.control else f.statement
         lines.append(
             TABLE.row(
                 f"  {f.verdict}",
-                f"{low:.3g} to {high:.3g}",
-                asked,
+                f.between,
+                f.asked,
                 f"{f.margin:+.3f}",
                 f.seeds,
                 "",
-                f"    {words}",
+                f"    {f.asserted}",
             )
         )
     return lines

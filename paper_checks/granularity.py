@@ -58,7 +58,7 @@ def findings(full: bool) -> int:
 def run(settings: Settings) -> Claim:
     """Tell the readings apart, explain, map."""
     claim = Claim(
-        "Theorem 4.2 under each reading of 'normalized'",
+        "Normalized SGDA recovers both modes, with a norm per neuron, per layer or per player",
         "Theorem 4.2, and the talk's l-nSGDA and g-nSGDA",
         "normalized SGDA learns both modes; the talk names layer-wise and global normalization",
     )
@@ -67,7 +67,7 @@ def run(settings: Settings) -> Claim:
     for name, reading in READINGS.items():
         p = settings.proportion(canonical.loc[canonical["opt"] == name, "both_modes"])
         claim.findings.append(
-            Finding.share(f"{reading} recovers both modes, canonical", p, 0.5, above=True)
+            Finding.share(f"nSGDA {reading} recovers both modes at d = {D:,}", p, 0.5, above=True)
         )
     claim.findings += mechanisms(settings)
     for opt, changes, words in (
@@ -79,7 +79,7 @@ def run(settings: Settings) -> Claim:
         table = recoveries(settings, [{"opt": opt, **changes}], replicas)
         claim.findings.append(
             Finding.share(
-                f"{READINGS[opt]} recovers both modes {words}",
+                f"nSGDA {READINGS[opt]} recovers both modes {words}",
                 settings.proportion(table["both_modes"]),
                 0.5,
                 above=True,
@@ -118,7 +118,7 @@ def mechanisms(settings: Settings) -> list[Finding]:
         order = "before" if before else "after"
         found.append(
             Finding.share(
-                f"{READINGS[name]}: the generator follows {order} a discriminator neuron has"
+                f"nSGDA {READINGS[name]}: the generator follows {order} a discriminator neuron has"
                 " merged both modes",
                 settings.proportion(when.in_time if before else ~when.in_time),
                 0.5,
@@ -221,13 +221,9 @@ def picture(table: pd.DataFrame) -> Figure:
 
 def answer(claim: Claim) -> str:
     """Which reading the numbers support."""
-    words = [
-        f"{f.statement}: {100 * f.estimate:.0f} % ({100 * f.interval[0]:.0f} to"
-        f" {100 * f.interval[1]:.0f} %)"
-        for f in claim.findings
-    ]
-    canonical = [f for f in claim.findings if f.statement.endswith("canonical")]
-    holding = [f.statement.split(" recovers")[0] for f in canonical if f.verdict == "holds"]
+    words = [f"{f.statement}: {f.measured} ({f.between})" for f in claim.findings]
+    canonical = zip(READINGS.values(), claim.findings, strict=False)
+    holding = [reading for reading, f in canonical if f.verdict == "holds"]
     return (
         f"At the canonical preset the theorem's conclusion holds {' and '.join(holding) or 'never'}"
         " among the three readings. " + "; ".join(words) + "."

@@ -47,12 +47,14 @@ def run(settings: Settings) -> Claim:
         small, large = shares[opt, SMALL], shares[opt, LARGE]
         claim.findings.append(
             Finding(
-                f"{reading}: recovery at batch size {SMALL} less recovery at {LARGE} is positive",
+                f"nSGDA {reading} recovers both modes more often at batch size {SMALL} than at"
+                f" {LARGE}",
                 small.share - large.share,
                 compare(small, large),
                 0.0,
                 above=True,
                 seeds=2 * replicas,
+                percent=True,
             )
         )
     control = settings.sweep(

@@ -30,14 +30,13 @@ def run(settings: Settings) -> Claim:
     """Compare SGDA with per-neuron nSGDA up to the generator's first turn."""
     claim = Claim(
         "SGDA's discriminator runs ahead; normalized gradients keep both players' pace",
-        "the talk: 'normalizing forces the discriminator and generator to be updated at the same"
-        " pace'",
-        "under SGDA one player moves long before the other; normalized gradients move both at once",
+        "the talk, mechanism",
+        "normalizing forces the discriminator and generator to be updated at the same pace",
     )
     game, replicas = tm.Game.preset(D), settings.pick(48, 128)
     rows, results = [], []
-    for name, apart in (("sgda", True), ("nsgda", False)):
-        result = settings.simulate(name, game, replicas, resolve=2.0)
+    for name, apart in (("SGDA", True), ("nSGDA", False)):
+        result = settings.simulate(name.lower(), game, replicas, resolve=2.0)
         results.append(result)
         when = tm.mechanism.explain(result)
         before = result.steps <= np.where(np.isnan(when.followed), np.inf, when.followed)[:, None]
@@ -47,8 +46,8 @@ def run(settings: Settings) -> Claim:
         p = settings.proportion(typical > SAME_PACE if apart else typical < SAME_PACE)
         claim.findings.append(
             Finding.share(
-                f"{name}: until the generator follows, the players' steps differ by"
-                f" {'more' if apart else 'less'} than a factor of {SAME_PACE:g} (median in time)",
+                f"{name}: the players' steps differ {'more' if apart else 'less'} than"
+                f" {SAME_PACE:g}-fold until the generator follows (median in time)",
                 p,
                 0.5,
                 above=True,

@@ -35,7 +35,7 @@ def recovered(result: tm.Result) -> dict[str, object]:
 def run(settings: Settings) -> Claim:
     """Tune each rule on its own seeds, run all on the same fresh ones."""
     claim = Claim(
-        "Principled methods do not recover both modes alone; on normalized gradients they do",
+        "Principled methods alone do not recover both modes; on normalized gradients they do",
         "the talk, 'An inconvenient truth'",
         "these principled methods alone could not close this gap; then, principled methods for"
         " minimax optimization can be used",
@@ -69,7 +69,7 @@ def run(settings: Settings) -> Claim:
         normalized = rule in ("nsgda", *NORMALIZED)
         claim.findings.append(
             Finding.share(
-                f"{rule}: recovers both modes in {'more' if normalized else 'less'} than half",
+                f"{rule} recovers both modes in {'more' if normalized else 'less'} than half",
                 share,
                 0.5,
                 above=normalized,

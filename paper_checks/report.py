@@ -9,6 +9,7 @@ from html import escape
 import pandas as pd
 from claims import Claim, Finding, Settings
 from matplotlib.figure import Figure
+from pages import symbols
 
 import twomode as tm
 from twomode.displays import image
@@ -57,25 +58,14 @@ pre { font-size: .75rem; line-height: 1.35; background: var(--block); padding: .
 }
 """
 
-_ABOVE = {True: ">", False: "<"}
-
-#: ASCII as programs print it, and mathematics as a page shows it; on escaped text, in this order.
+#: What `symbols` leaves, as a browser can show it; on escaped text, in this order.
 MATHEMATICS = (
     (r"\{0,1\}\^m_G", "{0,1}<sup><i>m</i><sub>G</sub></sup>"),
     (r"\bp_adv\*", "<i>p</i>*<sub>adv</sub>"),
-    (r"\bsqrt\(([^()]*)\)", r"√\1"),
-    (r"(?<![\w.])eta_([DG])\b", r"η<sub>\1</sub>"),
+    (r"η_([DG])\b", r"η<sub>\1</sub>"),
     (r"\b([uvwmTzP])_(\w+)\b", r"<i>\1</i><sub>\2</sub>"),
     (r"(\w|\))\^\(([^()]*)\)", r"\1<sup>\2</sup>"),
     (r"(\w|\))\^(-?[\w.]*\w)", r"\1<sup>\2</sup>"),
-    (r"&lt;=", "≤"),
-    (r"&gt;=", "≥"),
-    (r"\blambda\b", "λ"),
-    (r"\balpha\b", "&alpha;"),
-    (r"\bxi\b", "ξ"),
-    (r"\bgamma\b", "&gamma;"),
-    (r"\btheta\b", "θ"),
-    (r"(?<=[\s>(])-(?=[\d.])", "&minus;"),
 )
 
 #: Says at the end of the page whether the browser could draw every figure.
@@ -154,10 +144,9 @@ def _section(name: str, claim: Claim) -> str:
 
 def _findings(findings: list[Finding]) -> str:
     rows = "".join(
-        f"<tr><td>{_badge(f.verdict)}</td><td>{'control: ' if f.control else ''}"
-        f"{_words(f.statement)}</td>{_number('measured', f'{f.estimate:.3g}')}"
-        f"{_number('interval', f'{f.interval[0]:.3g} to {f.interval[1]:.3g}')}"
-        f"{_number('asked', f'{_ABOVE[f.above]} {f.threshold:.3g}')}"
+        f"<tr><td>{_badge(f.verdict)}</td><td>{_words(f.asserted)}</td>"
+        f"{_number('measured', f.measured)}"
+        f"{_number('interval', f.between)}{_number('asked', f.asked)}"
         f"{_number('margin', f'{f.margin:+.3f}')}{_number('seeds', str(f.seeds))}</tr>"
         for f in findings
     )
@@ -179,7 +168,7 @@ def _figure(caption: str, figure: Figure) -> str:
 
 def _words(text: str) -> str:
     """Text with its mathematics."""
-    shown = escape(text)
+    shown = escape(symbols(text))
     for ascii_form, mathematics in MATHEMATICS:
         shown = re.sub(ascii_form, mathematics, shown)
     return shown
@@ -187,7 +176,7 @@ def _words(text: str) -> str:
 
 def _number(name: str, text: str) -> str:
     """A cell that says its column's name where there is no room for columns."""
-    return f"<td class='n' data-name='{name}'>{escape(text).replace('-', '&minus;')}</td>"
+    return f"<td class='n' data-name='{name}'>{escape(symbols(text))}</td>"
 
 
 def _holding(claim: Claim) -> str:

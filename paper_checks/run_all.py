@@ -26,6 +26,7 @@ import langevin_speed_up
 import minibatch_size
 import one_langevin_step
 import pace
+import pages
 import principled_methods
 import report
 import theorem_4_1
@@ -37,7 +38,6 @@ import twomode as tm
 from twomode import cli
 from twomode.errors import require, require_choice
 from twomode.io import check_writable, save_text
-from twomode.pages import markdown_table, measured_by, require_block, write_block
 
 PARTS = {
     "game": (
@@ -61,7 +61,6 @@ PARTS = {
     ),
 }
 CHECKS = {module.CHECK.name: module.CHECK for part in PARTS.values() for module in part}
-FOLDER = Path(__file__).parent
 
 
 def main() -> int:
@@ -79,8 +78,7 @@ def main() -> int:
         "--write puts a whole part, at full length, into the pages: add --full and --part",
     )
     if args.write:
-        for page, block in blocks_of(args.part).items():
-            require_block(page, block)
+        pages.require_blocks(args.part)
     folder = args.out or Path("runs/paper_checks")
     check_writable(folder)
     for check in chosen.values():
@@ -106,7 +104,7 @@ def main() -> int:
         f" {seconds:.0f} s\n{path}"
     )
     if args.write:
-        write(args.part, done)
+        pages.write(args.part, done)
     return int(any(claim.verdict == "broken check" for claim in done.values()))
 
 
@@ -117,48 +115,6 @@ def chosen_checks(args: argparse.Namespace) -> dict[str, claims.Check]:
         require_choice("check", name, CHECKS)
     names = args.only or [module.CHECK.name for module in PARTS.get(args.part, ())] or CHECKS
     return {name: check for name, check in CHECKS.items() if name in names}
-
-
-def blocks_of(part: str) -> dict[Path, str]:
-    """Where the claims of a part are written, and in which block."""
-    pages = {FOLDER / "README.md": part}
-    return pages | ({FOLDER.parent / "README.md": "verdicts"} if part == "game" else {})
-
-
-def write(part: str, done: dict[str, claims.Claim]) -> None:
-    """The claims of a part into this folder's page, and of the game into the front page."""
-    measured = measured_by(f"python paper_checks/run_all.py --full --part {part} --write")
-    rows = [
-        (f"[{claim.title}]({name}.py)", claim.verdict, claim.answer) for name, claim in done.items()
-    ]
-    table = markdown_table(("claim", "verdict", "measured"), rows)
-    findings = [
-        (finding.verdict, finding.statement, *shown(finding))
-        for claim in done.values()
-        for finding in claim.findings
-    ]
-    heads = ("", "finding", "measured", "interval", "asked", "seeds")
-    whole = f"{table}\n\n<details><summary>Every finding</summary>\n\n"
-    whole += f"{markdown_table(heads, findings)}\n\n</details>\n\n{measured}"
-    write_block(FOLDER / "README.md", part, whole)
-    if part == "game":
-        short = [(claim.title, claim.verdict, headline(claim)) for claim in done.values()]
-        table = markdown_table(("claim", "verdict", "for instance"), short)
-        write_block(FOLDER.parent / "README.md", "verdicts", f"{table}\n\n{measured}")
-
-
-def shown(finding: claims.Finding) -> tuple[str, ...]:
-    """A finding's number, interval, threshold and seeds."""
-    low, high = finding.interval
-    asked = f"{'above' if finding.above else 'below'} {finding.threshold:.3g}"
-    return f"{finding.estimate:.3g}", f"{low:.3g} to {high:.3g}", asked, str(finding.seeds)
-
-
-def headline(claim: claims.Claim) -> str:
-    """The finding that decides a claim: the one nearest to failing, or failing most."""
-    finding = min((f for f in claim.findings if not f.control), key=lambda f: f.margin)
-    number, interval, asked, seeds = shown(finding)
-    return f"{finding.statement}: {number} ({interval}; asked: {asked}; {seeds} seeds)"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from claims import Check, Claim, Finding, Settings, main
+from claims import COLLAPSES, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
@@ -37,7 +37,7 @@ def findings(full: bool) -> int:
 def run(settings: Settings) -> Claim:
     """Hold the card against SGDA at each d, fit the residual, hold it against nSGDA."""
     claim = Claim(
-        "SGDA collapses where eta_G = sqrt(d) eta_D / polylog(d)",
+        "SGDA collapses at T_0 if eta_G = sqrt(d) eta_D/polylog(d)",
         "Theorem 4.1, special case",
         "if eta_G = sqrt(d) eta_D / polylog(d), then |xi(T_0)| = o(alpha(T_0)) for all z",
     )
@@ -51,7 +51,7 @@ def run(settings: Settings) -> Claim:
             cards = collapse(settings, d, ratio)
             held = settings.proportion(np.concatenate([card.held for card in cards]))
             if power == CARD_AT:
-                statement = f"SGDA, k = {power:g}, d = {d:,}: {cards[0].inequality}"
+                statement = f"SGDA, eta_G = sqrt(d) eta_D/ln(d), d = {d:,}: {COLLAPSES}"
                 claim.findings.append(
                     Finding.share(statement, held, cards[0].probability, above=True)
                 )
@@ -75,7 +75,8 @@ def run(settings: Settings) -> Claim:
         tm.plotting.scaling(axes, trend, residuals, f"k = {power:g}", **look)
         claim.findings.append(
             Finding(
-                f"SGDA, k = {power:g}: exponent of ln d in the median residual is negative",
+                f"SGDA, eta_G = sqrt(d) eta_D/(ln d)^{power:g}: the residual falls with ln(d)"
+                " (exponent of its median)",
                 trend.exponent,
                 trend.exponent_interval,
                 0.0,
@@ -91,9 +92,10 @@ def run(settings: Settings) -> Claim:
     claim.figures["Residual at T_0 against ln d, eta_G = sqrt(d) eta_D / (ln d)^k"] = figure
     control = settings.simulate("nsgda", tm.Game.preset(2**12), 48)
     card = tm.theory.theorem_4_1_collapse(control, confidence=settings.confidence)
-    claim.findings.append(Finding.control_card(card, "per-neuron nSGDA, d = 4,096"))
+    statement = f"nSGDA per neuron, d = 4,096, violates: {COLLAPSES}"
+    claim.findings.append(Finding.card(card, statement, control=True))
     claim.tables["Residual at T_0 against the power of the logarithm"] = pd.DataFrame(rows)
-    trends = [f for f in claim.findings if f.statement.startswith("SGDA, k") and not f.above]
+    trends = [f for f in claim.findings if not f.percent]
     claim.answer = (
         "The residual at T_0 falls with d when eta_G/eta_D grows like sqrt(d)/(ln d)^k: as (ln d)"
         " to the power "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import claims
 import numpy as np
+import pages
 import pandas as pd
 import pytest
 import report
@@ -92,7 +93,7 @@ def checks():
 
 def test_every_file_of_the_folder_is_a_check_or_serves_them():
     files = {path.stem for path in FOLDER.glob("*.py")}
-    assert files == set(checks()) | {"claims", "report", "run_all", "adversarial_runs"}
+    assert files == set(checks()) | {"claims", "report", "pages", "run_all", "adversarial_runs"}
 
 
 def test_a_check_says_what_is_missing_before_anything_runs():
@@ -238,20 +239,30 @@ def test_the_hunt_finds_what_is_planted():
 
 
 def test_a_part_is_written_into_its_pages(tmp_path, monkeypatch):
-    run_all = importlib.import_module("run_all")
-    monkeypatch.setattr(run_all, "FOLDER", tmp_path / "paper_checks")
-    for page, block in run_all.blocks_of("game").items():
-        page.parent.mkdir(exist_ok=True)
-        page.write_text(f"<!-- {block}: written by x -->\n<!-- end of {block}, none -->\n")
-    claim = Claim("Title", "s", "w", [finding(0.6, 0.9), finding(0.55, 0.9)], "In words.")
-    run_all.write("game", {"theorem_4_1": claim})
+    monkeypatch.setattr(pages, "FOLDER", tmp_path / "paper_checks")
+    for page, block in {"paper_checks": "game", ".": "verdicts"}.items():
+        (tmp_path / page).mkdir(exist_ok=True)
+        text = f"<!-- {block}: written by x -->\n<!-- end of {block}, none -->\n"
+        (tmp_path / page / "README.md").write_text(text)
+    pages.require_blocks("game")
+    findings = [
+        finding(0.6, 0.9),
+        Finding("p_adv* <= ln(d)", 0.725, (0.55, 0.9), 0.5, True, 10, percent=True),
+        finding(-0.9, -0.7, above=False, control=True),
+    ]
+    claim = Claim("Title", "Theorem", "w", findings, "In words.")
+    pages.write("game", {"theorem_4_1": claim})
     (whole,) = blocks((tmp_path / "paper_checks" / "README.md").read_text())
     (short,) = blocks((tmp_path / "README.md").read_text())
     assert whole.intact
     assert short.intact
     assert "| [Title](theorem_4_1.py) | supported | In words. |" in whole.text
-    assert whole.text.count("| holds |") == 2
-    assert "0.55 to 0.9; asked: above 0.5" in short.text  # the one nearest to failing
+    assert whole.text.count("| holds |") == 3
+    assert "| control: so | −0.8 | −0.9 to −0.7 | < 0.5 | 10 |" in whole.text  # noqa: RUF001
+    headline = (
+        r"p_adv\* ≤ ln d: 72 % over 10 seeds (55 to 90 %; asked > 50 %)"  # nearest to failing
+    )
+    assert f"| Title (Theorem) | supported | {headline} |" in short.text
     assert "run_all.py --full --part game --write" in short.text
 
 
