@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Array, Namespace
-from twomode.errors import require
+from twomode._typing import Array, Count, FloatArray, Namespace
+from twomode.checks import checked, take
+from twomode.errors import InputError, plain, require, shown
 
 __all__ = ["State", "array_namespace", "as_array"]
 
@@ -28,6 +29,8 @@ def array_namespace(array: Array) -> Namespace:
     """
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
+    if not hasattr(array, "shape"):
+        raise InputError(f"{shown(array)} must be an array")
     return sys.modules[type(array).__module__.partition(".")[0]]
 
 
@@ -42,7 +45,11 @@ def as_array(values: npt.ArrayLike, like: Array) -> Array:
     'float32'
     """
     options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
-    return array_namespace(like).asarray(values, dtype=like.dtype, **options)
+    xp = array_namespace(like)
+    try:
+        return xp.asarray(values, dtype=like.dtype, **options)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{shown(values)} must be an array of numbers") from None
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,14 @@ class State:
     U: Array
 
     def __post_init__(self) -> None:
-        if isinstance(self.b, (int, float)):
-            b = as_array(np.full(tuple(self.W.shape[:-2]), float(self.b)), like=self.W)
-            object.__setattr__(self, "b", b)
+        for name in ("W", "V", "U"):
+            if not hasattr(getattr(self, name), "shape"):
+                object.__setattr__(self, name, take(name, getattr(self, name), FloatArray))
+        if not getattr(self.b, "shape", ()):
+            batch = tuple(self.W.shape[:-2])
+            if batch or not hasattr(self.b, "shape"):
+                b = take("b", plain(self.b), float)
+                object.__setattr__(self, "b", as_array(np.full(batch, b), like=self.W))
 
     @property
     def xp(self) -> Namespace:
@@ -109,7 +121,8 @@ class State:
         """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def replicated(self, replicas: int) -> State:
+    @checked
+    def replicated(self, replicas: Count) -> State:
         """With a leading axis of `replicas` on every array (copied; modes as well).
 
         Raises

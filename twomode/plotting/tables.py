@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import ArrayLike
 
-from twomode._typing import FloatArray
-from twomode.errors import require
+from twomode._typing import FloatArray, Level
+from twomode.checks import checked
+from twomode.errors import require, require_columns
 from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS, MAP
 from twomode.statistics import PowerTrend, Proportion
 
@@ -24,10 +24,11 @@ __all__ = ["fitted", "phase_diagram", "proportions", "scaling", "seed_bands"]
 _MOST_WRITTEN = 100
 
 
+@checked
 def scaling(
     axes: Axes,
     trend: PowerTrend,
-    samples: Sequence[ArrayLike],
+    samples: Sequence[Annotated[FloatArray, "(...)"]],
     label: str,
     *,
     symbol: str = "x",
@@ -67,11 +68,12 @@ def scaling(
     >>> axes.get_legend_handles_labels()[1][0].split(", ")[1]
     '95 % of exponents: 0.50 to 0.50'
     """
+    require(
+        len(samples) == len(trend.x) and all(s.size for s in samples),
+        f"samples has {len(samples)} entries, of which each must hold one of {len(trend.x)} x",
+    )
     low, high = np.array(
-        [
-            np.quantile(np.asarray(sample, dtype=float), [0.25, 0.75], method="inverted_cdf")
-            for sample in samples
-        ]
+        [np.quantile(sample, [0.25, 0.75], method="inverted_cdf") for sample in samples]
     ).T
     axes.errorbar(
         trend.x,
@@ -99,11 +101,12 @@ def scaling(
     return axes
 
 
+@checked
 def fitted(
     axes: Axes,
-    x: ArrayLike,
-    curve: ArrayLike,
-    band: FloatArray,
+    x: Annotated[FloatArray, "(n)"],
+    curve: Annotated[FloatArray, "(n)"],
+    band: Annotated[FloatArray, "(2, n)"],
     *,
     label: str | None = None,
     colour: str = GROUP_COLOURS[0],
@@ -136,10 +139,11 @@ def fitted(
     ([1.0, 4.0, 9.0], 1)
     """
     axes.plot(x, curve, color=colour, linewidth=1.4, label=label)
-    axes.fill_between(np.asarray(x), band[0], band[1], color=colour, alpha=0.18, linewidth=0)
+    axes.fill_between(x, band[0], band[1], color=colour, alpha=0.18, linewidth=0)
     return axes
 
 
+@checked
 def proportions(
     axes: Axes,
     table: pd.DataFrame,
@@ -147,7 +151,7 @@ def proportions(
     success: str,
     *,
     by: str | None = None,
-    confidence: float = 0.95,
+    confidence: Level = 0.95,
     joined: bool = True,
     label: str | None = None,
 ) -> Axes:
@@ -189,8 +193,7 @@ def proportions(
     >>> axes.lines[0].get_ydata().tolist(), axes.get_legend_handles_labels()[1]
     ([0.5, 1.0], ['2 seeds a point'])
     """
-    missing = [name for name in (x, success, by) if name is not None and name not in table]
-    require(not missing, f"the table has no column {', '.join(missing)}")
+    require_columns(table, x, success, *([] if by is None else [by]))
     groups = [(None, table)] if by is None else list(table.groupby(by, sort=False))
     for number, (group, rows) in enumerate(groups):
         counts = rows.groupby(x)[success].agg(["sum", "count"])
@@ -222,6 +225,7 @@ def proportions(
     return axes
 
 
+@checked
 def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> Axes:
     """A number's median over seeds, and its range as a band, for each group.
 
@@ -256,8 +260,7 @@ def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> A
     >>> axes.lines[0].get_ydata().tolist(), axes.get_legend_handles_labels()[1]
     ([6.0, 2.0], ['fgsm, 3 seeds'])
     """
-    missing = [name for name in (x, y, by) if name not in table]
-    require(not missing, f"the table has no column {', '.join(missing)}")
+    require_columns(table, x, y, by)
     for number, (group, rows) in enumerate(table.groupby(by, sort=False)):
         at = rows.groupby(x)[y].agg(["median", "min", "max", "count"])
         colour = GROUP_COLOURS[number % len(GROUP_COLOURS)]
@@ -278,6 +281,7 @@ def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> A
     return axes
 
 
+@checked
 def phase_diagram(
     axes: Axes,
     table: pd.DataFrame,
@@ -323,8 +327,7 @@ def phase_diagram(
     >>> [text.get_text() for text in axes.texts]
     ['.50', '1', '.00']
     """
-    missing = [name for name in (x, y, value) if name not in table]
-    require(not missing, f"the table has no column {', '.join(missing)}")
+    require_columns(table, x, y, value)
     means = table.assign(**{value: table[value].astype(float)}).pivot_table(
         index=y, columns=x, values=value, aggfunc="mean"
     )

@@ -9,12 +9,14 @@ games) write all of these corrections with \xi and J.
 from __future__ import annotations
 
 from twomode._typing import Array
+from twomode.checks import checked
 from twomode.game import Evaluation, Field, State, Vector, array_namespace
 from twomode.rules.algebra import ALIGNMENT, Optimizer
 
 __all__ = ["corrected", "jacobian_product", "transposed_jacobian_product"]
 
 
+@checked
 def jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> Vector:
     """J v at a state.
 
@@ -45,6 +47,7 @@ def jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> V
     return _turn_D(game.hessian_product(state, v, *weights))
 
 
+@checked
 def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> Vector:
     """J^T v at a state; arguments and result as for `jacobian_product`.
 
@@ -61,6 +64,7 @@ def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: 
     return game.hessian_product(state, _turn_D(v), *weights)
 
 
+@checked
 def corrected(
     game: Field, opt: Optimizer, state: State, gradient: Evaluation, weights: tuple[Array, ...]
 ) -> Vector:
