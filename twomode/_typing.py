@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 __all__ = [
     *("JSON", "Array", "BoolArray", "FloatArray", "IntArray", "Namespace", "Rows", "Seed"),
-    *("Count", "Level", "NotNegative", "Positive", "Probability", "Whole"),
+    *("Count", "Level", "SeedNumber", "NotNegative", "Positive", "Probability", "Whole"),
 ]
 
 # Numbers, with the bounds that `twomode.checks` holds them to.
-Whole: TypeAlias = Annotated[int, "[0, inf)"]
-Count: TypeAlias = Annotated[int, "[1, inf)"]
+# Whatever is counted fits into 64 bits.
+Whole: TypeAlias = Annotated[int, "[0, 9e18]"]
+Count: TypeAlias = Annotated[int, "[1, 9e18]"]
+SeedNumber: TypeAlias = Annotated[int, "[0, inf)"]
 NotNegative: TypeAlias = Annotated[float, "[0, inf)"]
 Positive: TypeAlias = Annotated[float, "(0, inf)"]
 Probability: TypeAlias = Annotated[float, "[0, 1]"]
@@ -39,4 +41,4 @@ JSON: TypeAlias = dict[str, Any]
 Rows: TypeAlias = slice | list[int] | IntArray | BoolArray
 
 #: What `numpy.random.default_rng` takes.
-Seed: TypeAlias = Whole | np.random.SeedSequence | np.random.Generator
+Seed: TypeAlias = SeedNumber | np.random.SeedSequence | np.random.Generator

@@ -252,7 +252,7 @@ def _text(value: object, sizes: Sizes) -> str:
 
 def _any_array(value: object, sizes: Sizes) -> Any:
     """An array of whichever library, or what NumPy makes one of."""
-    foreign = hasattr(value, "shape") and not isinstance(value, np.ndarray)
+    foreign = hasattr(value, "device") and not isinstance(value, (np.ndarray, np.generic))
     return value if foreign else _array("", "biuf", None, []).take(value, sizes)
 
 

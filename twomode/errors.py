@@ -123,7 +123,7 @@ def require_columns(table: Any, *names: str) -> None:
     """
     frame = hasattr(table, "columns") and hasattr(table, "groupby")
     require(frame, f"table={shown(table)} must be a DataFrame")
-    missing = [name for name in names if name not in table.columns]
+    missing = [shown(name).strip("'") for name in names if name not in table.columns]
     require(not missing, f"the table has no column {', '.join(missing)}")
     require(len(table) > 0, "the table has no rows")
 

@@ -19,13 +19,15 @@ from typing import Annotated, ClassVar, TypeAlias
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from twomode._typing import Count, FloatArray, IntArray, NotNegative, Positive, Rows
+from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows
 from twomode.adversarial.problems import Data, Model
 from twomode.checks import check_fields, checked, take
 from twomode.errors import InputError, require, require_memory
 
 __all__ = ["GibbsLaw", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
 
+#: Of a box, whose square a float still holds.
+HalfWidth: TypeAlias = Annotated[float, "(0, 1e100]"]
 #: Of a coordinate; infinite where there is none.
 Bound: TypeAlias = Annotated[float, "[-inf, inf]"]
 
@@ -69,7 +71,7 @@ class Target:
     y: Annotated[IntArray, "(n)"]
     low: Annotated[FloatArray, "(n, d)"]
     high: Annotated[FloatArray, "(n, d)"]
-    eps: Positive
+    eps: HalfWidth
     lam: NotNegative
 
     def __post_init__(self) -> None:
@@ -77,7 +79,7 @@ class Target:
 
     @classmethod
     @checked
-    def of(cls, model: Model, data: Data, eps: Positive, lam: NotNegative) -> Target:
+    def of(cls, model: Model, data: Data, eps: HalfWidth, lam: NotNegative) -> Target:
         """The target of each point of some data.
 
         Parameters
@@ -234,7 +236,7 @@ class Quadrature(GibbsLaw):
     LARGEST_ORDER: ClassVar = {1: 4096, 2: 256}
 
     @checked
-    def __init__(self, target: Target, tolerance: Positive = 1e-10) -> None:
+    def __init__(self, target: Target, tolerance: Annotated[float, "[1e-14, inf)"] = 1e-10) -> None:
         d = target.x.shape[1]
         require(d in self.LARGEST_ORDER, f"d={d} is too much for quadrature: at most 2")
         self.order, change, before = 4, np.inf, np.full((2, len(target.x)), np.inf)

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
 
-from twomode._typing import Count, NotNegative, Positive, Seed, Whole
+from twomode._typing import Count, NotNegative, Positive, Seed, SeedNumber, Whole
 from twomode.adversarial.closed_form import Quadrature, Target
 from twomode.adversarial.problems import DATA, Data, Model, load_data
 from twomode.adversarial.samplers import advance
 from twomode.adversarial.training import Method, method, train
 from twomode.checks import check_fields, checked
-from twomode.errors import require, require_choice, require_columns
+from twomode.errors import require, require_choice, require_columns, shown
 from twomode.progress import Progress, Report, watched
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ __all__ = [
     "robust_error",
     "tracking_lag",
 ]
+
+#: Of a learning curve.
+Evaluations: TypeAlias = Annotated[int, "[1, 1e6]"]
 
 
 @checked
@@ -99,7 +102,7 @@ def tracking_lag(
     lam: NotNegative,
     learning_rate: Positive,
     duration: Positive = 10.0,
-    seed: Whole = 0,
+    seed: SeedNumber = 0,
 ) -> float:
     """How far the adversarial data set lags behind p_adv* of the model that learns from it.
 
@@ -160,6 +163,7 @@ def tracking_lag(
             exact, uniform = (Quadrature(t).mean_loss for t in (target, replace(target, lam=0.0)))
             lacks += float(exact.mean() - target.losses(state.attacks).mean())
             gains += float((exact - uniform).mean())
+    require(gains > 0, f"lam={lam:g} is too small: p_adv* gains nothing over the uniform law")
     return lacks / gains
 
 
@@ -223,8 +227,8 @@ PROBLEMS = {
 def learning_curve(
     problem: Problem,
     method: Method,
-    seed: Whole = 0,
-    evaluations: Count = 32,
+    seed: SeedNumber = 0,
+    evaluations: Evaluations = 32,
     *,
     progress: Report | bool | None = None,
 ) -> list[dict[str, float]]:
@@ -302,7 +306,7 @@ def learning_curves(
     executor: Executor | None = None,
     *,
     longer: Mapping[str, Count] = MappingProxyType({}),
-    evaluations: Count = 32,
+    evaluations: Evaluations = 32,
     progress: Report | bool | None = None,
 ) -> pd.DataFrame:
     """`learning_curve` of each method on each seed.
@@ -379,6 +383,9 @@ def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> p
     >>> tm.robustness.cost_to(table, pd.Series({0: 0.3})).loc[0].to_dict()
     {'natural': inf, 'fgsm': 400.0}
     """
+    import pandas as pd
+
+    require(isinstance(level, pd.Series), f"level={shown(level)} must be a Series, by seed")
     require_columns(table, "seed", "method", "robust_error", cost)
     reached = table[table["robust_error"] <= table["seed"].map(level)]
     first = reached.groupby(["seed", "method"])[cost].first().unstack()

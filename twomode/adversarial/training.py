@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from twomode._typing import Count, FloatArray, NotNegative, Positive, Whole
+from twomode._typing import Count, FloatArray, NotNegative, Positive, SeedNumber, Whole
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.problems import Data, Model
 from twomode.adversarial.samplers import Sampler, SignStep, advance
@@ -155,7 +155,7 @@ def train(
     steps: Whole,
     batch: Count = 50,
     learning_rate: Positive = 0.1,
-    seed: Whole | np.random.SeedSequence = 0,
+    seed: SeedNumber | np.random.SeedSequence = 0,
 ) -> Iterator[TrainingState]:
     """The talk's Algorithm 1 with any method inside: a state before the first step and after each.
 
@@ -235,9 +235,10 @@ def _states(
             x = rng.uniform(here.low, here.high, size=x.shape)
         x, _, evaluations = advance(here, method.sampler, x, method.steps, rng)
         attacks[:, rows] = x
-        losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
         try:
-            target = replace(target, model=target.model.step(gradient, learning_rate))
+            with np.errstate(over="ignore", invalid="ignore"):  # of a model that diverges
+                losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
+                target = replace(target, model=target.model.step(gradient, learning_rate))
         except InputError as error:
             raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
         gradients += K * batch * (evaluations + 1)

@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from twomode._typing import Array, FloatArray
+from twomode._typing import Array
 from twomode.checks import checked
 from twomode.errors import require
 from twomode.game.field import Evaluation, Vector
@@ -46,8 +47,8 @@ class Bilinear:
     m_D = m_G = 1
 
     @checked
-    def __init__(self, A: Annotated[FloatArray, "(n, n)", "finite"]) -> None:
-        self.A = A
+    def __init__(self, A: Annotated[ArrayLike, "(n, n)", "finite"]) -> None:
+        self.A = np.asarray(A, dtype=float)
 
     @property
     def d(self) -> int:
@@ -62,8 +63,8 @@ class Bilinear:
     @checked
     def state(
         self,
-        x: Annotated[FloatArray, "(..., n)", "finite"],
-        y: Annotated[FloatArray, "(..., n)", "finite"],
+        x: Annotated[ArrayLike, "(..., n)", "finite"],
+        y: Annotated[ArrayLike, "(..., n)", "finite"],
     ) -> State:
         """A start of `ArrayEngine`: x as the discriminator's one neuron, y as the generator's.
 
@@ -91,7 +92,7 @@ class Bilinear:
         W, V = (np.array(p, dtype=float, ndmin=2)[:, None, :] for p in (x, y))
         require(
             W.shape == V.shape and W.ndim == 3 and W.shape[-1] == self.d,
-            f"x and y have shapes {x.shape} and {y.shape}: (R, {self.d}) is needed",
+            f"x and y have shapes {np.shape(x)} and {np.shape(y)}: (R, {self.d}) is needed",
         )
         return State(W, V, np.zeros(len(W)), np.zeros((len(W), 2, self.d)))
 

@@ -341,7 +341,7 @@ def binary_vectors(n: Count) -> FloatArray:
     >>> binary_vectors(2).tolist()
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
-    _require_room(n, 2**n)
+    _require_room(n, 2.0 ** min(n, 99))
     return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(float)
 
 
@@ -349,7 +349,7 @@ def binary_vectors(n: Count) -> FloatArray:
 _MOST = 2**26
 
 
-def _require_room(n: int, points: int) -> None:
+def _require_room(n: int, points: float) -> None:
     require(
         n * points <= _MOST,
         f"m_G={shown(n)} makes more points than can be summed over: use a smaller m_G",

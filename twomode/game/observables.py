@@ -21,8 +21,9 @@ from functools import cached_property
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from twomode._typing import Count, FloatArray, Level, Positive
+from twomode._typing import Count, FloatArray, Level
 from twomode.checks import check_fields, checked
 from twomode.errors import require, require_memory
 from twomode.game.laws import binary_vectors
@@ -73,6 +74,10 @@ def at_rest(
     >>> at_rest(norms, np.ones((3, 2)), nu=0.1).tolist()
     [False, False, True]
     """
+    require(
+        grad_norms.shape == peak_grad_norms.shape,
+        f"the norms have shapes {grad_norms.shape} and {peak_grad_norms.shape}: alike are needed",
+    )
     with np.errstate(invalid="ignore"):
         small = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
     return np.asarray(np.all(small, axis=-1))
@@ -223,7 +228,9 @@ class Outputs:
 
     @checked
     def coverage(
-        self, probabilities: Annotated[FloatArray, "(S)"], delta: Positive = COVERAGE_DELTA
+        self,
+        probabilities: Annotated[ArrayLike, "(S)"],
+        delta: Annotated[float, "(0, 2]"] = COVERAGE_DELTA,
     ) -> FloatArray:
         """P_l(delta) = Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta), shape (..., 2).
 
@@ -246,8 +253,10 @@ class Outputs:
         >>> outputs.coverage([1.0]).tolist(), outputs.coverage([1.0], delta=0.1).tolist()
         ([1.0, 1.0], [0.0, 0.0])
         """
+        S = len(self.latents)
+        require(np.size(probabilities) == S, f"probabilities must be those of the {S} latents")
         near = self.cosines >= 1 - delta**2 / 2
-        return np.einsum("...sl,s->...l", near.astype(float), probabilities)
+        return np.einsum("...sl,s->...l", near.astype(float), np.asarray(probabilities))
 
     @property
     def _squared_norm_of_sum(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, fields
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from twomode._typing import Array, Count, FloatArray, Namespace
 from twomode.checks import checked, take
-from twomode.errors import InputError, plain, require, shown
+from twomode.errors import require, require_memory
 
 __all__ = ["State", "array_namespace", "as_array"]
 
@@ -29,8 +30,6 @@ def array_namespace(array: Array) -> Namespace:
     """
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
-    if not hasattr(array, "shape"):
-        raise InputError(f"{shown(array)} must be an array")
     return sys.modules[type(array).__module__.partition(".")[0]]
 
 
@@ -45,11 +44,7 @@ def as_array(values: npt.ArrayLike, like: Array) -> Array:
     'float32'
     """
     options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
-    xp = array_namespace(like)
-    try:
-        return xp.asarray(values, dtype=like.dtype, **options)
-    except (TypeError, ValueError, OverflowError):
-        raise InputError(f"{shown(values)} must be an array of numbers") from None
+    return array_namespace(like).asarray(values, dtype=like.dtype, **options)
 
 
 @dataclass(frozen=True)
@@ -91,13 +86,14 @@ class State:
 
     def __post_init__(self) -> None:
         for name in ("W", "V", "U"):
-            if not hasattr(getattr(self, name), "shape"):
+            if not hasattr(getattr(self, name), "device"):
                 object.__setattr__(self, name, take(name, getattr(self, name), FloatArray))
-        if not getattr(self.b, "shape", ()):
-            batch = tuple(self.W.shape[:-2])
-            if batch or not hasattr(self.b, "shape"):
-                b = take("b", plain(self.b), float)
-                object.__setattr__(self, "b", as_array(np.full(batch, b), like=self.W))
+        if not getattr(self.b, "shape", ()):  # a number, of all replicas
+            numpy = isinstance(self.b, (np.ndarray, np.generic))  # NaN too, of one that diverged
+            if numpy or not hasattr(self.b, "device"):
+                b = take("b", self.b, npt.ArrayLike if numpy else float)
+                b = as_array(np.full(tuple(self.W.shape[:-2]), float(b)), like=self.W)
+                object.__setattr__(self, "b", b)
 
     @property
     def xp(self) -> Namespace:
@@ -143,6 +139,8 @@ class State:
             f"start holds {self.W.shape[0]} replicas but {replicas} were asked for:"
             f" pass replicas={self.W.shape[0]}",
         )
+        size = sum(math.prod(array.shape[-2:]) for array in self.arrays().values())
+        require_memory(8.0 * replicas * size, f"replicas={replicas}", "use fewer")
         xp = self.xp
         base = {"W": 3, "V": 3, "b": 1, "U": 3}
 

@@ -194,6 +194,10 @@ class Game:
                 array.dtype == state.W.dtype and str(array.dtype).endswith(("float64", "float32")),
                 f"start.{name} has dtype {array.dtype}: float64 or float32 is needed, of all alike",
             )
+            require(
+                name == "b" or array.ndim in (2, 3),
+                f"start.{name} has shape {tuple(array.shape)}: rows are needed, of each replica",
+            )
         n = state.dimension
         require(
             n in (self.d, self.reduced_dimension),

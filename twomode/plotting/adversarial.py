@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike
 
 from twomode._typing import Count, FloatArray, Whole
 from twomode.adversarial import GibbsLaw
@@ -293,8 +294,8 @@ def loss_trace(
 @checked
 def bias_orders(
     axes: Axes,
-    h: Annotated[FloatArray, "(m)", "finite"],
-    errors: Mapping[str, tuple[Annotated[FloatArray, "(m)", "finite"], float]],
+    h: Annotated[ArrayLike, "(m)", "finite"],
+    errors: Mapping[str, tuple[Annotated[ArrayLike, "(m)", "finite"], float]],
     *,
     fit: Annotated[int, "[2, inf)"] = 4,
 ) -> Axes:
@@ -327,10 +328,12 @@ def bias_orders(
     >>> axes.get_legend_handles_labels()[1]
     ['reflected: order 1.000', 'projected: order 0.500']
     """
+    h = np.asarray(h, dtype=float)
+    require(bool(errors), "errors={} must hold at least one")
     require(bool(len(h) > 1 and (h > 0).all()), "h must hold at least two positive step sizes")
-    for number, (name, (e, order)) in enumerate(errors.items()):
+    for number, (name, (values, order)) in enumerate(errors.items()):
+        e, colour = np.asarray(values, dtype=float), GROUP_COLOURS[number]
         require(bool((e > 0).all()), f"errors of {name} must be positive")
-        colour = GROUP_COLOURS[number]
         slope = np.polyfit(np.log(h[:fit]), np.log(e[:fit]), 1)[0]
         label = f"{name}: order {slope:.3f}"
         axes.plot(h, e, GROUP_MARKERS[number] + "-", color=colour, markersize=4, label=label)
@@ -344,9 +347,9 @@ def bias_orders(
 def face_atoms(
     axes: tuple[Axes, Axes],
     closed: Callable[[float], float],
-    exact: tuple[Annotated[FloatArray, "(k)"], Annotated[FloatArray, "(k)"]],
+    exact: tuple[Annotated[ArrayLike, "(k)"], Annotated[ArrayLike, "(k)"]],
     sampled: tuple[
-        Annotated[FloatArray, "(m)"], Annotated[FloatArray, "(m)"], Annotated[FloatArray, "(m)"]
+        Annotated[ArrayLike, "(m)"], Annotated[ArrayLike, "(m)"], Annotated[ArrayLike, "(m)"]
     ],
 ) -> tuple[Axes, Axes]:
     """The probability of a face under the projected chain, against its drift.
@@ -381,7 +384,7 @@ def face_atoms(
     ('stationary law', [0.0, 0.0, 0.0])
     """
     above, below = axes
-    (at, atoms), (beta, share, error) = exact, sampled
+    (at, atoms), (beta, share, error) = (tuple(map(np.asarray, x)) for x in (exact, sampled))
     curve = np.geomspace(min(at.min(), beta.min()), max(at.max(), beta.max()), 200)
     above.plot(curve, [closed(x) for x in curve], color="black", linewidth=1.2, label="closed form")
     below.axhline(0, color="black", linewidth=1.2)
@@ -414,9 +417,9 @@ def face_atoms(
 @checked
 def regularization_path(
     axes: Axes,
-    lam: Annotated[FloatArray, "(m)"],
-    mean_loss: Annotated[FloatArray, "(m)"],
-    dual: Annotated[FloatArray, "(m)"],
+    lam: Annotated[ArrayLike, "(m)"],
+    mean_loss: Annotated[ArrayLike, "(m)"],
+    dual: Annotated[ArrayLike, "(m)"],
     *,
     uniform: float,
     largest: float,
@@ -450,6 +453,7 @@ def regularization_path(
     >>> [text.get_text() for text in axes.texts]
     ['largest loss: 1.000', 'uniform law: 0.000']
     """
+    lam = np.asarray(lam, dtype=float)
     require(bool((lam > 0).all()), "lam must be positive: its axis is logarithmic")
     for height, name, end, side, shift, edge in (
         (largest, "largest loss", lam[0], "left", (4, -4), "top"),
@@ -465,6 +469,7 @@ def regularization_path(
             verticalalignment=edge,
             fontsize=8,
         )
+    mean_loss, dual = np.asarray(mean_loss), np.asarray(dual)
     axes.fill_between(
         lam, dual, mean_loss, color=OTHERS, alpha=0.4, linewidth=0, label=r"KL / $\lambda$"
     )

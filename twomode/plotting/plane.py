@@ -11,6 +11,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
+from numpy.typing import ArrayLike
 
 from twomode._typing import Count, FloatArray
 from twomode.checks import checked
@@ -31,7 +32,7 @@ _HOLD = 12
 
 @checked
 def plane_coordinates(
-    projections: Annotated[FloatArray, "(..., 2)"], gamma: Annotated[float, "(-1, 1)"]
+    projections: Annotated[ArrayLike, "(..., 2)"], gamma: Annotated[float, "(-1, 1)"]
 ) -> FloatArray:
     """Coordinates in the plane of u_1 and u_2 from the products <x, u_1>, <x, u_2>.
 
@@ -61,7 +62,7 @@ def plane_coordinates(
     """
     along, across = 1 / np.sqrt(1 + gamma), 1 / np.sqrt(1 - gamma)
     inverse_root = np.array([[along + across, along - across], [along - across, along + across]])
-    return projections @ (inverse_root / 2)
+    return np.asarray(projections, dtype=float) @ (inverse_root / 2)
 
 
 @checked

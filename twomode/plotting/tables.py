@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import ArrayLike
 
 from twomode._typing import FloatArray, Level
 from twomode.checks import checked
@@ -28,7 +29,7 @@ _MOST_WRITTEN = 100
 def scaling(
     axes: Axes,
     trend: PowerTrend,
-    samples: Sequence[Annotated[FloatArray, "(...)"]],
+    samples: Sequence[ArrayLike],
     label: str,
     *,
     symbol: str = "x",
@@ -69,11 +70,14 @@ def scaling(
     '95 % of exponents: 0.50 to 0.50'
     """
     require(
-        len(samples) == len(trend.x) and all(s.size for s in samples),
+        len(samples) == len(trend.x) and all(map(np.size, samples)),
         f"samples has {len(samples)} entries, of which each must hold one of {len(trend.x)} x",
     )
     low, high = np.array(
-        [np.quantile(sample, [0.25, 0.75], method="inverted_cdf") for sample in samples]
+        [
+            np.quantile(np.asarray(sample, dtype=float), [0.25, 0.75], method="inverted_cdf")
+            for sample in samples
+        ]
     ).T
     axes.errorbar(
         trend.x,
@@ -104,8 +108,8 @@ def scaling(
 @checked
 def fitted(
     axes: Axes,
-    x: Annotated[FloatArray, "(n)"],
-    curve: Annotated[FloatArray, "(n)"],
+    x: Annotated[ArrayLike, "(n)"],
+    curve: Annotated[ArrayLike, "(n)"],
     band: Annotated[FloatArray, "(2, n)"],
     *,
     label: str | None = None,
@@ -139,7 +143,7 @@ def fitted(
     ([1.0, 4.0, 9.0], 1)
     """
     axes.plot(x, curve, color=colour, linewidth=1.4, label=label)
-    axes.fill_between(x, band[0], band[1], color=colour, alpha=0.18, linewidth=0)
+    axes.fill_between(np.asarray(x), band[0], band[1], color=colour, alpha=0.18, linewidth=0)
     return axes
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from twomode._typing import Array
 from twomode.checks import checked
+from twomode.errors import require
 from twomode.game import Evaluation, Field, State, Vector, array_namespace
 from twomode.rules.algebra import ALIGNMENT, Optimizer
 
@@ -44,6 +45,7 @@ def jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> V
     >>> J_v.V.item()
     1.0
     """
+    _require_fit(game, state, v)
     return _turn_D(game.hessian_product(state, v, *weights))
 
 
@@ -61,6 +63,7 @@ def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: 
     >>> tm.corrections.transposed_jacobian_product(game, game.state([0.0], [0.0]), v).V.item()
     -1.0
     """
+    _require_fit(game, state, v)
     return game.hessian_product(state, _turn_D(v), *weights)
 
 
@@ -112,6 +115,13 @@ def corrected(
                 weight = weight * state.xp.sign(alignment + ALIGNMENT)
             field = _add(xi, weight, adjustment)
     return Vector(-field.W, -field.b, -field.V)
+
+
+def _require_fit(game: Field, state: State, v: Vector) -> None:
+    needed = ((game.m_D, state.dimension), (game.m_G, state.dimension))
+    for what, x in (("state", state), ("v", v)):
+        found = tuple(x.W.shape[-2:]), tuple(x.V.shape[-2:])
+        require(found == needed, f"{what} has W and V of shapes {found}: {needed} are needed")
 
 
 def _turn_D(v: Vector) -> Vector:

@@ -230,14 +230,18 @@ class Result(Shown):
         """`extremes` at one record a replica, each of shape (R,); `records` as in `outputs_at`."""
         return extremes(self.game, *self._generators_at(records))
 
-    def _generators_at(self, records: IntArray | int) -> tuple[FloatArray, FloatArray]:
-        """Projections and Gram matrices at one record a replica."""
-        replicas, T = np.arange(self.replicas), len(self.steps)
+    def require_records(self, records: IntArray | int) -> None:
+        """Raise `InputError` unless the indices are of records, one or one a replica."""
+        R, T = self.replicas, len(self.steps)
         require(
-            np.shape(records) in ((), replicas.shape)
-            and bool(np.isin(records, np.arange(-T, T)).all()),
+            np.shape(records) in ((), (R,)) and bool(np.isin(records, np.arange(-T, T)).all()),
             f"records={shown(records)} must be among the {T} recorded, one or one a replica",
         )
+
+    def _generators_at(self, records: IntArray | int) -> tuple[FloatArray, FloatArray]:
+        """Projections and Gram matrices at one record a replica."""
+        self.require_records(records)
+        replicas = np.arange(self.replicas)
         return self.projections_V[replicas, records], self.gram_V[replicas, records]
 
     def collapse_cosine(self) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from twomode._typing import JSON, Count, Whole
+from twomode._typing import JSON, Count, SeedNumber, Whole
 from twomode.checks import check_fields, checked, take
 from twomode.engines import ReducedEngine
 from twomode.errors import require, require_choice, require_memory
@@ -18,10 +18,9 @@ from twomode.rules import Optimizer
 
 __all__ = ["ENGINES", "Run"]
 
-#: Points in a minibatch: as many as NumPy counts.
-BatchSize: TypeAlias = Annotated[int, "[1, 9e18]"]
-
 ENGINES = ("auto", "reduced", "dense", "array", "cupy")
+#: By which a gradient may change between records.
+Factor: TypeAlias = Annotated[float, "(1, inf)"]
 
 
 @dataclass(frozen=True)
@@ -42,24 +41,19 @@ class Run:
     steps: Whole
     replicas: tuple[Whole, ...]
     seed: np.random.SeedSequence
-    batch_size: BatchSize | None
+    batch_size: Count | None
     engine: str
     record_every: Count
-    resolve: float | None
+    resolve: Factor | None
     start: GaussianStart | State
     dtype: str
 
     def __post_init__(self) -> None:
         check_fields(self)
         require(bool(self.replicas), "replicas=[] must name at least one")
-        entropy = take("seed", self.seed.entropy, Whole | list[Whole])
-        key = take("spawn_key", self.seed.spawn_key, tuple[Whole, ...])
+        entropy = take("seed", self.seed.entropy, SeedNumber | list[SeedNumber])
+        key = take("spawn_key", self.seed.spawn_key, tuple[SeedNumber, ...])
         object.__setattr__(self, "seed", np.random.SeedSequence(entropy, spawn_key=key))
-        if self.resolve is not None:
-            require(
-                1 < self.resolve < math.inf,
-                f"resolve={self.resolve!r} must be a factor greater than 1",
-            )
         require_choice("dtype", self.dtype, ("float64", "float32"))
         if self.engine == "reduced":
             ReducedEngine.check(self.opt)
@@ -84,8 +78,8 @@ class Run:
         steps: Whole,
         *,
         replicas: Count | Iterable[Whole] = 1,
-        seed: Whole | np.random.SeedSequence | None = None,
-        batch_size: BatchSize | None = None,
+        seed: SeedNumber | np.random.SeedSequence | None = None,
+        batch_size: Count | None = None,
         engine: str = "auto",
         record_every: Count | None = None,
         resolve: float | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from twomode._typing import Count, Whole
+from twomode._typing import Count, SeedNumber, Whole
 from twomode.checks import checked
 from twomode.game import Game, GaussianStart, State
 from twomode.progress import Report
@@ -24,7 +24,7 @@ def simulate(
     steps: Whole,
     *,
     replicas: Count | Iterable[Whole] = 1,
-    seed: Whole | np.random.SeedSequence | None = None,
+    seed: SeedNumber | np.random.SeedSequence | None = None,
     batch_size: Count | None = None,
     engine: str = "auto",
     record_every: Count | None = None,

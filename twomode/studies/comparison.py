@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Count, Positive, Whole
+from twomode._typing import Count, Positive, SeedNumber
 from twomode.checks import checked
 from twomode.errors import require
 from twomode.progress import Report
@@ -244,7 +244,7 @@ def compare_rules(
     ratios: Sequence[Positive] | None = None,
     replicas: Count = 64,
     tuning: Count = 16,
-    seed: Whole = 0,
+    seed: SeedNumber = 0,
     executor: Executor | None = None,
     progress: Report | bool | None = None,
 ) -> Comparison:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Count, Positive, Whole
+from twomode._typing import Count, Positive, SeedNumber, Whole
 from twomode.checks import checked, take
 from twomode.errors import InputError, plain, require, require_memory, shown
 from twomode.game import Game, GaussianStart, Law, SparsePairs
@@ -72,7 +72,8 @@ def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     [{'d': 256, 'opt': 'sgda'}, {'d': 256, 'opt': 'adam'}, {'d': 4096, 'opt': 'sgda'}]
     """
     for name, axis in axes.items():
-        listed = isinstance(plain(axis), Iterable) and not isinstance(axis, str)
+        listed = isinstance(plain(axis), Iterable) and not isinstance(plain(axis), str)
+        listed &= axis is not np.ma.masked
         require(listed, f"{name}={shown(axis)} must be a list of values: [{shown(axis)}]")
     values = [list(axis) for axis in axes.values()]
     number = math.prod(map(len, values))
@@ -176,7 +177,7 @@ def sweep(
     replicas: Count = 16,
     executor: Executor | None = None,
     *,
-    seed: Whole = 0,
+    seed: SeedNumber = 0,
     measure: Measure = observe,
     paired: Collection[str] = (),
     progress: Report | bool | None = None,
@@ -251,7 +252,7 @@ def sweep(
 def run_cell(
     cell: Cell,
     replicas: Sequence[Whole],
-    seed: Whole,
+    seed: SeedNumber,
     measure: Measure = observe,
     paired: Collection[str] = (),
 ) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Count, Positive, Whole
+from twomode._typing import Count, Positive, SeedNumber
 from twomode.checks import checked
 from twomode.errors import require, shown
 from twomode.game import Dimension
@@ -54,7 +54,7 @@ def tune(
     step_scales: Sequence[Positive] = STEP_SCALES,
     ratios: Sequence[Positive] | None = None,
     executor: Executor | None = None,
-    seed: Whole = 0,
+    seed: SeedNumber = 0,
     paired: Collection[str] = (),
     progress: Report | bool | None = None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:

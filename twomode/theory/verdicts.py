@@ -291,6 +291,7 @@ def moved(result: Result, at: Annotated[IntArray, "(R)"]) -> np.ndarray:
     >>> [tm.theory.moved(result, np.full(2, t)).tolist() for t in (5, -1)]
     [[False, False], [True, True]]
     """
+    result.require_records(at)
     with np.errstate(over="ignore"):  # of a replica that is about to diverge
         squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
         first, now = squared[:, 0], squared[np.arange(len(at)), at]
