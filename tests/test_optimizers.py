@@ -426,7 +426,7 @@ def test_recipe_without_a_time_scale_asks_for_steps():
     flat = tm.Game.preset(256, a=0)
     with pytest.raises(tm.InputError, match=r"a=0.0 leaves no time scale.*give steps"):
         tm.recipe(flat, "sgda")
-    with pytest.raises(tm.InputError, match=r"eta_D=0 with .*give steps"):
+    with pytest.raises(tm.InputError, match=r"eta_D=0.0 with .*give steps"):
         tm.recipe(GAME, "nsgda", eta_D=0)
     assert tm.recipe(flat, "sgda", steps=3).steps == 3
     assert tm.recipe(GAME, "nsgda", eta_D=0, steps=3).opt.eta_D == 0

@@ -40,18 +40,18 @@ def assert_same_trace(a, b):
         ({"steps": 2.5}, r"steps=2\.5 must be a whole number of at least 0"),
         ({"steps": True}, "steps=True must be a whole number"),
         ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
-        ({"seed": None}, "seed=None must be a whole number"),
+        ({"seed": 1.5}, "seed=1.5 must be a whole number"),
         ({"batch_size": 0}, "batch_size=0 must be a whole number of at least 1"),
         ({"batch_size": 1.5}, r"batch_size=1\.5 must be a whole number"),
         ({"record_every": 0}, "record_every=0 must be a whole number of at least 1"),
         ({"replicas": 0}, "replicas=0 must be a whole number of at least 1"),
         ({"replicas": 2.0}, r"replicas=2\.0 must be a whole number"),
         ({"replicas": []}, r"replicas=\[\] must name at least one"),
-        ({"replicas": [3, -1]}, "replica=-1 must be a whole number of at least 0"),
-        ({"replicas": [1.5]}, r"replica=1\.5 must be a whole number"),
-        ({"replicas": "two"}, "replica='t' must be a whole number"),
-        ({"batch_size": 2**63}, "batch_size=9223372036854775808 must be less than"),
-        ({"start": "gauss"}, "start='gauss' must be a GaussianStart or a State"),
+        ({"replicas": [3, -1]}, r"replicas=\[3, -1\] must be a whole number of at least 0"),
+        ({"replicas": [1.5]}, r"replicas=\[1\.5\] must be a whole number"),
+        ({"replicas": "two"}, "replicas='two' must be a whole number"),
+        ({"batch_size": 2**63}, "batch_size=9223372036854775808 must be a whole .* at most 9e"),
+        ({"start": "gauss"}, "start='gauss' must be a State or be a GaussianStart"),
         ({"engine": "densee"}, "unknown engine 'densee': did you mean dense"),
         ({"dtype": "float16"}, "unknown dtype 'float16': did you mean float"),
         ({"dtype": "float32"}, "dtype='float32' needs engine='dense', not 'reduced'"),
@@ -302,7 +302,7 @@ def test_a_run_stops_when_all_have_diverged():
     run = tm.simulate(
         EXPLOSIVE,
         opt,
-        10**9,
+        10**7,
         replicas=3,
         start=LONG_NEURONS,
         record_every=10,
@@ -397,7 +397,7 @@ def test_memory_is_asked_for_by_rules_that_keep_more(monkeypatch):
         if fits:
             assert Run.of(game, opt, 1, **check).engine == "dense"
         else:
-            with pytest.raises(tm.InputError, match=r"needs about .* GiB in R\^d"):
+            with pytest.raises(tm.InputError, match=r"needs about .* GiB.* in R\^d"):
                 Run.of(game, opt, 1, **check)
 
 
@@ -436,5 +436,5 @@ def test_resolve_changes_records_only():
 @pytest.mark.parametrize("resolve", [1.0, 0.5, -2, float("inf"), float("nan")])
 def test_resolve_must_be_a_factor(resolve):
     game = tm.Game.preset(64)
-    with pytest.raises(tm.InputError, match=r"resolve=.* must be a factor greater than 1"):
+    with pytest.raises(tm.InputError, match=r"resolve=.* must lie in \(1, inf\)"):
         tm.simulate(game, *tm.recipe(game, "sgda", steps=1), resolve=resolve)

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "twomode"
 ROOMS = {
     "_typing": (),
     "errors": (),
+    "checks": (),
     "io": (),
     "shown": (),
     "progress": (),

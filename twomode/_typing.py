@@ -5,19 +5,32 @@ What has no type of its own is `Any` here, by name, and nowhere else.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["JSON", "Array", "BoolArray", "FloatArray", "IntArray", "Namespace", "Rows", "Seed"]
+__all__ = [
+    *("JSON", "Array", "BoolArray", "FloatArray", "IntArray", "Namespace", "Rows", "Seed"),
+    *("Count", "Level", "SeedNumber", "NotNegative", "Positive", "Probability", "Whole"),
+]
+
+# Numbers, with the bounds that `twomode.checks` holds them to.
+# Whatever is counted fits into 64 bits.
+Whole: TypeAlias = Annotated[int, "[0, 9e18]"]
+Count: TypeAlias = Annotated[int, "[1, 9e18]"]
+SeedNumber: TypeAlias = Annotated[int, "[0, inf)"]
+NotNegative: TypeAlias = Annotated[float, "[0, inf)"]
+Positive: TypeAlias = Annotated[float, "(0, inf)"]
+Probability: TypeAlias = Annotated[float, "[0, 1]"]
+Level: TypeAlias = Annotated[float, "(0, 1)"]
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 #: An array of NumPy, CuPy or any library that follows the Python array API standard.
-Array: TypeAlias = Any
+Array: TypeAlias = Annotated[Any, "array"]
 #: Such a library.
 Namespace: TypeAlias = Any
 
@@ -28,4 +41,4 @@ JSON: TypeAlias = dict[str, Any]
 Rows: TypeAlias = slice | list[int] | IntArray | BoolArray
 
 #: What `numpy.random.default_rng` takes.
-Seed: TypeAlias = int | np.random.SeedSequence | np.random.Generator
+Seed: TypeAlias = SeedNumber | np.random.SeedSequence | np.random.Generator

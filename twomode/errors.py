@@ -5,13 +5,18 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
+import reprlib
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 
 
 class InputError(ValueError):
     """A value that twomode was given cannot be used.
 
-    The message is one line: it names the value and says what would do instead.
+    The message is one line, whatever it quotes: it names the value and says what would do instead.
     The command-line programs print it on stderr and exit with status 2.
 
     Examples
@@ -23,6 +28,49 @@ class InputError(ValueError):
     ...     print(error)
     gamma=1.0 must lie in [0, 1)
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def plain(value: object) -> object:
+    """A NumPy number, or an array of no axes, as Python's own number; anything else as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.errors import plain
+    >>> plain(np.float64(0.5)), plain(np.array(3)), plain("3")
+    (0.5, 3, '3')
+    """
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+        return value if value is np.ma.masked else value.item()
+    return value
+
+
+_LENGTH = 60  #: of a value in a message
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = _LENGTH
+
+
+def shown(value: object) -> str:
+    """A value in a message: its `repr` within 60 characters, or the shape of an array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from twomode.errors import shown
+    >>> shown("sgda"), shown(np.ones((3, 4))), len(shown(10**100))
+    ("'sgda'", '<array of shape (3, 4)>', 60)
+    """
+    value = plain(value)
+    if isinstance(value, np.ndarray):
+        return f"<array of shape {value.shape}>"
+    try:
+        text = " ".join(_repr.repr(value).split())
+    except Exception:  # of someone else's class, or of a number of too many digits
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _LENGTH else f"{text[: _LENGTH - 3]}..."
 
 
 def require(condition: bool, message: str) -> None:
@@ -54,50 +102,63 @@ def require_whole(name: str, value: object, least: int) -> int:
         ...
     twomode.errors.InputError: steps=5.0 must be a whole number of at least 0
     """
-    message = f"{name}={value!r} must be a whole number of at least {least}"
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise InputError(message)
-    require(int(value) >= least, message)
-    return int(value)
+    number: Any = plain(value)
+    whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+    if whole and int(number) >= least:
+        return int(number)
+    raise InputError(f"{name}={shown(value)} must be a whole number of at least {least}")
 
 
-def require_finite(name: str, value: float, *, least: float = -math.inf) -> None:
-    """Raise `InputError` unless `value` is a finite number of at least `least`.
-
-    Examples
-    --------
-    >>> from twomode.errors import require_finite
-    >>> require_finite("eta_D", -0.1, least=0)
-    Traceback (most recent call last):
-        ...
-    twomode.errors.InputError: eta_D=-0.1 must be a finite number and at least 0
-    """
-    bound = "" if least == -math.inf else f" and at least {least:g}"
-    require(
-        math.isfinite(value) and value >= least, f"{name}={value!r} must be a finite number{bound}"
-    )
-
-
-def require_probability(name: str, value: float, *, below_one: bool = False) -> None:
-    """Raise `InputError` unless `value` is a number in [0, 1], or in [0, 1).
+def require_columns(table: Any, *names: str) -> None:
+    """Raise `InputError` unless a table is a DataFrame that has these columns.
 
     Examples
     --------
-    >>> from twomode.errors import require_probability
-    >>> require_probability("p_12", 1.0, below_one=True)
+    >>> import pandas as pd
+    >>> from twomode.errors import require_columns
+    >>> require_columns(pd.DataFrame({"d": [16, 64]}), "d", "opt")
     Traceback (most recent call last):
         ...
-    twomode.errors.InputError: p_12=1.0 must be a probability, in [0, 1)
+    twomode.errors.InputError: the table has no column opt
     """
-    number = isinstance(value, numbers.Real) and 0 <= value <= 1
-    interval = "[0, 1)" if below_one else "[0, 1]"
+    frame = hasattr(table, "columns") and hasattr(table, "groupby")
+    require(frame, f"table={shown(table)} must be a DataFrame")
+    missing = [shown(name).strip("'") for name in names if name not in table.columns]
+    require(not missing, f"the table has no column {', '.join(missing)}")
+    require(len(table) > 0, "the table has no rows")
+
+
+def require_memory(need: float, what: str, remedy: str) -> None:
+    """Raise `InputError` for what would not fit into memory, before anything is allocated.
+
+    Parameters
+    ----------
+    need : float
+        Bytes.
+    what, remedy : str
+        What needs them, and what would do instead.
+
+    Examples
+    --------
+    >>> from twomode.errors import require_memory
+    >>> require_memory(8e6, "n=1000000", "use a smaller n")
+    """
+    have = _memory()
     require(
-        number and not (below_one and value == 1),
-        f"{name}={value!r} must be a probability, in {interval}",
+        need <= 0.9 * have,
+        f"{what} needs about {need / 2**30:.3g} GiB, and this machine has {have / 2**30:.3g}:"
+        f" {remedy}",
     )
 
 
-def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
+def _memory() -> float:
+    """Bytes of this machine; infinite where it does not say (Windows)."""
+    if not hasattr(os, "sysconf"):
+        return math.inf
+    return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_choice(name: str, value: object, choices: Iterable[str]) -> None:
     """Raise `InputError` unless `value` is among `choices`; name the nearest ones.
 
     Examples
@@ -109,11 +170,11 @@ def require_choice(name: str, value: str, choices: Iterable[str]) -> None:
     twomode.errors.InputError: unknown engine 'redcued': did you mean reduced?
     """
     choices = list(choices)
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return
-    near = nearest(str(value), choices)
+    near = nearest(value, choices) if isinstance(value, str) else []
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(choices)}"
-    raise InputError(f"unknown {name} {value!r}: {hint}")
+    raise InputError(f"unknown {name} {shown(value)}: {hint}")
 
 
 def nearest(word: str, choices: Iterable[str]) -> list[str]:

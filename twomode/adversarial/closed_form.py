@@ -14,16 +14,22 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
-from twomode._typing import FloatArray, IntArray, Rows
+from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows
 from twomode.adversarial.problems import Data, Model
-from twomode.errors import InputError, require, require_finite
+from twomode.checks import check_fields, checked, take
+from twomode.errors import InputError, require, require_memory
 
 __all__ = ["GibbsLaw", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
+
+#: Of a box, whose square a float still holds.
+HalfWidth: TypeAlias = Annotated[float, "(0, 1e100]"]
+#: Of a coordinate; infinite where there is none.
+Bound: TypeAlias = Annotated[float, "[-inf, inf]"]
 
 
 @dataclass(frozen=True)
@@ -58,16 +64,22 @@ class Target:
     ([-3.0, -1.5, 0.5, 2.5], [-2.5, -0.5, 1.5, 3.0])
     """
 
+    EXAMPLE: ClassVar[str] = "tm.adversarial.Target.of(model, data, eps=0.3, lam=10)"
+
     model: Model
-    x: FloatArray
-    y: IntArray
-    low: FloatArray
-    high: FloatArray
-    eps: float
-    lam: float
+    x: Annotated[FloatArray, "(n, d)"]
+    y: Annotated[IntArray, "(n)"]
+    low: Annotated[FloatArray, "(n, d)"]
+    high: Annotated[FloatArray, "(n, d)"]
+    eps: HalfWidth
+    lam: NotNegative
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @classmethod
-    def of(cls, model: Model, data: Data, eps: float, lam: float) -> Target:
+    @checked
+    def of(cls, model: Model, data: Data, eps: HalfWidth, lam: NotNegative) -> Target:
         """The target of each point of some data.
 
         Parameters
@@ -86,10 +98,8 @@ class Target:
             If a number is out of range, a point lies outside the domain, or the labels or the
             dimension do not fit the model.
         """
-        require_finite("eps", eps)
-        require(eps > 0, f"eps={eps!r} must be positive")
-        require_finite("lam", lam, least=0)
-        x, y, (lowest, highest) = np.asarray(data.x, float), np.asarray(data.y), data.domain
+        x, y = data.arrays()
+        lowest, highest = take("domain", data.domain, tuple[Bound, Bound])
         model.check(x, y)
         for i, j in np.argwhere((x < lowest) | (x > highest)):
             raise InputError(
@@ -97,7 +107,8 @@ class Target:
                 f" [{lowest:g}, {highest:g}]: clip or rescale the data"
             )
         low, high = np.maximum(x - eps, lowest), np.minimum(x + eps, highest)
-        return cls(model, x, y.astype(np.int64), low, high, eps, lam)
+        require(bool((high > low).all()), f"eps={eps!r} is too small for the precision of x")
+        return cls(model, x, y, low, high, eps, lam)
 
     def take(self, rows: Rows) -> Target:
         """That of some of the anchors."""
@@ -141,7 +152,8 @@ class GibbsLaw:
     [0.25, 0.75, 0.25, 0.75]
     """
 
-    def __init__(self, target: Target, log_Z: FloatArray) -> None:
+    @checked
+    def __init__(self, target: Target, log_Z: Annotated[FloatArray, "(n)"]) -> None:
         self.target, self.log_Z = target, log_Z
         self.log_mean = log_Z - np.log(target.high - target.low).sum(axis=1)
 
@@ -223,7 +235,8 @@ class Quadrature(GibbsLaw):
 
     LARGEST_ORDER: ClassVar = {1: 4096, 2: 256}
 
-    def __init__(self, target: Target, tolerance: float = 1e-10) -> None:
+    @checked
+    def __init__(self, target: Target, tolerance: Annotated[float, "[1e-14, inf)"] = 1e-10) -> None:
         d = target.x.shape[1]
         require(d in self.LARGEST_ORDER, f"d={d} is too much for quadrature: at most 2")
         self.order, change, before = 4, np.inf, np.full((2, len(target.x)), np.inf)
@@ -234,6 +247,12 @@ class Quadrature(GibbsLaw):
                 f"{target.lam:g} and eps={target.eps:g} make the law too sharp; reduce them",
             )
             self.order *= 2
+            nodes = float(self.order**d * len(target.x))
+            require_memory(
+                16 * nodes * (d + target.model.A.shape[1]),
+                f"quadrature of {len(target.x)} anchors",
+                "take fewer of them",
+            )
             self.points, log_weights = self._nodes(target.low, target.high)
             loss = target.losses(self.points)
             log_p = target.lam * loss
@@ -288,6 +307,7 @@ class TruncatedExponentials(GibbsLaw):
     True
     """
 
+    @checked
     def __init__(self, target: Target) -> None:
         require(
             self.applies(target),
@@ -296,6 +316,10 @@ class TruncatedExponentials(GibbsLaw):
             f"{'' if target.model.B is None else ', with one'}",
         )
         lam, sign = target.lam, 2.0 * target.y - 1
+        terms = 1 if target.model.loss == "linear" else lam + 1
+        require_memory(
+            64 * terms * target.x.size, f"lam={lam:g}", "use a smaller one, or quadrature"
+        )
         linear = target.model.loss == "linear"
         k = np.array([lam]) if linear else np.arange(lam + 1)
         log_binomial = 0.0 if linear else gammaln(lam + 1) - gammaln(k + 1) - gammaln(lam - k + 1)
@@ -305,6 +329,7 @@ class TruncatedExponentials(GibbsLaw):
         super().__init__(target, self.log_integral(target.low, target.high))
 
     @staticmethod
+    @checked
     def applies(target: Target) -> bool:
         """Whether the loss is of this kind."""
         model, whole = target.model, float(target.lam).is_integer()
@@ -329,7 +354,8 @@ class TruncatedExponentials(GibbsLaw):
         means = (low + high) / 2 + half * _langevin(self.rates * half)
         return (share[..., None] * means).sum(axis=1)
 
-    def sample(self, size: int, rng: np.random.Generator) -> FloatArray:
+    @checked
+    def sample(self, size: Count, rng: np.random.Generator) -> FloatArray:
         """Independent points of each anchor, shape (size, n, d)."""
         n, k, d = self.rates.shape
         logits = self._log_integrals(self.target.low, self.target.high)
@@ -340,6 +366,7 @@ class TruncatedExponentials(GibbsLaw):
         return np.where(rates > 0, self.target.high - depth, self.target.low + depth)
 
 
+@checked
 def closed_form(target: Target) -> Quadrature | TruncatedExponentials:
     """The exact law: in exponentials where there are such, else by quadrature.
 

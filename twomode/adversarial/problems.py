@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import expit, log_softmax
 
-from twomode._typing import FloatArray, IntArray, Rows, Seed
-from twomode.errors import InputError, require, require_choice, require_finite, require_whole
+from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows, Seed
+from twomode.checks import check_fields, checked, take
+from twomode.errors import InputError, require, require_choice, require_memory, shown
 
 __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
 
@@ -31,6 +32,15 @@ class Data(NamedTuple):
     x: FloatArray
     y: IntArray
     domain: tuple[float, float] = (-np.inf, np.inf)
+
+    def arrays(self) -> tuple[FloatArray, IntArray]:
+        """Both as arrays; raises `InputError` unless they are points and their labels."""
+        hint = Annotated[FloatArray, "(n, d)", "finite"]
+        x, y = take("data.x", self.x, hint), take("data.y", self.y, Annotated[np.ndarray, "(n)"])
+        require(len(x) == len(y), f"data has {len(x)} points and {len(y)} labels: one each")
+        for wrong in y[(y < 0) | (y != np.floor(y)) | (y >= 2**31)]:
+            raise InputError(f"label {wrong} is no class: labels are 0, 1, ...")
+        return x, y.astype(np.int64)
 
     def take(self, rows: Rows) -> "Data":
         """Some of the points."""
@@ -84,7 +94,8 @@ DATA: dict[str, Callable[..., Data]] = {
 }
 
 
-def load_data(name: str, n: int, seed: Seed = 0, **options: float) -> Data:
+@checked
+def load_data(name: str, n: Count, seed: Seed = 0, **options: float) -> Data:
     """`n` points of a named toy data set, the classes in turn (digits: in random order).
 
     Parameters
@@ -117,9 +128,10 @@ def load_data(name: str, n: int, seed: Seed = 0, **options: float) -> Data:
     takes = list(inspect.signature(DATA[name]).parameters)[2:]
     for option, value in options.items():
         known = f"takes {' and '.join(takes)}" if takes else "takes no options"
-        require(option in takes, f"{option}={value!r}: data {name!r} {known}")
-        require_whole(option, value, 1) if option == "d" else require_finite(option, value, least=0)
-    return DATA[name](require_whole("n", n, 1), np.random.default_rng(seed), **options)
+        require(option in takes, f"{option}={shown(value)}: data {name!r} {known}")
+        options[option] = take(option, value, Count if option == "d" else NotNegative)
+    require_memory(32.0 * n * options.get("d", 2), f"n={n}", "use fewer points")
+    return DATA[name](n, np.random.default_rng(seed), **options)
 
 
 def _linear(scores: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -189,18 +201,19 @@ class Model:
     ([1, 1], [1.0, -1.0], [[1.0, -2.0], [-1.0, 2.0]])
     """
 
-    A: FloatArray
-    c: FloatArray
-    B: FloatArray | None = None
-    b: FloatArray | None = None
+    EXAMPLE: ClassVar[str] = "tm.adversarial.Model.random(data)"
+
+    A: Annotated[FloatArray, "finite"]
+    c: Annotated[FloatArray, "finite"]
+    B: Annotated[FloatArray, "finite"] | None = None
+    b: Annotated[FloatArray, "finite"] | None = None
     loss: str = "logistic"
     activation: str = "tanh"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         require_choice("loss", self.loss, LOSSES)
         require_choice("activation", self.activation, ACTIVATIONS)
-        for name, array in self.theta.items():
-            require(bool(np.isfinite(array).all()), f"{name} holds a NaN or an infinity")
         k, h = self.A.shape if self.A.ndim == 2 else (-1, -1)
         fits = self.c.shape == (k,) and (k == 1) == (self.loss != "softmax")
         if self.B is None or self.b is None:
@@ -211,15 +224,16 @@ class Model:
         require(fits, f"shapes do not fit each other or the {self.loss} loss: {shapes}")
 
     @classmethod
+    @checked
     def random(
         cls,
         data: Data,
         seed: Seed = 0,
         *,
-        hidden: int | None = None,
+        hidden: Count | None = None,
         loss: str | None = None,
         activation: str = "tanh",
-        scale: float = 1.0,
+        scale: NotNegative = 1.0,
     ) -> "Model":
         """A model for some data, with weights N(0, scale^2 / fan-in) and biases 0.
 
@@ -234,14 +248,16 @@ class Model:
         >>> model.loss, {name: array.shape for name, array in model.theta.items()}
         ('logistic', {'A': (1, 16), 'c': (1,), 'B': (16, 2), 'b': (16,)})
         """
-        rng, d, classes = np.random.default_rng(seed), data.x.shape[1], int(data.y.max()) + 1
+        x, y = data.arrays()
+        rng, d, classes = np.random.default_rng(seed), x.shape[1], int(y.max()) + 1
         loss = loss or ("logistic" if classes <= 2 else "softmax")
         k, h = classes if loss == "softmax" else 1, d if hidden is None else hidden
+        require_memory(24.0 * h * (d + k), f"hidden={hidden}", "use a narrower layer")
 
         def layer(rows: int, columns: int) -> FloatArray:
             return rng.standard_normal((rows, columns)) * scale / np.sqrt(columns)
 
-        A = layer(k, require_whole("hidden", h, 1))
+        A = layer(k, h)
         B, b = (None, None) if hidden is None else (layer(h, d), np.zeros(h))
         return cls(A, np.zeros(k), B, b, loss, activation)
 

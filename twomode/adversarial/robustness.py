@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import numpy as np
 
-from twomode._typing import Seed
+from twomode._typing import Count, NotNegative, Positive, Seed, SeedNumber, Whole
 from twomode.adversarial.closed_form import Quadrature, Target
-from twomode.adversarial.problems import Data, Model, load_data
+from twomode.adversarial.problems import DATA, Data, Model, load_data
 from twomode.adversarial.samplers import advance
 from twomode.adversarial.training import Method, method, train
-from twomode.errors import require, require_finite, require_whole
+from twomode.checks import check_fields, checked
+from twomode.errors import require, require_choice, require_columns, shown
 from twomode.progress import Progress, Report, watched
 
 if TYPE_CHECKING:
@@ -31,9 +32,19 @@ __all__ = [
     "tracking_lag",
 ]
 
+#: Of a learning curve.
+Evaluations: TypeAlias = Annotated[int, "[1, 1e6]"]
 
+
+@checked
 def robust_error(
-    model: Model, data: Data, eps: float, *, steps: int = 40, restarts: int = 1, seed: Seed = 0
+    model: Model,
+    data: Data,
+    eps: Positive,
+    *,
+    steps: Count = 40,
+    restarts: Count = 1,
+    seed: Seed = 0,
 ) -> tuple[float, float]:
     """Shares of points that a model gets wrong: as they are, and under PGD.
 
@@ -71,26 +82,27 @@ def robust_error(
     >>> [tm.robustness.robust_error(model, data, eps) for eps in (0.6, 0.8)]
     [(0.0, 0.0), (0.0, 1.0)]
     """
-    target, k = Target.of(model, data, eps, 0.0), require_whole("steps", steps, 1)
+    target = Target.of(model, data, eps, 0.0)
     rng, right = np.random.default_rng(seed), np.flatnonzero(model.predict(target.x) == target.y)
-    natural, pgd = len(right), method(f"pgd-{k}").sampler
-    for _ in range(require_whole("restarts", restarts, 1)):
+    natural, pgd = len(right), method(f"pgd-{steps}").sampler
+    for _ in range(restarts):
         here = target.take(right)
-        x = advance(here, pgd, rng.uniform(here.low, here.high), k, rng).x
+        x = advance(here, pgd, rng.uniform(here.low, here.high), steps, rng).x
         right = right[model.predict(x) == here.y]
     return 1 - natural / len(target.y), 1 - len(right) / len(target.y)
 
 
+@checked
 def tracking_lag(
     model: Model,
     data: Data,
     method: Method,
     *,
-    eps: float,
-    lam: float,
-    learning_rate: float,
-    duration: float = 10.0,
-    seed: int = 0,
+    eps: Positive,
+    lam: NotNegative,
+    learning_rate: Positive,
+    duration: Positive = 10.0,
+    seed: SeedNumber = 0,
 ) -> float:
     """How far the adversarial data set lags behind p_adv* of the model that learns from it.
 
@@ -132,8 +144,7 @@ def tracking_lag(
     >>> lags[0] > lags[1]
     True
     """
-    require_finite("learning_rate", learning_rate)
-    require(0 < learning_rate <= duration, f"{learning_rate=} must lie in (0, {duration:g}]")
+    require(learning_rate <= duration, f"{learning_rate=} must lie in (0, {duration:g}]")
     steps = round(duration / learning_rate)
     lacks, gains = 0.0, 0.0
     for state in train(
@@ -152,6 +163,7 @@ def tracking_lag(
             exact, uniform = (Quadrature(t).mean_loss for t in (target, replace(target, lam=0.0)))
             lacks += float(exact.mean() - target.losses(state.attacks).mean())
             gains += float((exact - uniform).mean())
+    require(gains > 0, f"lam={lam:g} is too small: p_adv* gains nothing over the uniform law")
     return lacks / gains
 
 
@@ -181,15 +193,21 @@ class Problem:
     (1000, 0.3, 20)
     """
 
+    EXAMPLE: ClassVar[str] = 'tm.robustness.PROBLEMS["moons"]'
+
     data: str
-    n_train: int
-    n_test: int
-    hidden: int | None
-    eps: float
-    lam: float = 10.0
-    batch: int = 50
-    learning_rate: float = 0.5
-    steps: int = 3200
+    n_train: Count
+    n_test: Count
+    hidden: Count | None
+    eps: Positive
+    lam: NotNegative = 10.0
+    batch: Count = 50
+    learning_rate: Positive = 0.5
+    steps: Count = 3200
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require_choice("data", self.data, DATA)
 
 
 #: A problem of each data set, on which PGD-40 trains a model that is neither perfect nor useless.
@@ -205,11 +223,12 @@ PROBLEMS = {
 }
 
 
+@checked
 def learning_curve(
     problem: Problem,
     method: Method,
-    seed: int = 0,
-    evaluations: int = 32,
+    seed: SeedNumber = 0,
+    evaluations: Evaluations = 32,
     *,
     progress: Report | bool | None = None,
 ) -> list[dict[str, float]]:
@@ -249,8 +268,6 @@ def learning_curve(
     >>> rows[0]["robust_error"] > rows[-1]["robust_error"]
     True
     """
-    for name in ("n_train", "n_test", "batch", "steps"):
-        require_whole(name, getattr(problem, name), 1)
     of_data, of_model, of_training, of_attacks = np.random.SeedSequence(seed).spawn(4)
     data = load_data(problem.data, problem.n_train + problem.n_test, of_data)
     points, test = data.take(slice(problem.n_train)), data.take(slice(problem.n_train, None))
@@ -281,14 +298,15 @@ def learning_curve(
     return rows
 
 
+@checked
 def learning_curves(
     problem: Problem,
     methods: Mapping[str, Method],
-    seeds: Sequence[int],
+    seeds: Sequence[Whole],
     executor: Executor | None = None,
     *,
-    longer: Mapping[str, int] = MappingProxyType({}),
-    evaluations: int = 32,
+    longer: Mapping[str, Count] = MappingProxyType({}),
+    evaluations: Evaluations = 32,
     progress: Report | bool | None = None,
 ) -> pd.DataFrame:
     """`learning_curve` of each method on each seed.
@@ -322,6 +340,7 @@ def learning_curves(
     """
     import pandas as pd
 
+    require(bool(methods) and bool(seeds), "learning curves need at least one method and one seed")
     runs, frames = [(seed, name) for seed in seeds for name in methods], []
     curves = (map if executor is None else executor.map)(
         learning_curve,
@@ -337,6 +356,7 @@ def learning_curves(
     return pd.concat(frames, ignore_index=True)
 
 
+@checked
 def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> pd.DataFrame:
     """What it cost to come down to each seed's level for the first time, inf if it never did.
 
@@ -363,6 +383,10 @@ def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> p
     >>> tm.robustness.cost_to(table, pd.Series({0: 0.3})).loc[0].to_dict()
     {'natural': inf, 'fgsm': 400.0}
     """
+    import pandas as pd
+
+    require(isinstance(level, pd.Series), f"level={shown(level)} must be a Series, by seed")
+    require_columns(table, "seed", "method", "robust_error", cost)
     reached = table[table["robust_error"] <= table["seed"].map(level)]
     first = reached.groupby(["seed", "method"])[cost].first().unstack()
     return first.reindex(index=level.index, columns=table["method"].unique()).fillna(np.inf)

@@ -18,14 +18,15 @@ only where the loss has one and the same slope everywhere.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import Count, FloatArray, NotNegative, Positive, Seed, Whole
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.walls import fold, log_folded, log_normal
-from twomode.errors import require, require_choice, require_finite, require_whole
+from twomode.checks import check_fields, checked
+from twomode.errors import require, require_choice, require_memory, shown
 from twomode.progress import Progress, Report, watched
 
 __all__ = [
@@ -72,14 +73,15 @@ class SignStep:
     [-2.5, -1.5, 1.5, 2.5]
     """
 
-    eta: float = 0.5
-    sigma: float = 0.3
+    EXAMPLE: ClassVar[str] = 'tm.adversarial.sampler("sign")'
+
+    eta: NotNegative = 0.5
+    sigma: NotNegative = 0.3
     wall: ClassVar[str] = "project"
     metropolis: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_finite("eta", self.eta, least=0)
-        require_finite("sigma", self.sigma, least=0)
+        check_fields(self)
 
     def drift(self, target: Target, gradient: FloatArray) -> FloatArray:
         """Mean of a step, in units of x."""
@@ -125,13 +127,14 @@ class Langevin:
     (0.1, [0.0, 0.05])
     """
 
+    EXAMPLE: ClassVar[str] = 'tm.adversarial.sampler("reflected")'
+
     wall: str = "reflect"
     metropolis: bool = False
-    h: float = 0.01
+    h: Positive = 0.01
 
     def __post_init__(self) -> None:
-        require_finite("h", self.h)
-        require(self.h > 0, f"h={self.h!r} must be positive")
+        check_fields(self)
         require_choice("wall", self.wall, ("project", "reflect", "reject"))
         require(
             self.wall == "reflect" or self.metropolis == (self.wall == "reject"),
@@ -188,7 +191,7 @@ def sampler(name: str, **sizes: Any) -> Sampler:
     require_choice("sampler", name, SAMPLERS)
     takes = [f.name for f in fields(SAMPLERS[name]) if f.name in ("eta", "sigma", "h")]
     for size, value in sizes.items():
-        require(size in takes, f"{size}={value!r}: sampler {name} takes {' and '.join(takes)}")
+        require(size in takes, f"{size}={shown(value)}: sampler {name} takes {' and '.join(takes)}")
     return replace(SAMPLERS[name], **sizes)
 
 
@@ -217,11 +220,12 @@ def _see_nothing(t: int, x: FloatArray, loss: FloatArray) -> None:
     pass
 
 
+@checked
 def advance(
     target: Target,
     sampler: Sampler,
-    x: FloatArray,
-    steps: int,
+    x: Annotated[FloatArray, "(..., n, d)"],
+    steps: Whole,
     rng: np.random.Generator,
     visit: Callable[[int, FloatArray, FloatArray], None] = _see_nothing,
 ) -> Advance:
@@ -257,6 +261,8 @@ def advance(
     >>> bool((abs(there.x - target.x) <= 0.3).all()), bool((there.acceptance > 0.5).all())
     (True, True)
     """
+    n, d = target.x.shape
+    require(x.shape[-2:] == (n, d), f"x has shape {x.shape}: (..., {n}, {d}) is needed")
     low, high, sd = target.low, target.high, sampler.noise(target)
     accepted, known = np.zeros(x.shape[:-1]), None
     for t in range(steps):
@@ -317,16 +323,17 @@ class Chains(NamedTuple):
         return effective_sample_size(self.losses)
 
 
+@checked
 def sample(
     target: Target,
     sampler: Sampler,
-    steps: int,
+    steps: Count,
     *,
-    chains: int = 1,
-    burn: int = 0,
-    every: int = 1,
-    start: FloatArray | None = None,
-    seed: int | np.random.Generator = 0,
+    chains: Count = 1,
+    burn: Whole = 0,
+    every: Count = 1,
+    start: Annotated[FloatArray, "(chains, n, d)"] | None = None,
+    seed: Seed = 0,
     progress: Report | bool | None = None,
 ) -> Chains:
     """Run chains of every anchor at once.
@@ -370,11 +377,12 @@ def sample(
     >>> bool(abs(chains.losses.mean() - exact.mean_loss.mean()) < 0.01)
     True
     """
-    steps, chains = require_whole("steps", steps, 1), require_whole("chains", chains, 1)
-    burn, every = require_whole("burn", burn, 0), require_whole("every", every, 1)
     require(burn < steps, f"burn={burn} leaves none of steps={steps}: make it smaller")
     shape = (chains, *target.x.shape)
-    start = np.broadcast_to(target.x, shape) if start is None else np.asarray(start, float)
+    kept = 4 + 2 * (steps - burn) / every
+    what = f"chains={chains} of {len(target.x)} anchors with {kept / 2 - 2:,.0f} states kept"
+    require_memory(16 * kept * chains * target.x.size, what, "keep fewer, with every")
+    start = np.broadcast_to(target.x, shape) if start is None else start
     require(start.shape == shape, f"start has shape {start.shape}: {shape} is needed")
     inside = bool(((start >= target.low) & (start <= target.high)).all())
     require(inside, "a start lies outside its box: clip it to target.low and target.high")
@@ -395,7 +403,8 @@ def sample(
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)
 
 
-def effective_sample_size(f: FloatArray) -> FloatArray:
+@checked
+def effective_sample_size(f: Annotated[FloatArray, "(...)"]) -> FloatArray:
     """How many independent draws have a mean of the same variance.
 
     Parameters
@@ -420,6 +429,7 @@ def effective_sample_size(f: FloatArray) -> FloatArray:
     >>> [bool(3000 < tm.adversarial.effective_sample_size(f) < 5000) for f in seen]
     [True, True]
     """
+    require(f.ndim >= 2 and f.size > 0, f"f has shape {f.shape}: (T, chains, ...) is needed")
     T, chains = f.shape[:2]
     f = f - f.mean(axis=(0, 1))
     power = np.abs(np.fft.rfft(f, n=2 * T, axis=0)) ** 2

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
 from twomode.adversarial.samplers import Chains, Sampler
 from twomode.adversarial.stationary_laws import stationary
-from twomode.errors import InputError
+from twomode.checks import checked
+from twomode.errors import InputError, require_memory
 from twomode.progress import Progress, Report, unreported
 
 __all__ = ["MIXED", "ExactLoss", "describe_chains", "exact_loss", "largest_loss"]
@@ -42,6 +43,7 @@ class ExactLoss(NamedTuple):
     by: str  #: how, or why not
 
 
+@checked
 def exact_loss(target: Target, rng: np.random.Generator) -> ExactLoss:
     """By quadrature, or from independent draws of the exact law.
 
@@ -83,7 +85,8 @@ def exact_loss(target: Target, rng: np.random.Generator) -> ExactLoss:
     return ExactLoss(law, float(losses.mean()), _error(losses, INDEPENDENT), at_random, by)
 
 
-def largest_loss(target: Target, side: int = 65) -> FloatArray:
+@checked
+def largest_loss(target: Target, side: Annotated[int, "[2, inf)"] = 65) -> FloatArray:
     """The worst case of each anchor on a grid with its faces, shape (n,); NaN for d > 2.
 
     Parameters
@@ -105,6 +108,7 @@ def largest_loss(target: Target, side: int = 65) -> FloatArray:
     ([-2.5, 1.5, 1.5, -2.5], [-3.0, 1.0, 1.0, -3.0])
     """
     n, d = target.x.shape
+    require_memory(32.0 * side**d * n, f"side={side}", "use a smaller one")
     if d > 2:
         return np.full(n, np.nan)
     sides = [np.linspace(0, 1, side)] * d
@@ -112,6 +116,7 @@ def largest_loss(target: Target, side: int = 65) -> FloatArray:
     return target.losses(target.low + (target.high - target.low) * grid).max(axis=0)
 
 
+@checked
 def describe_chains(
     target: Target,
     chains: Chains,

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from twomode._typing import FloatArray
+from twomode._typing import FloatArray, Whole
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.samplers import Sampler
 from twomode.adversarial.walls import log_folded, log_normal
-from twomode.errors import require, require_finite
+from twomode.checks import checked
+from twomode.errors import require
 
 __all__ = ["Stationary", "face_atom", "stationary"]
 
@@ -40,7 +41,8 @@ class Stationary(NamedTuple):
         return float(np.abs(self.mass - self.weights * density).sum()) / 2
 
 
-def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
+@checked
+def stationary(target: Target, sampler: Sampler, anchor: Whole = 0) -> Stationary:
     """Without Monte Carlo, by Nystrom's method.
 
     Parameters
@@ -78,6 +80,7 @@ def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
     """
     require(target.x.shape[1] == 1, f"d={target.x.shape[1]}: stationary laws are for d = 1")
     require(not sampler.metropolis, f"{sampler} has p_adv* itself as its stationary law")
+    require(anchor < len(target.x), f"anchor={anchor} is none of the {len(target.x)}, from 0")
     target = target.take([anchor])
     low, high, sd = target.low.item(), target.high.item(), sampler.noise(target)
     require(sd > 0, f"{sampler} has no noise, so no stationary law of this kind")
@@ -111,6 +114,7 @@ def stationary(target: Target, sampler: Sampler, anchor: int = 0) -> Stationary:
     return Stationary(x, weights, np.linalg.solve(equations, np.eye(len(P))[0]))
 
 
+@checked
 def face_atom(beta: float) -> float:
     """Probability of a face to which a constant drift presses the projected chain.
 
@@ -133,7 +137,6 @@ def face_atom(beta: float) -> float:
     >>> [round(tm.adversarial.face_atom(beta), 3) for beta in (0.1, 1, 3)]
     [0.133, 0.801, 0.999]
     """
-    require_finite("beta", beta)
     require(beta >= 0.01, f"beta={beta!r} must be at least 0.01: below, the atom is sqrt(2) beta")
     n = np.arange(1, int((9 / beta) ** 2) + 2)
     return float(np.exp(-(ndtr(-beta * np.sqrt(n)) / n).sum()))

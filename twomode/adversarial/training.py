@@ -18,15 +18,16 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import Count, FloatArray, NotNegative, Positive, SeedNumber, Whole
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.problems import Data, Model
 from twomode.adversarial.samplers import Sampler, SignStep, advance
-from twomode.errors import InputError, require, require_choice, require_finite, require_whole
+from twomode.checks import check_fields, checked
+from twomode.errors import InputError, require, require_choice, require_memory
 
 __all__ = ["METHODS", "STARTS", "Method", "TrainingState", "fit", "method", "train"]
 
@@ -64,17 +65,19 @@ class Method:
     True
     """
 
+    EXAMPLE: ClassVar[str] = 'tm.adversarial.method("algorithm-1")'
+
     sampler: Sampler
-    steps: int = 1
-    copies: int = 1
+    steps: Whole = 1
+    copies: Count = 1
     start: str = "warm"
 
     def __post_init__(self) -> None:
-        require_whole("steps", self.steps, 0)
-        require_whole("copies", self.copies, 1)
+        check_fields(self)
         require_choice("start", self.start, STARTS)
 
 
+@checked
 def method(name: str, **changes: Any) -> Method:
     """A named method, any field replaced by keyword; pgd-k for any k.
 
@@ -141,17 +144,18 @@ class TrainingState(NamedTuple):
     seconds: float  #: of training so far, whatever is done between two states
 
 
+@checked
 def train(
     model: Model,
     data: Data,
     method: Method,
     *,
-    eps: float,
-    lam: float = 1.0,
-    steps: int,
-    batch: int = 50,
-    learning_rate: float = 0.1,
-    seed: int | np.random.SeedSequence = 0,
+    eps: Positive,
+    lam: NotNegative = 1.0,
+    steps: Whole,
+    batch: Count = 50,
+    learning_rate: Positive = 0.1,
+    seed: SeedNumber | np.random.SeedSequence = 0,
 ) -> Iterator[TrainingState]:
     """The talk's Algorithm 1 with any method inside: a state before the first step and after each.
 
@@ -198,10 +202,9 @@ def train(
     2 800
     """
     target = Target.of(model, data, eps, lam)
-    n, steps = len(data.x), require_whole("steps", steps, 0)
-    batch = min(require_whole("batch", batch, 1), n)
-    require_finite("learning_rate", learning_rate)
-    require(learning_rate > 0, f"learning_rate={learning_rate!r} must be positive")
+    batch = min(batch, len(target.x))
+    need = 32.0 * method.copies * (target.x.size + batch * target.model.A.shape[1])
+    require_memory(need, f"copies={method.copies}", "use fewer")
     seeds = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     order_rng, rng = map(np.random.default_rng, seeds.spawn(2))
     return _states(target, method, steps, batch, learning_rate, order_rng, rng)
@@ -232,9 +235,10 @@ def _states(
             x = rng.uniform(here.low, here.high, size=x.shape)
         x, _, evaluations = advance(here, method.sampler, x, method.steps, rng)
         attacks[:, rows] = x
-        losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
         try:
-            target = replace(target, model=target.model.step(gradient, learning_rate))
+            with np.errstate(over="ignore", invalid="ignore"):  # of a model that diverges
+                losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
+                target = replace(target, model=target.model.step(gradient, learning_rate))
         except InputError as error:
             raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
         gradients += K * batch * (evaluations + 1)
@@ -242,6 +246,7 @@ def _states(
         yield TrainingState(step, target.model, attacks, float(losses.mean()), gradients, seconds)
 
 
+@checked
 def fit(model: Model, data: Data, method: Method, **options: Any) -> Model:
     """The model that `train` ends with, which takes the same options.
 

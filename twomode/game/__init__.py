@@ -25,7 +25,13 @@ from twomode.game.observables import (
 )
 from twomode.game.starts import MODES, GaussianStart
 from twomode.game.state import State, array_namespace, as_array
-from twomode.game.two_mode import Game, clipped_cubic, clipped_cubic_curvature, clipped_cubic_slope
+from twomode.game.two_mode import (
+    Dimension,
+    Game,
+    clipped_cubic,
+    clipped_cubic_curvature,
+    clipped_cubic_slope,
+)
 
 __all__ = [
     "COVERAGE_DELTA",
@@ -36,6 +42,7 @@ __all__ = [
     "Bilinear",
     "CorrelatedCoefficients",
     "CorrelatedModes",
+    "Dimension",
     "Evaluation",
     "EveryOutput",
     "ExplicitLatents",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from twomode._typing import Array
+from twomode.checks import checked
 from twomode.errors import require
 from twomode.game.field import Evaluation, Vector
 from twomode.game.state import State, as_array
@@ -44,11 +46,9 @@ class Bilinear:
 
     m_D = m_G = 1
 
-    def __init__(self, A: npt.ArrayLike) -> None:
+    @checked
+    def __init__(self, A: Annotated[ArrayLike, "(n, n)", "finite"]) -> None:
         self.A = np.asarray(A, dtype=float)
-        square = self.A.ndim == 2 and self.A.shape[0] == self.A.shape[1]
-        require(square, f"A has shape {self.A.shape}: it must be a square matrix")
-        require(bool(np.isfinite(self.A).all()), "A holds a NaN or an infinity")
 
     @property
     def d(self) -> int:
@@ -60,7 +60,12 @@ class Bilinear:
         """Number of parameters of both players."""
         return 2 * self.d
 
-    def state(self, x: npt.ArrayLike, y: npt.ArrayLike) -> State:
+    @checked
+    def state(
+        self,
+        x: Annotated[ArrayLike, "(..., n)", "finite"],
+        y: Annotated[ArrayLike, "(..., n)", "finite"],
+    ) -> State:
         """A start of `ArrayEngine`: x as the discriminator's one neuron, y as the generator's.
 
         Parameters
@@ -86,8 +91,8 @@ class Bilinear:
         """
         W, V = (np.array(p, dtype=float, ndmin=2)[:, None, :] for p in (x, y))
         require(
-            W.shape == V.shape and W.shape[-1] == self.d,
-            f"x and y have shapes {W[:, 0].shape} and {V[:, 0].shape}: (R, {self.d}) is needed",
+            W.shape == V.shape and W.ndim == 3 and W.shape[-1] == self.d,
+            f"x and y have shapes {np.shape(x)} and {np.shape(y)}: (R, {self.d}) is needed",
         )
         return State(W, V, np.zeros(len(W)), np.zeros((len(W), 2, self.d)))
 

@@ -1,11 +1,12 @@
 """What bounds a generator's outputs over every latent."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from twomode._typing import FloatArray
+from twomode.checks import checked
 from twomode.game.observables import LARGEST_CHECKED, EveryOutput, Outputs
 from twomode.game.two_mode import Game
 
@@ -23,10 +24,11 @@ class Extremes(NamedTuple):
     alpha: FloatArray  #: the smallest, negative if any output points away from u_1 + u_2
 
 
+@checked
 def over_latents(
     game: Game,
-    projections_V: FloatArray,
-    gram_V: FloatArray,
+    projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
+    gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
     measure: Callable[[Outputs], FloatArray],
 ) -> FloatArray:
     """Measure generators at every nonzero z, at the law's support if m_G > 20.
@@ -62,7 +64,12 @@ def over_latents(
     return found.reshape(*shape, *found.shape[1:])
 
 
-def extremes(game: Game, projections_V: FloatArray, gram_V: FloatArray) -> Extremes:
+@checked
+def extremes(
+    game: Game,
+    projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
+    gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
+) -> Extremes:
     """Extremes over the latents, with the leading axes of the arguments."""
 
     def measure(outputs: Outputs) -> FloatArray:

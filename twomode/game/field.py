@@ -1,6 +1,6 @@
 """What a game is to a rule: an objective, its gradient, and products with its Hessian."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from twomode._typing import Array
 from twomode.game.state import State
@@ -48,6 +48,7 @@ class Evaluation(NamedTuple):
     V: Array  #: descent direction for V, shape (..., m_G, d)
 
 
+@runtime_checkable
 class Field(Protocol):
     """A zero-sum game as `ArrayEngine` and the Jacobian corrections see it.
 

@@ -7,14 +7,15 @@ finite sum, and a minibatch of any size a reweighting of the same sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from twomode._typing import JSON, FloatArray
-from twomode.errors import InputError, require, require_choice, require_probability
+from twomode._typing import JSON, Count, FloatArray, Probability
+from twomode.checks import check_fields, checked, take
+from twomode.errors import InputError, require, require_choice, shown
 
 __all__ = [
     "Bernoulli",
@@ -39,6 +40,7 @@ class Law:
     ([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.25, 0.25, 0.5])
     """
 
+    EXAMPLE: ClassVar[str] = "SparsePairs(0.01)"
     #: name under which the law is saved; set by each subclass
     kind: ClassVar[str]
 
@@ -130,17 +132,18 @@ class SparsePairs(Law):
     (1.01, 0.023)
     """
 
-    q: float
+    q: Probability
     kind: ClassVar[str] = "sparse-pairs"
 
     def __post_init__(self) -> None:
-        require_probability("q", self.q)
+        check_fields(self)
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         require(
             n >= 2 or self.q == 0,
             f"m_G={n} has no pairs of coordinates: use m_G >= 2, or q=0 instead of q={self.q!r}",
         )
+        _require_room(n, n * (n + 1) // 2)
         singles = np.eye(n)
         first, second = np.triu_indices(n, 1)
         pairs = singles[first] + singles[second]
@@ -171,12 +174,12 @@ class Bernoulli(Law):
     (8, 0.125)
     """
 
-    p: float
+    p: Probability
     kind: ClassVar[str] = "bernoulli"
     LARGEST: ClassVar[int] = 16
 
     def __post_init__(self) -> None:
-        require_probability("p", self.p)
+        check_fields(self)
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         require(
@@ -219,14 +222,11 @@ class ExplicitLatents(Law):
     prob: tuple[float, ...]
     kind: ClassVar[str] = "explicit"
 
-    def __init__(self, Z: Iterable[Sequence[float]], prob: Iterable[float]) -> None:
-        try:
-            rows = np.atleast_2d(np.asarray(list(Z), dtype=float))
-            weights = np.asarray(list(prob), dtype=float)
-        except (TypeError, ValueError):
-            raise InputError("Z and prob must be arrays of numbers, (S, m_G) and (S,)") from None
+    def __init__(self, Z: ArrayLike, prob: ArrayLike) -> None:
+        rows = take("Z", Z, Annotated[FloatArray, "(S, m_G)"])
+        weights = take("prob", prob, Annotated[FloatArray, "(S)"])
         require(
-            rows.ndim == 2 and rows.size > 0 and weights.shape == rows.shape[:1],
+            len(weights) == len(rows),
             f"Z of shape {rows.shape} and prob of shape {weights.shape} must be (S, m_G) and (S,)",
         )
         require(bool(np.isin(rows, (0, 1)).all()), "Z must hold only zeros and ones")
@@ -288,11 +288,11 @@ class CorrelatedCoefficients(Law):
     0.0
     """
 
-    p_12: float
+    p_12: Annotated[float, "[0, 1)"]
     kind: ClassVar[str] = "correlated-coefficients"
 
     def __post_init__(self) -> None:
-        require_probability("p_12", self.p_12, below_one=True)
+        check_fields(self)
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         single = (1 - self.p_12) / 2
@@ -300,12 +300,14 @@ class CorrelatedCoefficients(Law):
         return _drop_impossible(support, np.array([single, single, self.p_12]))
 
 
-_KINDS: dict[str, type[Law]] = {
+#: Those that a file can name.
+LAWS: dict[str, type[Law]] = {
     law.kind: law
     for law in (SparsePairs, Bernoulli, ExplicitLatents, CorrelatedModes, CorrelatedCoefficients)
 }
 
 
+@checked
 def law_from_dict(fields: JSON) -> Law:
     """Rebuild a law from `Law.to_dict`.
 
@@ -322,11 +324,15 @@ def law_from_dict(fields: JSON) -> Law:
     """
     arguments = dict(fields)
     kind = arguments.pop("kind", None)
-    require_choice("law", kind, _KINDS)
-    return _KINDS[kind](**arguments)
+    require_choice("law", kind, LAWS)
+    try:
+        return LAWS[kind](**arguments)
+    except TypeError:
+        raise InputError(f"{shown(fields)} has not the fields of {LAWS[kind].__name__}") from None
 
 
-def binary_vectors(n: int) -> FloatArray:
+@checked
+def binary_vectors(n: Count) -> FloatArray:
     """All of {0,1}^n, shape (2^n, n); row s holds the binary digits of s, lowest first.
 
     Examples
@@ -335,7 +341,19 @@ def binary_vectors(n: int) -> FloatArray:
     >>> binary_vectors(2).tolist()
     [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     """
+    _require_room(n, 2.0 ** min(n, 99))
     return ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(float)
+
+
+#: Numbers in the support of a law, half a gigabyte of them.
+_MOST = 2**26
+
+
+def _require_room(n: int, points: float) -> None:
+    require(
+        n * points <= _MOST,
+        f"m_G={shown(n)} makes more points than can be summed over: use a smaller m_G",
+    )
 
 
 def _drop_impossible(

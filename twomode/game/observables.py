@@ -18,12 +18,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from twomode._typing import FloatArray
-from twomode.errors import require
+from twomode._typing import Count, FloatArray, Level
+from twomode.checks import check_fields, checked
+from twomode.errors import require, require_memory
 from twomode.game.laws import binary_vectors
 
 __all__ = [
@@ -47,7 +49,12 @@ LARGEST_CHECKED = 20
 NU = 0.1
 
 
-def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
+@checked
+def at_rest(
+    grad_norms: Annotated[FloatArray, "(..., 2)"],
+    peak_grad_norms: Annotated[FloatArray, "(..., 2)"],
+    nu: Level,
+) -> np.ndarray:
     """Whether both players' gradients are at most nu times their largest so far, shape (...).
 
     Parameters
@@ -67,12 +74,17 @@ def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> n
     >>> at_rest(norms, np.ones((3, 2)), nu=0.1).tolist()
     [False, False, True]
     """
+    require(
+        grad_norms.shape == peak_grad_norms.shape,
+        f"the norms have shapes {grad_norms.shape} and {peak_grad_norms.shape}: alike are needed",
+    )
     with np.errstate(invalid="ignore"):
         small = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
     return np.asarray(np.all(small, axis=-1))
 
 
-def all_latents(m_G: int) -> FloatArray:
+@checked
+def all_latents(m_G: Count) -> FloatArray:
     """Every nonzero z in {0,1}^m_G, shape (2^m_G - 1, m_G).
 
     Raises
@@ -90,7 +102,11 @@ def all_latents(m_G: int) -> FloatArray:
     return binary_vectors(m_G)[1:]
 
 
-def mode_cosines(projections_V: FloatArray, gram_V: FloatArray) -> FloatArray:
+@checked
+def mode_cosines(
+    projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
+    gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
+) -> FloatArray:
     """Cosines <v_j, u_l> / norm(v_j), shape (..., m_G, 2); 0 where v_j is 0.
 
     Parameters
@@ -144,10 +160,13 @@ class Outputs:
     ([0.71, 1.0], [0.5, 0.0])
     """
 
-    projections_V: FloatArray
-    gram_V: FloatArray
-    gamma: float
-    latents: FloatArray
+    projections_V: Annotated[FloatArray, "(..., m_G, 2)"]
+    gram_V: Annotated[FloatArray, "(..., m_G, m_G)"]
+    gamma: Annotated[float, "[0, 1)"]
+    latents: Annotated[FloatArray, "(S, m_G)"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @cached_property
     def projections(self) -> FloatArray:
@@ -158,6 +177,11 @@ class Outputs:
     def squared_norms(self) -> FloatArray:
         """norm(G(z))^2, a linear function of the Gram matrix."""
         z, gram = self.latents, self.gram_V
+        require_memory(
+            24.0 * z.size * z.shape[1],
+            f"every pair of m_G={z.shape[1]} neurons",
+            "use a smaller m_G",
+        )
         pairs = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
         with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
             return np.maximum(gram.reshape(*gram.shape[:-2], -1) @ pairs.T, 0.0)
@@ -202,7 +226,12 @@ class Outputs:
         """Cosines between G(z) and u_1, u_2, shape (..., S, 2)."""
         return _ratio(self.projections, np.sqrt(self.squared_norms)[..., None])
 
-    def coverage(self, probabilities: ArrayLike, delta: float = COVERAGE_DELTA) -> FloatArray:
+    @checked
+    def coverage(
+        self,
+        probabilities: Annotated[ArrayLike, "(S)"],
+        delta: Annotated[float, "(0, 2]"] = COVERAGE_DELTA,
+    ) -> FloatArray:
         """P_l(delta) = Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta), shape (..., 2).
 
         The distance of two unit vectors is at most delta when their cosine is at least
@@ -224,6 +253,8 @@ class Outputs:
         >>> outputs.coverage([1.0]).tolist(), outputs.coverage([1.0], delta=0.1).tolist()
         ([1.0, 1.0], [0.0, 0.0])
         """
+        S = len(self.latents)
+        require(np.size(probabilities) == S, f"probabilities must be those of the {S} latents")
         near = self.cosines >= 1 - delta**2 / 2
         return np.einsum("...sl,s->...l", near.astype(float), np.asarray(probabilities))
 
@@ -258,7 +289,13 @@ class EveryOutput(Outputs):
     [0.71, 0.71, 0.0]
     """
 
-    def __init__(self, projections_V: FloatArray, gram_V: FloatArray, gamma: float) -> None:
+    @checked
+    def __init__(
+        self,
+        projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
+        gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
+        gamma: Annotated[float, "[0, 1)"],
+    ) -> None:
         _require_few(projections_V.shape[-2])
         for name, value in (("projections_V", projections_V), ("gram_V", gram_V), ("gamma", gamma)):
             object.__setattr__(self, name, value)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twomode._typing import JSON
-from twomode.errors import require_choice, require_finite
+from twomode._typing import JSON, NotNegative
+from twomode.checks import check_fields, checked
+from twomode.errors import require_choice
 from twomode.game.state import State
 from twomode.game.two_mode import Game
 
@@ -52,19 +53,17 @@ class GaussianStart:
     False
     """
 
-    std_W: float | None = None
-    std_V: float | None = None
+    std_W: NotNegative | None = None
+    std_V: NotNegative | None = None
     bias: float = 0.0
     modes: str = "random"
     shared: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("std_W", "std_V"):
-            if getattr(self, name) is not None:
-                require_finite(name, getattr(self, name), least=0)
-        require_finite("bias", self.bias)
+        check_fields(self)
         require_choice("modes", self.modes, MODES)
 
+    @checked
     def scales(self, game: Game) -> tuple[float, float]:
         """(std_W, std_V) for this game.
 
@@ -78,6 +77,7 @@ class GaussianStart:
         std_V = 1 / game.d if self.std_V is None else self.std_V
         return std_W, std_V
 
+    @checked
     def draw(self, game: Game, rng: np.random.Generator) -> State:
         """One start in R^d.
 
@@ -95,6 +95,7 @@ class GaussianStart:
         V = std_V * rng.standard_normal((game.m_G, game.d))
         return State(W, V, np.float64(self.bias), U)
 
+    @checked
     def draw_reduced(self, game: Game, rng: np.random.Generator) -> State:
         """One start in R^r with exactly the law of ``draw(...).reduce()[0]``, for any d.
 

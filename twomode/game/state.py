@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Array, Namespace
-from twomode.errors import require
+from twomode._typing import Array, Count, FloatArray, Namespace
+from twomode.checks import checked, take
+from twomode.errors import require, require_memory
 
 __all__ = ["State", "array_namespace", "as_array"]
 
@@ -83,9 +85,15 @@ class State:
     U: Array
 
     def __post_init__(self) -> None:
-        if isinstance(self.b, (int, float)):
-            b = as_array(np.full(tuple(self.W.shape[:-2]), float(self.b)), like=self.W)
-            object.__setattr__(self, "b", b)
+        for name in ("W", "V", "U"):
+            if not hasattr(getattr(self, name), "device"):
+                object.__setattr__(self, name, take(name, getattr(self, name), FloatArray))
+        if not getattr(self.b, "shape", ()):  # a number, of all replicas
+            numpy = isinstance(self.b, (np.ndarray, np.generic))  # NaN too, of one that diverged
+            if numpy or not hasattr(self.b, "device"):
+                b = take("b", self.b, npt.ArrayLike if numpy else float)
+                b = as_array(np.full(tuple(self.W.shape[:-2]), float(b)), like=self.W)
+                object.__setattr__(self, "b", b)
 
     @property
     def xp(self) -> Namespace:
@@ -109,7 +117,8 @@ class State:
         """
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def replicated(self, replicas: int) -> State:
+    @checked
+    def replicated(self, replicas: Count) -> State:
         """With a leading axis of `replicas` on every array (copied; modes as well).
 
         Raises
@@ -130,6 +139,8 @@ class State:
             f"start holds {self.W.shape[0]} replicas but {replicas} were asked for:"
             f" pass replicas={self.W.shape[0]}",
         )
+        size = sum(math.prod(array.shape[-2:]) for array in self.arrays().values())
+        require_memory(8.0 * replicas * size, f"replicas={replicas}", "use fewer")
         xp = self.xp
         base = {"W": 3, "V": 3, "b": 1, "U": 3}
 

@@ -16,12 +16,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from twomode._typing import JSON, Array, Namespace
-from twomode.errors import require, require_finite, require_whole
+from twomode._typing import JSON, Array, Count, Namespace
+from twomode.checks import check_fields, checked
+from twomode.errors import require, shown
 from twomode.game.field import Evaluation, Vector
 from twomode.game.laws import (
+    LAWS,
     CorrelatedCoefficients,
     CorrelatedModes,
     Law,
@@ -36,6 +38,11 @@ __all__ = [
     "clipped_cubic_curvature",
     "clipped_cubic_slope",
 ]
+
+#: Of R^d: as large as a float can still count.
+Dimension: TypeAlias = Annotated[int, "[3, 1e300]"]
+#: Lambda; infinity never clips.
+Clip: TypeAlias = Annotated[float, "(0, inf]"]
 
 
 @dataclass(frozen=True)
@@ -75,37 +82,39 @@ class Game:
     (81, 7)
     """
 
-    d: int
-    m_D: int
-    m_G: int
-    gamma: float
+    EXAMPLE: ClassVar[str] = "tm.Game.preset(d=4096)"
+
+    d: Dimension
+    m_D: Count
+    m_G: Count
+    gamma: Annotated[float, "[0, 1)"]
     a: float
     lam: float
-    clip: float
+    clip: Clip
     latents: Law
     data: Law = field(default_factory=CorrelatedModes)
 
     def __post_init__(self) -> None:
-        for name, least in (("d", 3), ("m_D", 1), ("m_G", 1)):
-            object.__setattr__(self, name, require_whole(name, getattr(self, name), least))
-        require(0 <= self.gamma < 1, f"gamma={self.gamma!r} must lie in [0, 1)")
-        require_finite("a", self.a)
-        require_finite("lam", self.lam)
-        require(self.clip > 0, f"clip={self.clip!r} must be positive (inf for no clipping)")
+        check_fields(self)
         require(
             self.gamma == 0 or not isinstance(self.data, CorrelatedCoefficients),
             f"gamma={self.gamma!r} must be 0 for data with correlated coefficients",
         )
-        for name in ("gamma", "a", "lam", "clip"):
-            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
         for name, n in (("latents", self.m_G), ("data", 2)):
             law = getattr(self, name)
-            require(isinstance(law, Law), f"{name}={law!r} must be a law, like SparsePairs(0.01)")
+            require(
+                type(law) in LAWS.values(),
+                f"{name}={shown(law)} is a law of your own, which no file can name: give its points"
+                " and probabilities to ExplicitLatents",
+            )
             support, _ = law.points(n)  # refuses an m_G that the law does not have
-            require(support.shape[1] == n, f"{name}={law!r} is a law on vectors of another length")
+            require(
+                support.shape[1] == n, f"{name}={shown(law)} is a law on vectors of another length"
+            )
 
     @classmethod
-    def preset(cls, d: int, **changes: Any) -> Game:
+    @checked
+    def preset(cls, d: Dimension, **changes: Any) -> Game:
         """The canonical parameters at dimension d, with any field replaced by keyword.
 
         A choice where the talk leaves constants open: m_D = m_G = ceil(ln d),
@@ -131,7 +140,7 @@ class Game:
         >>> game.m_D, game.m_G, round(game.gamma, 3)
         (9, 5, 0.12)
         """
-        log = math.log(require_whole("d", d, 3))
+        log = math.log(d)
         orthogonal = isinstance(changes.get("data"), CorrelatedCoefficients)
         canonical = cls(
             d=d,
@@ -167,6 +176,7 @@ class Game:
         """r: the dimension of span{u_l, w_i, v_j}, which no equivariant rule leaves."""
         return min(self.d, 2 + self.m_D + self.m_G)
 
+    @checked
     def check(self, state: State) -> None:
         """Raise `InputError` unless `state` is a state of this game in R^d or reduced to R^r.
 
@@ -179,6 +189,15 @@ class Game:
             ...
         twomode.errors.InputError: start has neurons of length 16, the game has d=64
         """
+        for name, array in state.arrays().items():
+            require(
+                array.dtype == state.W.dtype and str(array.dtype).endswith(("float64", "float32")),
+                f"start.{name} has dtype {array.dtype}: float64 or float32 is needed, of all alike",
+            )
+            require(
+                name == "b" or array.ndim in (2, 3),
+                f"start.{name} has shape {tuple(array.shape)}: rows are needed, of each replica",
+            )
         n = state.dimension
         require(
             n in (self.d, self.reduced_dimension),
@@ -369,6 +388,7 @@ class Game:
         return values | {"latents": self.latents.to_dict(), "data": self.data.to_dict()}
 
     @classmethod
+    @checked
     def from_dict(cls, values: JSON) -> Game:
         """Rebuild a game from `to_dict`.
 
@@ -384,11 +404,14 @@ class Game:
         >>> tm.Game.from_dict(game.to_dict()) == game
         True
         """
+        names = {f.name for f in fields(cls)}
+        require(values.keys() == names, f"a game has the fields {', '.join(sorted(names))}")
         laws = {name: law_from_dict(values[name]) for name in ("latents", "data")}
         return cls(**(values | laws))
 
 
-def clipped_cubic(z: Array, clip: float) -> Array:
+@checked
+def clipped_cubic(z: Array, clip: Clip) -> Array:
     """z^3 where abs(z) <= clip, continued linearly: +-(3 clip^2 abs(z) - 2 clip^3) beyond.
 
     With c = z clipped to [-clip, clip] both parts are c^2 (3z - 2c).
@@ -410,7 +433,8 @@ def clipped_cubic(z: Array, clip: float) -> Array:
     return c * c * (3 * z - 2 * c)
 
 
-def clipped_cubic_slope(z: Array, clip: float) -> Array:
+@checked
+def clipped_cubic_slope(z: Array, clip: Clip) -> Array:
     """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond.
 
     Examples
@@ -424,7 +448,8 @@ def clipped_cubic_slope(z: Array, clip: float) -> Array:
     return 3 * (c * c)
 
 
-def clipped_cubic_curvature(z: Array, clip: float) -> Array:
+@checked
+def clipped_cubic_curvature(z: Array, clip: Clip) -> Array:
     """Second derivative of `clipped_cubic`: 6z up to abs(z) = clip, 0 beyond.
 
     Examples

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from twomode.errors import require
 from twomode.runs import Result
 from twomode.theory import Judgement
 
@@ -25,12 +26,18 @@ MAP = "cividis"
 
 def as_list(results: Result | Sequence[Result]) -> list[Result]:
     """A list, of one result too."""
-    return [results] if isinstance(results, Result) else list(results)
+    listed = [results] if isinstance(results, Result) else list(results)
+    require(bool(listed), "results=[] must hold at least one")
+    return listed
 
 
 def typical(judgement: Judgement, replica: int | None) -> int:
     """The given replica, or that which stands for the run (see `Judgement.typical`)."""
-    return judgement.typical if replica is None else replica
+    if replica is None:
+        return judgement.typical
+    R = len(judgement.verdicts)
+    require(-R <= replica < R, f"replica={replica} is none of the run's {R}, from 0")
+    return replica
 
 
 def end_of_view(result: Result, judgement: Judgement, replica: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +14,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
-from twomode._typing import FloatArray
+from twomode._typing import Count, FloatArray, Whole
+from twomode.adversarial import GibbsLaw
+from twomode.checks import checked
 from twomode.errors import require
 from twomode.plotting._style import (
     GROUP_COLOURS,
@@ -27,8 +29,6 @@ from twomode.plotting.tables import seed_bands
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from twomode.adversarial import GibbsLaw
 
 __all__ = [
     "bias_orders",
@@ -47,13 +47,23 @@ _CLOUD = PLAYER_COLOURS[0]
 _DENSITY = "Blues"
 
 
+#: Of a histogram.
+Bins: TypeAlias = Annotated[int, "[1, 1e6]"]
+Losses: TypeAlias = Mapping[str, Annotated[FloatArray, "finite"]]
+
+
+def _require_samples(x: FloatArray | None, n: int) -> None:
+    require(x is None or x.shape[-2] == n, f"x must hold samples of each of the {n} anchors")
+
+
+@checked
 def gibbs_map(
     axes: Axes,
     law: GibbsLaw,
-    x: FloatArray | None = None,
+    x: Annotated[FloatArray, "(..., n, 2)"] | None = None,
     *,
-    most: int = 600,
-    resolution: int = 64,
+    most: Count = 600,
+    resolution: Annotated[int, "[1, 4096]"] = 64,
     norm: Normalize | None = None,
 ) -> Axes:
     """p_adv* in two dimensions, and a cloud of samples.
@@ -99,6 +109,7 @@ def gibbs_map(
     target = law.target
     n, d = target.x.shape
     require(d == 2, f"d={d}: a map is for d = 2")
+    _require_samples(x, n)
     middles = (np.arange(resolution) + 0.5) / resolution
     grid = np.array(list(itertools.product(middles, repeat=2)))[:, ::-1]  # the first varies fastest
     densities = []
@@ -126,8 +137,14 @@ def gibbs_map(
     return axes
 
 
+@checked
 def gibbs_density(
-    axes: Axes, law: GibbsLaw, x: FloatArray | None = None, *, points: int = 1000, bins: int = 120
+    axes: Axes,
+    law: GibbsLaw,
+    x: Annotated[FloatArray, "(..., n, 1)"] | None = None,
+    *,
+    points: Annotated[int, "[2, 1e6]"] = 1000,
+    bins: Bins = 120,
 ) -> Axes:
     """p_adv* in one dimension, and a histogram of samples.
 
@@ -168,6 +185,7 @@ def gibbs_density(
     target = law.target
     n, d = target.x.shape
     require(d == 1, f"d={d}: a density on a line is for d = 1")
+    _require_samples(x, n)
     at = np.linspace(target.low.min(), target.high.max(), points)
     density = np.exp(law.log_density(np.broadcast_to(at[:, None, None], (points, n, 1))))
     if x is not None:
@@ -181,8 +199,9 @@ def gibbs_density(
     return axes
 
 
+@checked
 def loss_histogram(
-    axes: Axes, losses: Mapping[str, FloatArray], marks: Mapping[str, float], *, bins: int = 80
+    axes: Axes, losses: Losses, marks: Mapping[str, float], *, bins: Bins = 80
 ) -> Axes:
     """The losses under several laws.
 
@@ -212,6 +231,7 @@ def loss_histogram(
     >>> float(axes.patches[0].get_xy()[:, 1].max()), axes.lines[0].get_label()
     (0.75, 'exact')
     """
+    require(bool(losses), "losses={} must hold at least one")
     ends = [f(x) for x in losses.values() for f in (np.min, np.max)]
     edges = np.linspace(min(ends), max(ends), bins + 1).tolist()
     for (label, values), colour in zip(losses.items(), GROUP_COLOURS, strict=False):
@@ -225,8 +245,13 @@ def loss_histogram(
     return axes
 
 
+@checked
 def loss_trace(
-    axes: Axes, losses: FloatArray, marks: Mapping[str, float], *, first: int = 0
+    axes: Axes,
+    losses: Annotated[FloatArray, "(kept, chains, n)"],
+    marks: Mapping[str, float],
+    *,
+    first: Whole = 0,
 ) -> Axes:
     """The loss along chains, step by step.
 
@@ -266,12 +291,13 @@ def loss_trace(
     return axes
 
 
+@checked
 def bias_orders(
     axes: Axes,
-    h: ArrayLike,
-    errors: Mapping[str, tuple[ArrayLike, float]],
+    h: Annotated[ArrayLike, "(m)", "finite"],
+    errors: Mapping[str, tuple[Annotated[ArrayLike, "(m)", "finite"], float]],
     *,
-    fit: int = 4,
+    fit: Annotated[int, "[2, inf)"] = 4,
 ) -> Axes:
     """Errors against step sizes on logarithmic axes, with lines of the orders that are due.
 
@@ -303,8 +329,11 @@ def bias_orders(
     ['reflected: order 1.000', 'projected: order 0.500']
     """
     h = np.asarray(h, dtype=float)
+    require(bool(errors), "errors={} must hold at least one")
+    require(bool(len(h) > 1 and (h > 0).all()), "h must hold at least two positive step sizes")
     for number, (name, (values, order)) in enumerate(errors.items()):
         e, colour = np.asarray(values, dtype=float), GROUP_COLOURS[number]
+        require(bool((e > 0).all()), f"errors of {name} must be positive")
         slope = np.polyfit(np.log(h[:fit]), np.log(e[:fit]), 1)[0]
         label = f"{name}: order {slope:.3f}"
         axes.plot(h, e, GROUP_MARKERS[number] + "-", color=colour, markersize=4, label=label)
@@ -314,11 +343,14 @@ def bias_orders(
     return axes
 
 
+@checked
 def face_atoms(
     axes: tuple[Axes, Axes],
     closed: Callable[[float], float],
-    exact: tuple[ArrayLike, ArrayLike],
-    sampled: tuple[ArrayLike, ArrayLike, ArrayLike],
+    exact: tuple[Annotated[ArrayLike, "(k)"], Annotated[ArrayLike, "(k)"]],
+    sampled: tuple[
+        Annotated[ArrayLike, "(m)"], Annotated[ArrayLike, "(m)"], Annotated[ArrayLike, "(m)"]
+    ],
 ) -> tuple[Axes, Axes]:
     """The probability of a face under the projected chain, against its drift.
 
@@ -382,11 +414,12 @@ def face_atoms(
     return above, below
 
 
+@checked
 def regularization_path(
     axes: Axes,
-    lam: ArrayLike,
-    mean_loss: ArrayLike,
-    dual: ArrayLike,
+    lam: Annotated[ArrayLike, "(m)"],
+    mean_loss: Annotated[ArrayLike, "(m)"],
+    dual: Annotated[ArrayLike, "(m)"],
     *,
     uniform: float,
     largest: float,
@@ -421,6 +454,7 @@ def regularization_path(
     ['largest loss: 1.000', 'uniform law: 0.000']
     """
     lam = np.asarray(lam, dtype=float)
+    require(bool((lam > 0).all()), "lam must be positive: its axis is logarithmic")
     for height, name, end, side, shift, edge in (
         (largest, "largest loss", lam[0], "left", (4, -4), "top"),
         (uniform, "uniform law", lam[-1], "right", (-4, 4), "bottom"),
@@ -449,6 +483,7 @@ def regularization_path(
     return axes
 
 
+@checked
 def robust_errors(table: pd.DataFrame, axes: Axes | None = None) -> Axes:
     """The robust error of each method against what its training cost.
 

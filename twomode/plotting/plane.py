@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from matplotlib.animation import FuncAnimation
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike
 
-from twomode._typing import FloatArray
+from twomode._typing import Count, FloatArray
+from twomode.checks import checked
+from twomode.errors import require
 from twomode.plotting._style import MODE_COLOURS, PLAYER_COLOURS, as_list, typical, which_replica
 from twomode.runs import Result
 from twomode.theory import judge
@@ -27,7 +30,10 @@ _EVEN = 0.15
 _HOLD = 12
 
 
-def plane_coordinates(projections: ArrayLike, gamma: float) -> FloatArray:
+@checked
+def plane_coordinates(
+    projections: Annotated[ArrayLike, "(..., 2)"], gamma: Annotated[float, "(-1, 1)"]
+) -> FloatArray:
     """Coordinates in the plane of u_1 and u_2 from the products <x, u_1>, <x, u_2>.
 
     Orthonormal, and symmetric between the modes: u_1 lies next to the first axis, u_2 next to the
@@ -59,6 +65,7 @@ def plane_coordinates(projections: ArrayLike, gamma: float) -> FloatArray:
     return np.asarray(projections, dtype=float) @ (inverse_root / 2)
 
 
+@checked
 def modes_plane(
     axes: Axes,
     result: Result,
@@ -104,7 +111,9 @@ def modes_plane(
     judgement = judge(result)
     k = typical(judgement, replica)
     game = result.game
-    record = range(len(result.steps))[record]
+    T = len(result.steps)
+    require(-T <= record < T, f"record={record} is none of the {T} recorded, from 0")
+    record = range(T)[record]
     probabilities = game.latent_points[1]
     outputs = result.outputs_at(record)
     projections = outputs.projections[k]
@@ -146,12 +155,13 @@ def modes_plane(
     return axes
 
 
+@checked
 def animate(
     results: Result | Sequence[Result],
     *,
     replica: int | None = None,
-    frames: int = 100,
-    interval: int = 80,
+    frames: Annotated[int, "[13, 100000]"] = 100,
+    interval: Count = 80,
     figure: Figure | None = None,
 ) -> FuncAnimation:
     """The neurons of both players in the plane of the two modes, side by side for runs.

@@ -9,12 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from twomode.checks import checked
+from twomode.errors import require_columns
 from twomode.plotting._style import MAP, MODE_COLOURS, PLAYER_COLOURS
 from twomode.studies import Comparison
 
 __all__ = ["compared", "factorial"]
 
 
+@checked
 def compared(comparison: Comparison) -> np.ndarray:
     """How often each rule collapsed, by recipe and with fine steps, and recovered at its best.
 
@@ -94,6 +97,7 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
             axes.text(1.21, y, f"{gradients:,.0f} g", fontsize=7, ha="right", va="center")
 
 
+@checked
 def factorial(
     table: pd.DataFrame, value: str = "recovered", *, label: str = "share of seeds"
 ) -> np.ndarray:
@@ -125,6 +129,7 @@ def factorial(
     """
     import seaborn  # half a second that other figures need not wait for
 
+    require_columns(table, "direction", "magnitude", "granularity", value)
     granularities, directions, magnitudes = (
         table[name].unique() for name in ("granularity", "direction", "magnitude")
     )

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from twomode._typing import FloatArray
+from twomode.checks import checked
 from twomode.game import Outputs, mode_cosines, over_latents
 from twomode.plotting._style import (
     MODE_COLOURS,
@@ -32,6 +33,7 @@ __all__ = ["latent_extremes", "mode_alignment", "neuron_alignment", "pace", "upd
 _BAND = (0.1, 0.5, 0.9)
 
 
+@checked
 def mode_alignment(
     result: Result,
     judgement: Judgement | None = None,
@@ -136,6 +138,7 @@ def _draw_alignment(above: Axes, below: Axes, result: Result, replica: int) -> N
     below.plot(result.steps, pace[replica], color="black", linewidth=1.4, label="this replica")
 
 
+@checked
 def neuron_alignment(
     results: Result | Sequence[Result],
     *,
@@ -205,6 +208,7 @@ def neuron_alignment(
     return axes
 
 
+@checked
 def latent_extremes(
     results: Result | Sequence[Result],
     *,
@@ -269,6 +273,7 @@ def latent_extremes(
     return axes
 
 
+@checked
 def pace(
     results: Result | Sequence[Result],
     *,
@@ -330,6 +335,7 @@ def pace(
     return axes
 
 
+@checked
 def update_norms(result: Result, *, figure: Figure | None = None) -> np.ndarray:
     """Norms of the updates over time beside those of the gradients, relative to their medians.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
-from twomode._typing import FloatArray
-from twomode.errors import require
+from twomode._typing import FloatArray, Level
+from twomode.checks import checked
+from twomode.errors import require, require_columns
 from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS, MAP
 from twomode.statistics import PowerTrend, Proportion
 
@@ -24,6 +25,7 @@ __all__ = ["fitted", "phase_diagram", "proportions", "scaling", "seed_bands"]
 _MOST_WRITTEN = 100
 
 
+@checked
 def scaling(
     axes: Axes,
     trend: PowerTrend,
@@ -67,6 +69,10 @@ def scaling(
     >>> axes.get_legend_handles_labels()[1][0].split(", ")[1]
     '95 % of exponents: 0.50 to 0.50'
     """
+    require(
+        len(samples) == len(trend.x) and all(map(np.size, samples)),
+        f"samples has {len(samples)} entries, of which each must hold one of {len(trend.x)} x",
+    )
     low, high = np.array(
         [
             np.quantile(np.asarray(sample, dtype=float), [0.25, 0.75], method="inverted_cdf")
@@ -99,11 +105,12 @@ def scaling(
     return axes
 
 
+@checked
 def fitted(
     axes: Axes,
-    x: ArrayLike,
-    curve: ArrayLike,
-    band: FloatArray,
+    x: Annotated[ArrayLike, "(n)"],
+    curve: Annotated[ArrayLike, "(n)"],
+    band: Annotated[FloatArray, "(2, n)"],
     *,
     label: str | None = None,
     colour: str = GROUP_COLOURS[0],
@@ -140,6 +147,7 @@ def fitted(
     return axes
 
 
+@checked
 def proportions(
     axes: Axes,
     table: pd.DataFrame,
@@ -147,7 +155,7 @@ def proportions(
     success: str,
     *,
     by: str | None = None,
-    confidence: float = 0.95,
+    confidence: Level = 0.95,
     joined: bool = True,
     label: str | None = None,
 ) -> Axes:
@@ -189,8 +197,7 @@ def proportions(
     >>> axes.lines[0].get_ydata().tolist(), axes.get_legend_handles_labels()[1]
     ([0.5, 1.0], ['2 seeds a point'])
     """
-    missing = [name for name in (x, success, by) if name is not None and name not in table]
-    require(not missing, f"the table has no column {', '.join(missing)}")
+    require_columns(table, x, success, *([] if by is None else [by]))
     groups = [(None, table)] if by is None else list(table.groupby(by, sort=False))
     for number, (group, rows) in enumerate(groups):
         counts = rows.groupby(x)[success].agg(["sum", "count"])
@@ -222,6 +229,7 @@ def proportions(
     return axes
 
 
+@checked
 def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> Axes:
     """A number's median over seeds, and its range as a band, for each group.
 
@@ -256,8 +264,7 @@ def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> A
     >>> axes.lines[0].get_ydata().tolist(), axes.get_legend_handles_labels()[1]
     ([6.0, 2.0], ['fgsm, 3 seeds'])
     """
-    missing = [name for name in (x, y, by) if name not in table]
-    require(not missing, f"the table has no column {', '.join(missing)}")
+    require_columns(table, x, y, by)
     for number, (group, rows) in enumerate(table.groupby(by, sort=False)):
         at = rows.groupby(x)[y].agg(["median", "min", "max", "count"])
         colour = GROUP_COLOURS[number % len(GROUP_COLOURS)]
@@ -278,6 +285,7 @@ def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> A
     return axes
 
 
+@checked
 def phase_diagram(
     axes: Axes,
     table: pd.DataFrame,
@@ -323,8 +331,7 @@ def phase_diagram(
     >>> [text.get_text() for text in axes.texts]
     ['.50', '1', '.00']
     """
-    missing = [name for name in (x, y, value) if name not in table]
-    require(not missing, f"the table has no column {', '.join(missing)}")
+    require_columns(table, x, y, value)
     means = table.assign(**{value: table[value].astype(float)}).pivot_table(
         index=y, columns=x, values=value, aggfunc="mean"
     )

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
-from twomode._typing import JSON
-from twomode.errors import require, require_choice, require_finite
+from twomode._typing import JSON, NotNegative, Probability
+from twomode.checks import check_fields
+from twomode.errors import require, require_choice, shown
 
 __all__ = [
     "ALIGNMENT",
@@ -198,40 +199,48 @@ class Rule:
     magnitude: str = "own"
     granularity: str = "neuron"
     schedule: str = "simultaneous"
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    norm_eps: float = 0.0
+    beta1: Annotated[float, "(-1, 1)"] = 0.9
+    beta2: Annotated[float, "[0, 1)"] = 0.999
+    eps: NotNegative = 1e-8
+    norm_eps: NotNegative = 0.0
     bias_correction: bool = True
     heavy_ball: bool = False
-    constant: float = 1.0
+    constant: NotNegative = 1.0
     correction: str = "none"
     correction_weight: float = 1.0
     aligned: bool = True
-    anchor: float = 0.0
-    decay_D: float = 0.0
-    decay_G: float = 0.0
+    anchor: NotNegative = 0.0
+    decay_D: Probability = 0.0
+    decay_G: Probability = 0.0
     first_step: str = "plain"
     past_scale: str = "own"
     name: str = "custom"
 
     def __post_init__(self) -> None:
-        for name in ("eps", "norm_eps", "constant", "anchor"):
-            require_finite(name, getattr(self, name), least=0)
-        require_finite("correction_weight", self.correction_weight)
+        check_fields(self)
         for name, choices in CHOICES.items():
             require_choice(name, getattr(self, name), choices)
-        require(-1 < self.beta1 < 1, f"beta1={self.beta1!r} must lie in (-1, 1)")
-        require(0 <= self.beta2 < 1, f"beta2={self.beta2!r} must lie in [0, 1)")
-        for name in ("decay_D", "decay_G"):
-            p = getattr(self, name)
-            require(0 <= p <= 1, f"{name}={p!r} must lie in [0, 1]")
-        for name in _NUMBERS:
-            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
         self._refuse_the_meaningless()
 
     def _refuse_the_meaningless(self) -> None:
         """Raise `InputError` for a field that would have no effect on this rule."""
+        M, S = self.uses_first_moment, self.uses_second_moment
+        of_M, of_S = "direction or magnitude momentum or adam", "direction or magnitude adam"
+        for name, effect, needed in (
+            ("beta1", M, f"{of_M}, as sgda-momentum has"),
+            ("heavy_ball", M, f"{of_M}, as sgda-momentum has"),
+            ("bias_correction", S or (M and not self.heavy_ball), f"{of_M}, and no heavy_ball"),
+            ("beta2", S, f"{of_S}, as adam has"),
+            ("eps", S, f"{of_S}, as adam has"),
+            ("granularity", self.uses_norms, "a magnitude other than own, as nsgda has"),
+            ("norm_eps", self.uses_norms, "a magnitude other than own, as nsgda has"),
+            ("constant", self.magnitude == "constant", "magnitude constant, as ada-nsgda has"),
+        ):
+            value = getattr(self, name)
+            require(
+                effect or value == getattr(Rule, name),
+                f"{name}={value!r} has no effect on {shown(self.name)}: it needs {needed}",
+            )
         weighted = self.correction in ("sga", "consensus")
         require(
             weighted or self.correction_weight == 1,
@@ -511,14 +520,10 @@ class Optimizer(Rule):
     (0.01, True)
     """
 
-    eta_D: float
-    eta_G: float
+    EXAMPLE: ClassVar[str] = 'tm.optimizer("sgda", eta_D=0.1, eta_G=0.1)'
 
-    def __post_init__(self) -> None:
-        for name in ("eta_D", "eta_G"):
-            require_finite(name, getattr(self, name), least=0)
-            object.__setattr__(self, name, float(getattr(self, name)))  # NumPy's floats too
-        super().__post_init__()
+    eta_D: NotNegative
+    eta_G: NotNegative
 
     def step_sizes(self, t: int) -> dict[str, float]:
         """Step sizes of the players in iteration t, from 1.
@@ -542,9 +547,3 @@ class Optimizer(Rule):
         True
         """
         return {"eta_D": self.eta_D, "eta_G": self.eta_G} | asdict(self)
-
-
-_NUMBERS = (
-    *("beta1", "beta2", "eps", "norm_eps", "constant"),
-    *("correction_weight", "anchor", "decay_D", "decay_G"),
-)

@@ -9,12 +9,15 @@ games) write all of these corrections with \xi and J.
 from __future__ import annotations
 
 from twomode._typing import Array
+from twomode.checks import checked
+from twomode.errors import require
 from twomode.game import Evaluation, Field, State, Vector, array_namespace
 from twomode.rules.algebra import ALIGNMENT, Optimizer
 
 __all__ = ["corrected", "jacobian_product", "transposed_jacobian_product"]
 
 
+@checked
 def jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> Vector:
     """J v at a state.
 
@@ -42,9 +45,11 @@ def jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> V
     >>> J_v.V.item()
     1.0
     """
+    _require_fit(game, state, v)
     return _turn_D(game.hessian_product(state, v, *weights))
 
 
+@checked
 def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: Array) -> Vector:
     """J^T v at a state; arguments and result as for `jacobian_product`.
 
@@ -58,9 +63,11 @@ def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: 
     >>> tm.corrections.transposed_jacobian_product(game, game.state([0.0], [0.0]), v).V.item()
     -1.0
     """
+    _require_fit(game, state, v)
     return game.hessian_product(state, _turn_D(v), *weights)
 
 
+@checked
 def corrected(
     game: Field, opt: Optimizer, state: State, gradient: Evaluation, weights: tuple[Array, ...]
 ) -> Vector:
@@ -108,6 +115,13 @@ def corrected(
                 weight = weight * state.xp.sign(alignment + ALIGNMENT)
             field = _add(xi, weight, adjustment)
     return Vector(-field.W, -field.b, -field.V)
+
+
+def _require_fit(game: Field, state: State, v: Vector) -> None:
+    needed = ((game.m_D, state.dimension), (game.m_G, state.dimension))
+    for what, x in (("state", state), ("v", v)):
+        found = tuple(x.W.shape[-2:]), tuple(x.V.shape[-2:])
+        require(found == needed, f"{what} has W and V of shapes {found}: {needed} are needed")
 
 
 def _turn_D(v: Vector) -> Vector:

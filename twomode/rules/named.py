@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from twomode._typing import NotNegative
+from twomode.checks import checked
 from twomode.errors import require, require_choice
 from twomode.rules.algebra import Cost, Optimizer, Rule
 
@@ -242,6 +244,7 @@ def named_rule(name: str, **changes: Any) -> Rule:
     return Rule(**{**RULES[name].fields, "name": name, **changes})
 
 
+@checked
 def label(rule: Rule) -> str:
     """A rule in a few words: its name, and where it is not the rule of that name.
 
@@ -256,7 +259,8 @@ def label(rule: Rule) -> str:
     return f"{rule.name} with {changes}" if changes else rule.name
 
 
-def optimizer(name: str, *, eta_D: float, eta_G: float, **changes: Any) -> Optimizer:
+@checked
+def optimizer(name: str, *, eta_D: NotNegative, eta_G: NotNegative, **changes: Any) -> Optimizer:
     """A named rule with its step sizes, and any other field replaced by keyword.
 
     Parameters

@@ -8,6 +8,8 @@ both modes.  The README has the proportions measured on other seeds.
 import math
 from typing import Any, NamedTuple
 
+from twomode._typing import NotNegative, Positive, Whole
+from twomode.checks import checked
 from twomode.errors import require
 from twomode.game import Game
 from twomode.rules.algebra import Optimizer
@@ -36,15 +38,16 @@ class Recipe(NamedTuple):
     steps: int
 
 
+@checked
 def recipe(
     game: Game,
     name: str,
     *,
-    eta_D: float | None = None,
-    eta_G: float | None = None,
-    ratio: float | None = None,
-    steps: int | None = None,
-    step_scale: float = 1.0,
+    eta_D: NotNegative | None = None,
+    eta_G: NotNegative | None = None,
+    ratio: NotNegative | None = None,
+    steps: Whole | None = None,
+    step_scale: Positive = 1.0,
     **changes: Any,
 ) -> Recipe:
     """Complete a named rule: whatever is not given is chosen for this game.
@@ -101,7 +104,6 @@ def recipe(
     >>> tm.recipe(game, "nsgda", step_scale=0.5).steps  # half as long, twice as many
     10000
     """
-    require(0 < step_scale < math.inf, f"step_scale={step_scale!r} must be positive")
     require(eta_G is None or ratio is None, "ratio and eta_G exclude each other")
     rule = named_rule(name, **changes)
     if rule.as_long_as_gradient:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
 from twomode._typing import JSON, FloatArray, IntArray
-from twomode.errors import require
+from twomode.checks import checked
+from twomode.errors import require, shown
 from twomode.game import Extremes, Game, Outputs, State, extremes
 from twomode.io import load_arrays, save_arrays
 from twomode.progress import Report
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["Result", "load"]
 
 _FORMAT = "twomode result, version 1"
+
+
+#: One record for all replicas, or one of each.
+Records: TypeAlias = int | Annotated[IntArray, "(R)"]
 
 
 class Changes(TypedDict, total=False):
@@ -82,6 +87,8 @@ class Result(Shown):
         The explicit start, if it was one.
     """
 
+    EXAMPLE: ClassVar[str] = "tm.simulate(game, opt, steps)"
+
     game: Game
     opt: Optimizer
     steps: np.ndarray
@@ -122,6 +129,7 @@ class Result(Shown):
             start=run.start if isinstance(run.start, State) else None,
         )
 
+    @checked
     def again(self, *, progress: Report | bool | None = None, **changes: Unpack[Changes]) -> Result:
         """Play the run again: the same numbers, to the last bit on the same machine.
 
@@ -184,7 +192,8 @@ class Result(Shown):
         """Which replicas diverged, shape (R,)."""
         return self.diverged_at >= 0
 
-    def outputs(self, latents: FloatArray | None = None) -> Outputs:
+    @checked
+    def outputs(self, latents: Annotated[FloatArray, "(S, m_G)"] | None = None) -> Outputs:
         """The generator's outputs at every recorded iteration.
 
         Parameters
@@ -196,7 +205,8 @@ class Result(Shown):
             latents = self.game.latent_points[0]
         return Outputs(self.projections_V, self.gram_V, self.game.gamma, latents)
 
-    def outputs_at(self, records: IntArray | int) -> Outputs:
+    @checked
+    def outputs_at(self, records: Records) -> Outputs:
         """The generator's outputs at one record a replica, on the support of the latent law.
 
         Parameters
@@ -215,12 +225,22 @@ class Result(Shown):
         """
         return extremes(self.game, self.projections_V, self.gram_V)
 
-    def extremes_at(self, records: IntArray | int) -> Extremes:
+    @checked
+    def extremes_at(self, records: Records) -> Extremes:
         """`extremes` at one record a replica, each of shape (R,); `records` as in `outputs_at`."""
         return extremes(self.game, *self._generators_at(records))
 
+    def require_records(self, records: IntArray | int) -> None:
+        """Raise `InputError` unless the indices are of records, one or one a replica."""
+        R, T = self.replicas, len(self.steps)
+        require(
+            np.shape(records) in ((), (R,)) and bool(np.isin(records, np.arange(-T, T)).all()),
+            f"records={shown(records)} must be among the {T} recorded, one or one a replica",
+        )
+
     def _generators_at(self, records: IntArray | int) -> tuple[FloatArray, FloatArray]:
         """Projections and Gram matrices at one record a replica."""
+        self.require_records(records)
         replicas = np.arange(self.replicas)
         return self.projections_V[replicas, records], self.gram_V[replicas, records]
 
@@ -261,6 +281,7 @@ class Result(Shown):
         }
         return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
 
+    @checked
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write everything to one ``.npz``; atomic, and refused if `path` exists.
 
@@ -283,6 +304,7 @@ class Result(Shown):
         save_arrays(Path(path), arrays, notes, overwrite=overwrite)
 
 
+@checked
 def load(path: str | Path) -> Result:
     """Read a result that `Result.save` wrote.
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from twomode._typing import JSON
+from twomode._typing import JSON, Count, SeedNumber, Whole
+from twomode.checks import check_fields, checked, take
 from twomode.engines import ReducedEngine
-from twomode.errors import require, require_choice, require_whole
+from twomode.errors import require, require_choice, require_memory
 from twomode.game import Game, GaussianStart, State
 from twomode.rules import Optimizer
 
 __all__ = ["ENGINES", "Run"]
 
 ENGINES = ("auto", "reduced", "dense", "array", "cupy")
+#: By which a gradient may change between records.
+Factor: TypeAlias = Annotated[float, "(1, inf)"]
 
 
 @dataclass(frozen=True)
@@ -36,22 +38,22 @@ class Run:
 
     game: Game
     opt: Optimizer
-    steps: int
-    replicas: tuple[int, ...]
+    steps: Whole
+    replicas: tuple[Whole, ...]
     seed: np.random.SeedSequence
-    batch_size: int | None
+    batch_size: Count | None
     engine: str
-    record_every: int
-    resolve: float | None
+    record_every: Count
+    resolve: Factor | None
     start: GaussianStart | State
     dtype: str
 
     def __post_init__(self) -> None:
-        if self.resolve is not None:
-            require(
-                1 < self.resolve < math.inf,
-                f"resolve={self.resolve!r} must be a factor greater than 1",
-            )
+        check_fields(self)
+        require(bool(self.replicas), "replicas=[] must name at least one")
+        entropy = take("seed", self.seed.entropy, SeedNumber | list[SeedNumber])
+        key = take("spawn_key", self.seed.spawn_key, tuple[SeedNumber, ...])
+        object.__setattr__(self, "seed", np.random.SeedSequence(entropy, spawn_key=key))
         require_choice("dtype", self.dtype, ("float64", "float32"))
         if self.engine == "reduced":
             ReducedEngine.check(self.opt)
@@ -59,43 +61,46 @@ class Run:
             self.dtype == "float64" or self.engine == "dense",
             f"dtype={self.dtype!r} needs engine='dense', not {self.engine!r}",
         )
-        require(
-            isinstance(self.start, (GaussianStart, State)),
-            f"start={self.start!r} must be a GaussianStart or a State",
-        )
+        if isinstance(self.start, GaussianStart) and self.engine == "reduced":
+            require(
+                self.start.modes == "random" or self.start.shared,
+                f"modes={self.start.modes!r} has no effect on {self.opt.name} in R^r: it needs a"
+                " coordinate-wise rule, as adam is, or shared=True",
+            )
         self._require_memory()
 
     @classmethod
+    @checked
     def of(
         cls,
         game: Game,
         opt: Optimizer,
-        steps: int,
+        steps: Whole,
         *,
-        replicas: int | Iterable[int] = 1,
-        seed: int | np.random.SeedSequence = 0,
-        batch_size: int | None = None,
+        replicas: Count | Iterable[Whole] = 1,
+        seed: SeedNumber | np.random.SeedSequence | None = None,
+        batch_size: Count | None = None,
         engine: str = "auto",
-        record_every: int | None = None,
+        record_every: Count | None = None,
         resolve: float | None = None,
         start: State | GaussianStart | None = None,
         dtype: str = "float64",
     ) -> Run:
         """The run that the arguments of `twomode.simulate` describe."""
-        steps, chosen = require_whole("steps", steps, 0), _replica_indices(replicas)
-        if batch_size is not None:
-            batch_size = require_whole("batch_size", batch_size, 1)
-            require(batch_size < 2**63, f"batch_size={batch_size} must be less than 2^63")
         require_choice("engine", engine, ENGINES)
+        require(
+            seed is None or batch_size is not None or not isinstance(start, State),
+            f"seed={seed!r} has no effect: an explicit start without minibatches draws nothing",
+        )
         if engine == "auto":
             engine = "reduced" if opt.equivariant else "dense"
         if not isinstance(seed, np.random.SeedSequence):
-            seed = np.random.SeedSequence(require_whole("seed", seed, 0))
+            seed = np.random.SeedSequence(seed or 0)
         return cls(
             game=game,
             opt=opt,
             steps=steps,
-            replicas=chosen,
+            replicas=_replica_indices(replicas),
             seed=seed,
             batch_size=batch_size,
             engine=engine,
@@ -109,7 +114,7 @@ class Run:
         """The run with other steps, replicas, seed or records."""
         if "replicas" in changes:
             changes["replicas"] = _replica_indices(changes["replicas"])
-        steps = changes["steps"] = require_whole("steps", changes.get("steps", self.steps), 0)
+        steps = changes["steps"] = take("steps", changes.get("steps", self.steps), Whole)
         if "record_every" in changes:
             every = changes["record_every"]
             changes["record_every"] = _interval(self.game, self.engine, steps, every)
@@ -118,7 +123,7 @@ class Run:
     def provenance(self) -> JSON:
         """Plain-JSON form of all but game, rule and an explicit start; see `from_provenance`."""
         return {
-            "seed": np.asarray(self.seed.entropy, dtype=object).tolist(),
+            "seed": self.seed.entropy,
             "spawn_key": list(self.seed.spawn_key),
             "replicas": list(self.replicas),
             "steps": self.steps,
@@ -152,36 +157,38 @@ class Run:
             what = f" with {len(self.replicas)} replicas"
         else:
             need, what = 3 * vector if shared else 0.0, ""
-        have = _memory()
-        require(
-            need <= 0.9 * have,
-            f"d={game.d}{what} needs about {need / 2**30:.3g} GiB in R^d, and this"
-            f" machine has {have / 2**30:.3g}: use a smaller d, fewer replicas, or a"
-            " rotation-equivariant rule, which the reduced engine runs at any d",
+        require_memory(
+            need,
+            f"d={game.d}{what}",
+            "in R^d use a smaller d, fewer replicas, or a rotation-equivariant rule, which the"
+            " reduced engine runs at any d",
         )
-
-
-def _memory() -> float:
-    """Bytes of this machine; infinite where it does not say (Windows)."""
-    if not hasattr(os, "sysconf"):
-        return math.inf
-    return float(os.sysconf("SC_PAGE_SIZE")) * os.sysconf("SC_PHYS_PAGES")
+        # What is recorded, and a state in R^r and its gradient.
+        record = 2.0 * game.m_G**2 + 2 * game.m_G + 4 * game.m_D
+        each = record * (2 + self.steps / self.record_every) + 4.0 * (
+            (game.m_D + game.m_G + 2) * game.reduced_dimension
+        )
+        require_memory(
+            8 * each * len(self.replicas),
+            f"m_D={game.m_D}, m_G={game.m_G} with {len(self.replicas)} replicas and"
+            f" record_every={self.record_every}",
+            "use fewer neurons, replicas or records",
+        )
 
 
 def _interval(game: Game, engine: str, steps: int, every: int | None) -> int:
     """Iterations between records: as many as asked for, by default by the engine."""
     if every is not None:
-        return require_whole("record_every", every, 1)
+        return int(take("record_every", every, Count))
     points = max(150, len(game.latent_points[1]))
     records = 150_000 / points if engine == "reduced" else 200
     return max(1, math.ceil(steps / records))
 
 
 def _replica_indices(replicas: int | Iterable[int]) -> tuple[int, ...]:
-    if isinstance(replicas, np.ndarray):
-        replicas = replicas.tolist()
-    if isinstance(replicas, Iterable):
-        chosen = tuple(require_whole("replica", k, 0) for k in replicas)
-        require(bool(chosen), "replicas=[] must name at least one")
-        return chosen
-    return tuple(range(require_whole("replicas", replicas, 1)))
+    replicas = take("replicas", replicas, Count | Iterable[Whole])
+    if isinstance(replicas, int):
+        # A stream, a state and a record of each.
+        require_memory(1024.0 * replicas, f"replicas={replicas}", "use fewer")
+        replicas = range(replicas)
+    return tuple(replicas)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from twomode._typing import Count, SeedNumber, Whole
+from twomode.checks import checked
 from twomode.game import Game, GaussianStart, State
 from twomode.progress import Report
 from twomode.rules import Optimizer
@@ -15,16 +17,17 @@ from twomode.runs.run import Run
 __all__ = ["simulate"]
 
 
+@checked
 def simulate(
     game: Game,
     opt: Optimizer,
-    steps: int,
+    steps: Whole,
     *,
-    replicas: int | Iterable[int] = 1,
-    seed: int | np.random.SeedSequence = 0,
-    batch_size: int | None = None,
+    replicas: Count | Iterable[Whole] = 1,
+    seed: SeedNumber | np.random.SeedSequence | None = None,
+    batch_size: Count | None = None,
     engine: str = "auto",
-    record_every: int | None = None,
+    record_every: Count | None = None,
     resolve: float | None = None,
     start: State | GaussianStart | None = None,
     dtype: str = "float64",
@@ -40,8 +43,8 @@ def simulate(
         Iterations.
     replicas : int or iterable of int
         How many, or which: replica k of a seed is the same run however it is asked for.
-    seed : int or SeedSequence
-        Root of all randomness.  Replica k draws from streams of its own.
+    seed : int or SeedSequence, optional
+        Root of all randomness, 0 by default.  Replica k draws from streams of its own.
     batch_size : int, optional
         Points of data and of z in a minibatch, drawn anew each iteration and shared by both
         players; the population gradient by default.  The cost does not depend on it.

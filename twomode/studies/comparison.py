@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from twomode.errors import require, require_whole
+from twomode._typing import Count, Positive, SeedNumber
+from twomode.checks import checked
+from twomode.errors import require
 from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
@@ -39,6 +41,7 @@ SETTINGS = ("recipe", "fine", "best")
 FINE = 1 / 64
 
 
+@checked
 def outcome(result: Result) -> dict[str, npt.ArrayLike]:
     """What a comparison measures of each replica.
 
@@ -233,15 +236,16 @@ class Comparison:
         return bool(best[best["recovered"]]["learned"].mean() < 0.5)
 
 
+@checked
 def compare_rules(
     rules: Iterable[str] = RULES,
     cell: Cell | None = None,
     *,
-    step_scales: Sequence[float] = STEP_SCALES,
-    ratios: Sequence[float] | None = None,
-    replicas: int = 64,
-    tuning: int = 16,
-    seed: int = 0,
+    step_scales: Sequence[Positive] = STEP_SCALES,
+    ratios: Sequence[Positive] | None = None,
+    replicas: Count = 64,
+    tuning: Count = 16,
+    seed: SeedNumber = 0,
     executor: Executor | None = None,
     progress: Report | bool | None = None,
 ) -> Comparison:
@@ -283,7 +287,6 @@ def compare_rules(
     """
     names = list(dict.fromkeys(rules))
     require(bool(names), "no rule to compare")
-    replicas = require_whole("replicas", replicas, 1)
     # Drawn in R^d for all engines: the reduced one would have others of the same law.
     cell = {"d": 256, "shared": True, **(cell or {})}
     require("opt" not in cell, "opt cannot be fixed: it is what a comparison varies")

@@ -20,12 +20,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from twomode.errors import InputError, require, require_whole
+from twomode._typing import Count, Positive, SeedNumber, Whole
+from twomode.checks import checked, take
+from twomode.errors import InputError, plain, require, require_memory, shown
 from twomode.game import Game, GaussianStart, Law, SparsePairs
 from twomode.progress import Progress, Report, watched
 from twomode.rules import Rule, recipe
@@ -70,12 +72,16 @@ def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     [{'d': 256, 'opt': 'sgda'}, {'d': 256, 'opt': 'adam'}, {'d': 4096, 'opt': 'sgda'}]
     """
     for name, axis in axes.items():
-        listed = isinstance(axis, Iterable) and not isinstance(axis, str)
-        require(listed, f"{name}={axis!r} must be a list of values: [{axis!r}]")
+        listed = isinstance(plain(axis), Iterable) and not isinstance(plain(axis), str)
+        listed &= axis is not np.ma.masked
+        require(listed, f"{name}={shown(axis)} must be a list of values: [{shown(axis)}]")
     values = [list(axis) for axis in axes.values()]
+    number = math.prod(map(len, values))
+    require_memory(1024.0 * number, f"a grid of {number} cells", "use shorter axes")
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]
 
 
+@checked
 def plan(cell: Cell) -> Run:
     """Turn a cell into a run, of replica 0 of seed 0; whatever it does not name is canonical.
 
@@ -106,7 +112,7 @@ def plan(cell: Cell) -> Run:
     >>> tm.sweeps.plan({"opt": "sgda", "d": 16, "q": 2})
     Traceback (most recent call last):
         ...
-    twomode.errors.InputError: cell opt='sgda', d=16, q=2: q=2 must be a probability, in [0, 1]
+    twomode.errors.InputError: cell opt='sgda', d=16, q=2: q=2 must lie in [0, 1]
     """
     given = {name: _plain(value) for name, value in cell.items()}
     try:
@@ -126,17 +132,15 @@ def plan(cell: Cell) -> Run:
         chosen = _pick(given, {"eta_D", "eta_G", "ratio", "steps", "step_scale"})
         opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "horizon" in given:
-            require(
-                0 < given["horizon"] < math.inf, f"horizon={given['horizon']!r} must be positive"
-            )
-            steps = math.ceil(given["horizon"] * steps)
-        steps = require_whole("steps", steps, 1)
+            steps = math.ceil(take("horizon", given["horizon"], Positive) * steps)
+        steps = take("steps", steps, Count)
         start = GaussianStart(**_pick(given, _START))
         return Run.of(game, opt, steps, start=start, **_pick(given, _RUN))
     except (InputError, TypeError) as error:
         raise InputError(f"cell {_show(given)}: {error}") from error
 
 
+@checked
 def observe(result: Result) -> dict[str, npt.ArrayLike]:
     """The default measure: what `judge` says of each replica.
 
@@ -167,12 +171,13 @@ def observe(result: Result) -> dict[str, npt.ArrayLike]:
     }
 
 
+@checked
 def sweep(
-    grid: Mapping[str, Iterable[Any]] | Iterable[Cell],
-    replicas: int = 16,
+    grid: Mapping[str, Any] | Iterable[Cell],
+    replicas: Count = 16,
     executor: Executor | None = None,
     *,
-    seed: int = 0,
+    seed: SeedNumber = 0,
     measure: Measure = observe,
     paired: Collection[str] = (),
     progress: Report | bool | None = None,
@@ -226,10 +231,10 @@ def sweep(
 
     listed = cells(**grid) if isinstance(grid, Mapping) else [dict(cell) for cell in grid]
     require(bool(listed), "the grid has no cell")
-    replicas = require_whole("replicas", replicas, 1)
-    seed = require_whole("seed", seed, 0)
-    unknown = [paired] if isinstance(paired, str) else sorted(set(paired) - _NAMES)
-    require(not unknown, f"paired={paired!r} must be a collection of names that cells may have")
+    unknown = sorted(set(paired) - _NAMES)
+    require(not unknown, f"paired={shown(paired)} must be names that cells may have")
+    need = 1024.0 * replicas * len(listed)
+    require_memory(need, f"replicas={replicas} of {len(listed)} cells", "use fewer")
     for cell in listed:
         plan(cell)
     blocks = [range(k, min(k + TOGETHER, replicas)) for k in range(0, replicas, TOGETHER)]
@@ -243,10 +248,11 @@ def sweep(
     return pd.concat(frames, ignore_index=True)
 
 
+@checked
 def run_cell(
     cell: Cell,
-    replicas: Sequence[int],
-    seed: int,
+    replicas: Sequence[Whole],
+    seed: SeedNumber,
     measure: Measure = observe,
     paired: Collection[str] = (),
 ) -> pd.DataFrame:
@@ -300,6 +306,7 @@ def run_cell(
     return pd.DataFrame(columns | measured)
 
 
+@checked
 def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
     """Eight 32-bit words that stand for a cell's content, whatever the order of its names.
 
@@ -327,7 +334,8 @@ _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @contextmanager
-def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
+@checked
+def processes(workers: Annotated[int, "[1, 1024]"] | None = None) -> Iterator[ProcessPoolExecutor]:
     """An executor of processes for `sweep`, each with one thread; one a core by default.
 
     Parameters
@@ -355,8 +363,6 @@ def processes(workers: int | None = None) -> Iterator[ProcessPoolExecutor]:
     ...     os.environ["OPENBLAS_NUM_THREADS"]
     '1'
     """
-    if workers is not None:
-        workers = require_whole("workers", workers, 1)
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
     # They inherit these and read them with NumPy: small matrix products by several threads, each
@@ -400,8 +406,7 @@ def _pick(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Python's own numbers, whole ones as int: 1, 1.0 and np.float64(1) are one cell."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = plain(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
@@ -424,4 +429,4 @@ def _cell_text(value: Any) -> Any:
 
 
 def _show(cell: Cell) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in cell.items())
+    return ", ".join(f"{name}={shown(value)}" for name, value in cell.items())

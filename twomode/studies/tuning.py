@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from twomode.errors import require, require_whole
+from twomode._typing import Count, Positive, SeedNumber
+from twomode.checks import checked
+from twomode.errors import require, shown
+from twomode.game import Dimension
 from twomode.progress import Report
 from twomode.rules import RULES, Optimizer
 from twomode.runs import Result
@@ -30,7 +33,8 @@ _ENDS = 10**9
 _TUNED = {"step_scale", "ratio", "eta_D", "eta_G"}
 
 
-def ratios_of(d: int) -> tuple[float, ...]:
+@checked
+def ratios_of(d: Dimension) -> tuple[float, ...]:
     """Values of eta_G/eta_D: the recipes' own, 0.2 and ln d, one between, one beyond.
 
     Examples
@@ -42,14 +46,15 @@ def ratios_of(d: int) -> tuple[float, ...]:
     return (0.2, 1.0, math.log(d), math.sqrt(d))
 
 
+@checked
 def tune(
     cells: Sequence[Cell],
-    replicas: int,
+    replicas: Count,
     *,
-    step_scales: Sequence[float] = STEP_SCALES,
-    ratios: Sequence[float] | None = None,
+    step_scales: Sequence[Positive] = STEP_SCALES,
+    ratios: Sequence[Positive] | None = None,
     executor: Executor | None = None,
-    seed: int = 0,
+    seed: SeedNumber = 0,
     paired: Collection[str] = (),
     progress: Report | bool | None = None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
@@ -98,12 +103,8 @@ def tune(
     """
     import pandas as pd
 
-    replicas = require_whole("tuning", replicas, 1)
-    seed = require_whole("seed", seed, 0)
-    for name, values in (("step_scales", step_scales), ("ratios", ratios)):
-        if values is not None:
-            positive = len(values) > 0 and all(0 < x < math.inf for x in values)
-            require(positive, f"{name}={tuple(values)!r} must be positive numbers")
+    for name, values in (("cells", cells), ("step_scales", step_scales), ("ratios", ratios)):
+        require(values is None or len(values) > 0, f"{name}=[] must hold at least one")
     points = []
     for number, cell in enumerate(cells):
         taken = sorted(_TUNED & cell.keys())
@@ -111,7 +112,7 @@ def tune(
         plan(cell)
         about_ratio = RULES[cell["opt"]].ratio is not None
         own = [x for x in ratios or ratios_of(cell["d"]) if x < 1 or not about_ratio]
-        require(bool(own), f"{cell['opt']} needs a ratio below 1 in ratios={tuple(ratios or ())!r}")
+        require(bool(own), f"{cell['opt']} needs a ratio below 1 in ratios={shown(ratios)}")
         points += [(number, scale, ratio) for scale in step_scales for ratio in own]
     table = sweep(
         [

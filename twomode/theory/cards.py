@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import BoolArray, FloatArray, Positive
+from twomode.checks import checked
 from twomode.shown import Shown
 from twomode.statistics import Proportion
 
@@ -195,12 +197,16 @@ class Card(Shown):
         return lines
 
 
-def margins_of(left: FloatArray, right: float, at_most: bool) -> FloatArray:
+@checked
+def margins_of(left: FloatArray, right: Positive, at_most: bool) -> FloatArray:
     """By what part of the right side left <= right (or >=) holds; negative if it does not."""
     return 1 - left / right if at_most else left / right - 1
 
 
-def worst_of(margins: FloatArray, asked: np.ndarray) -> FloatArray:
+@checked
+def worst_of(
+    margins: Annotated[FloatArray, "(R, T)"], asked: Annotated[BoolArray, "(R, T)"]
+) -> FloatArray:
     """Smallest margin of each replica where it is asked for; -inf if nowhere, or not a number."""
     margins = np.where(np.isnan(margins), -np.inf, margins)
     worst = np.where(asked, margins, np.inf).min(axis=1)

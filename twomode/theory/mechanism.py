@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from twomode._typing import FloatArray
+from twomode._typing import FloatArray, Probability
+from twomode.checks import checked
 from twomode.runs import Result
 
 __all__ = ["ALIGNED", "TARGETS", "Mechanism", "alignments", "explain", "spread"]
@@ -25,6 +27,7 @@ TARGETS = ("u_1", "u_2", "u_1 + u_2")
 ALIGNED = 0.9
 
 
+@checked
 def alignments(result: Result) -> tuple[FloatArray, FloatArray]:
     """Cosines of every w_i and every v_j with `TARGETS`, shapes (R, T, m_D, 3), (R, T, m_G, 3).
 
@@ -113,6 +116,7 @@ class Mechanism:
             return self.followed / self.learned
 
 
+@checked
 def explain(result: Result) -> Mechanism:
     """Find out when each player's neurons turned to what.
 
@@ -146,8 +150,11 @@ def explain(result: Result) -> Mechanism:
     return Mechanism(first_D, first_G, step_ratio)
 
 
+@checked
 def spread(
-    norms: FloatArray, skip: float = 0.01, quantiles: tuple[float, float] = (0.01, 0.99)
+    norms: Annotated[FloatArray, "(R, T, 2)"],
+    skip: Annotated[float, "[0, 1)"] = 0.01,
+    quantiles: tuple[Probability, Probability] = (0.01, 0.99),
 ) -> FloatArray:
     """How far a norm is from constant in time: its 99th over its 1st percentile.
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from twomode._typing import FloatArray
-from twomode.errors import require
+from twomode._typing import FloatArray, Level, Positive
+from twomode.checks import checked, take
 from twomode.game import (
     COVERAGE_DELTA,
     LARGEST_CHECKED,
@@ -58,6 +58,7 @@ __all__ = [
 HORIZON = 25.0
 
 
+@checked
 def asymmetry_bound(game: Game) -> float:
     """ln(d)/sqrt(d), the o(1) of Theorem 4.1: polylog(d) times what a random direction has.
 
@@ -72,6 +73,7 @@ def asymmetry_bound(game: Game) -> float:
     return math.log(game.d) / math.sqrt(game.d)
 
 
+@checked
 def residual_bound(game: Game) -> float:
     """5/ln(d), the o(1) of Theorem 4.1's special case.
 
@@ -84,13 +86,14 @@ def residual_bound(game: Game) -> float:
     return 5 / math.log(game.d)
 
 
+@checked
 def theorem_4_1(
     result: Result,
     *,
     bound: Callable[[Game], float] = asymmetry_bound,
-    nu: float = NU,
-    probability: float = 0.5,
-    confidence: float = 0.95,
+    nu: Level = NU,
+    probability: Level = 0.5,
+    confidence: Level = 0.95,
 ) -> Card:
     """Theorem 4.1: under SGDA the generator sees both modes alike up to T_0, for any step sizes.
 
@@ -131,7 +134,6 @@ def theorem_4_1(
     >>> card.applies, card.verdict, dict(card.apart)["generators that moved before T_0"]
     (True, 'holds', '6 of 6')
     """
-    _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
     asymmetry = result.extremes.asymmetry
     at = first_stationary(result, nu)
@@ -159,13 +161,14 @@ def theorem_4_1(
     )
 
 
+@checked
 def theorem_4_1_collapse(
     result: Result,
     *,
     bound: Callable[[Game], float] = residual_bound,
-    nu: float = NU,
-    probability: float = 0.5,
-    confidence: float = 0.95,
+    nu: Level = NU,
+    probability: Level = 0.5,
+    confidence: Level = 0.95,
 ) -> Card:
     """Theorem 4.1, special case: with eta_G = sqrt(d) eta_D / polylog(d), SGDA collapses.
 
@@ -193,7 +196,6 @@ def theorem_4_1_collapse(
     >>> result = tm.simulate(game, opt, steps, replicas=6, seed=0)
     >>> tm.theory.theorem_4_1_collapse(result).assert_holds()
     """
-    _require_levels(probability, confidence)
     game, right = result.game, _positive(bound(result.game))
     # Along -(u_1 + u_2) is no collapse to the average, however small xi is.
     residual = np.where(result.extremes.alpha <= 0, np.inf, result.extremes.residual)
@@ -222,14 +224,15 @@ def theorem_4_1_collapse(
     )
 
 
+@checked
 def theorem_4_2(
     result: Result,
     *,
     bound: Callable[[Game], float] = coverage_bound,
-    delta: float = COVERAGE_DELTA,
-    c: float = HORIZON,
-    probability: float = 0.5,
-    confidence: float = 0.95,
+    delta: Annotated[float, "(0, 2)"] = COVERAGE_DELTA,
+    c: Positive = HORIZON,
+    probability: Level = 0.5,
+    confidence: Level = 0.95,
 ) -> Card:
     """Theorem 4.2: after T_1 = c/eta_D iterations normalized SGDA has learned both directions.
 
@@ -272,9 +275,6 @@ def theorem_4_2(
     >>> card.applies, card.verdict, dict(card.apart)["replicas by modes covered at T_1"]
     (True, 'holds', '6 cover 2, 0 cover 1, 0 cover 0')
     """
-    _require_levels(probability, confidence)
-    require(0 < delta < 2, f"delta={delta!r} must lie in (0, 2), a distance of unit vectors")
-    require(0 < c < math.inf, f"c={c!r} must be a positive finite number")
     game, opt, right = result.game, result.opt, _positive(bound(result.game))
     probabilities, outputs = game.latent_points[1], result.outputs()
     coverage = outputs.coverage(probabilities, delta)
@@ -407,16 +407,8 @@ def _two_decades(nu: float) -> FloatArray:
     return np.geomspace(highest / 100, highest, 5)
 
 
-def _require_levels(probability: float, confidence: float) -> None:
-    for name, level in (("probability", probability), ("confidence", confidence)):
-        require(0 < level < 1, f"{name}={level!r} must lie in (0, 1)")
-
-
 def _positive(right: float) -> float:
-    require(
-        0 < right < math.inf, f"bound(game)={right!r} must be positive and finite: choose another"
-    )
-    return float(right)
+    return float(take("bound(game)", right, Positive))
 
 
 def _name(bound: Callable[[Game], float]) -> str:

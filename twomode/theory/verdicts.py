@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from twomode._typing import BoolArray, FloatArray, IntArray
-from twomode.errors import require
+from twomode._typing import BoolArray, FloatArray, IntArray, Level
+from twomode.checks import checked
 from twomode.game import COVERAGE_DELTA, NU, Game, at_rest
 from twomode.runs import Result
 from twomode.statistics import clopper_pearson
@@ -38,7 +39,8 @@ VERDICTS = {
 }
 
 
-def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
+@checked
+def first_stationary(result: Result, nu: Level = NU) -> np.ndarray:
     """T_0 of each replica, as an index into ``result.steps``; -1 where there is none.
 
     The theorem's T_0 is the first iteration at an approximate first-order stationary point after
@@ -73,11 +75,11 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
     >>> tm.first_stationary(tm.simulate(game, *tm.recipe(game, "sgda", steps=20))).tolist()
     [-1]
     """
-    require(0 < nu < 1, f"nu={nu!r} must lie in (0, 1)")
     still = at_rest(result.grad_norms, result.peak_grad_norms, nu)
     return np.where(np.any(still, axis=1), np.argmax(still, axis=1), -1)
 
 
+@checked
 def coverage_bound(game: Game) -> float:
     """1/(2 m_G), the Omega~(1) of Theorem 4.2: half of one neuron's share of the latents.
 
@@ -90,7 +92,8 @@ def coverage_bound(game: Game) -> float:
     return 1 / (2 * game.m_G)
 
 
-def modes_covered(game: Game, coverage: FloatArray) -> IntArray:
+@checked
+def modes_covered(game: Game, coverage: Annotated[FloatArray, "(..., 2)"]) -> IntArray:
     """How many modes are covered with probability at least `coverage_bound`.
 
     Parameters
@@ -114,6 +117,7 @@ def modes_covered(game: Game, coverage: FloatArray) -> IntArray:
     return covered
 
 
+@checked
 def covers_both(result: Result) -> BoolArray:
     """Whether each generator covers both modes at each record, shape (R, T).
 
@@ -191,7 +195,8 @@ class Judgement:
         return order[(len(order) - 1) // 2]
 
 
-def judge(result: Result, nu: float = NU) -> Judgement:
+@checked
+def judge(result: Result, nu: Level = NU) -> Judgement:
     """Say of each replica what it did; see `VERDICTS` for the words.
 
     They are tried in this order: ``collapsed`` (judged at T_0, whatever the replica does later),
@@ -264,7 +269,8 @@ def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:
     return "mixed" if moved else "unmoved"
 
 
-def moved(result: Result, at: np.ndarray) -> np.ndarray:
+@checked
+def moved(result: Result, at: Annotated[IntArray, "(R)"]) -> np.ndarray:
     """Whether each generator's norm is over a factor of 2 from its start, at one record each.
 
     Parameters
@@ -285,6 +291,7 @@ def moved(result: Result, at: np.ndarray) -> np.ndarray:
     >>> [tm.theory.moved(result, np.full(2, t)).tolist() for t in (5, -1)]
     [[False, False], [True, True]]
     """
+    result.require_records(at)
     with np.errstate(over="ignore"):  # of a replica that is about to diverge
         squared = np.trace(result.gram_V, axis1=-2, axis2=-1)
         first, now = squared[:, 0], squared[np.arange(len(at)), at]
