@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -183,5 +184,10 @@ def _replica_indices(replicas: int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(replicas, Iterable):
         chosen = tuple(require_whole("replica", k, 0) for k in replicas)
         require(bool(chosen), "replicas=[] must name at least one")
+        for replica, times in Counter(chosen).most_common(1):
+            require(
+                times == 1,
+                f"replicas names replica {replica} {times} times: each is one run, name it once",
+            )
         return chosen
     return tuple(range(require_whole("replicas", replicas, 1)))
