@@ -50,7 +50,8 @@ NU = 0.1
 def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> np.ndarray:
     """Whether both players' gradients are at most nu times their largest so far, shape (...).
 
-    A gradient that is exactly zero or was not finite has left the numbers: it is not at rest.
+    A gradient that was not finite, or zero from the start, has no such share: it is not at rest.
+    (One that is zero after a peak is: a discriminator that is certain lets it underflow.)
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def at_rest(grad_norms: FloatArray, peak_grad_norms: FloatArray, nu: float) -> n
     """
     with np.errstate(invalid="ignore"):
         peaks = np.fmax(peak_grad_norms, grad_norms)
-        small = (grad_norms > 0) & (grad_norms <= nu * peaks) & (peaks < math.inf)
+        small = (grad_norms <= nu * peaks) & (peaks > 0) & (peaks < math.inf)
     return np.asarray(np.all(small, axis=-1))
 
 

@@ -49,8 +49,8 @@ def first_stationary(result: Result, nu: float = NU) -> np.ndarray:
     player's gradient has fallen to `nu` times its largest value so far.  The discriminator's falls
     when it tells data from noise; the generator's rises from almost nothing and falls only once
     it has answered, so a plateau on which the generator has not moved yet does not count.  Nor does
-    a record before both players have left their starts, or one at which a gradient is exactly zero
-    or was not finite.
+    a record before both players have left their starts, or where a gradient has been nothing but
+    zero or was not finite.
 
     Parameters
     ----------
