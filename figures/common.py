@@ -149,7 +149,7 @@ def outcome(result: tm.Result) -> dict[str, Any]:
     asymmetry, residual = (
         np.where(found, x, np.nan) for x in (extremes.asymmetry, extremes.residual)
     )
-    cosine = result.outputs_at(at).collapse_cosine @ game.latent_points[1]
+    cosine = result.outputs_at(at).mean_collapse_cosine(game.latent_points[1])
     return {
         "T0": np.where(found, result.steps[at], np.nan),
         "asymmetry": asymmetry,

@@ -113,7 +113,7 @@ def observe(result: tm.Result) -> dict[str, Any]:
         "asymmetry": np.nanmax(np.where(card.asked, card.left, np.nan), axis=1),
         "within": card.held,
         "T0_found": at >= 0,
-        "collapsed": outputs.collapse_cosine @ game.latent_points[1] >= tm.theory.NEAR,
+        "collapsed": outputs.mean_collapse_cosine(game.latent_points[1]) >= tm.theory.NEAR,
         "one_mode": covered == 1,
         "both_modes": covered == 2,
         "G_before_merger": (when.learned <= when.followed) & when.in_time,

@@ -99,7 +99,7 @@ def observe(result: tm.Result) -> dict[str, Any]:
     outputs, probabilities = result.outputs_at(-1), result.game.latent_points[1]
     coverage = outputs.coverage(probabilities)
     covered = tm.theory.modes_covered(result.game, coverage)
-    average = outputs.collapse_cosine @ probabilities >= tm.theory.NEAR
+    average = outputs.mean_collapse_cosine(probabilities) >= tm.theory.NEAR
     return {"both_modes": covered == 2, "one_mode": covered == 1, "average": average}
 
 

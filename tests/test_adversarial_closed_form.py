@@ -48,12 +48,14 @@ from twomode.adversarial import Data, Quadrature, Target, TruncatedExponentials,
 def test_exponentials_are_what_quadrature_finds(d, loss, lam):
     t, rng = without_layer(d, loss, lam), np.random.default_rng(d)
     exact, by_nodes = TruncatedExponentials(t), Quadrature(t)
-    for name in ("log_Z", "log_mean", "mean"):
+    for name in ("log_Z", "log_mean", "mean", "mean_loss", "var_loss", "kl"):
         np.testing.assert_allclose(
             getattr(exact, name), getattr(by_nodes, name), rtol=1e-11, atol=1e-11
         )
     corners = np.sort(rng.uniform(-0.3, 1.3, size=(2, 200, 3, d)), axis=0)  # some lie outside
     found = exact.probability(*corners)
+    inside = np.maximum(corners[0], t.low), np.minimum(corners[1], t.high)
+    np.testing.assert_array_equal(found, exact.probability(*inside))  # cut on either side
     np.testing.assert_allclose(found, by_nodes.probability(*corners), rtol=1e-11, atol=1e-11)
     assert (found == 0).any()
     assert np.ptp(found) > 0.4
@@ -125,6 +127,9 @@ def test_many_dimensions_match_thirty_digits(loss, lam):
         for i in range(2):
             if loss == "linear":
                 expected = log_mean(i, mp.mpf(lam))
+                slope, bend = (mp.diff(lambda rate, i=i: log_mean(i, rate), lam, n) for n in (1, 2))
+                assert law.mean_loss[i] == pytest.approx(float(slope), rel=1e-12)
+                assert law.var_loss[i] == pytest.approx(float(bend), rel=1e-12)
             else:  # (1 + e^m)^lam
                 terms = [mp.binomial(lam, k) * mp.exp(log_mean(i, k)) for k in range(lam + 1)]
                 expected = mp.log(mp.fsum(terms))
@@ -143,6 +148,8 @@ def test_coordinates_that_the_loss_ignores_stay_uniform():
     np.testing.assert_allclose(law.log_mean, by_nodes.log_mean, rtol=1e-12)
     np.testing.assert_allclose(law.mean[:, [10, 40]], by_nodes.mean, rtol=1e-11)
     np.testing.assert_allclose(law.mean[:, 20], 0.5)
+    for name in ("mean_loss", "var_loss", "kl"):
+        np.testing.assert_allclose(getattr(law, name), getattr(by_nodes, name), rtol=1e-11)
     at = np.linspace(-0.1, 1.1, 30)[:, None].repeat(3, axis=1)
     np.testing.assert_allclose(law.cdf(at, 40), by_nodes.cdf(at, 1), atol=1e-12)
     np.testing.assert_allclose(law.cdf(at, 20), ((at - 0.2) / 0.6).clip(0, 1), atol=1e-12)
@@ -397,9 +404,14 @@ def test_draws_in_many_dimensions(loss, lam):
         f = np.exp(-t.losses(draws) - (other.log_Z - law.log_Z))
         return min(ps), np.abs((f.mean(axis=0) - 1) / (f.std(axis=0, ddof=1) / math.sqrt(N))).max()
 
-    p, z = smallest(law.sample(N, rng))
+    draws = law.sample(N, rng)
+    p, z = smallest(draws)
     assert p > ALARM
     assert z < 4.5
+    losses = t.losses(draws)
+    errors = np.sqrt(law.var_loss / N)
+    assert (np.abs(losses.mean(axis=0) - law.mean_loss) < 4.5 * errors).all()
+    assert (np.abs(losses.mean(axis=0) - other.mean_loss) > 9 * errors).any()
     p, z = smallest(other.sample(N, rng))
     assert p < ALARM
     assert z > 9

@@ -741,6 +741,15 @@ def test_effective_sample_size_is_what_means_of_chains_vary_by():
     assert f.mean(axis=0).var() == pytest.approx(f.var() * 4000 / effective_sample_size(f), rel=0.1)
 
 
+def test_autocorrelations_do_not_wrap_around():
+    """Of a ramp, by their definition: the end of a chain is no neighbour of its start."""
+    f = np.linspace(-1, 1, T := 100)
+    covariance = np.array([f[k:] @ f[: T - k] for k in range(T)]) / T
+    pairs = covariance[::2] + covariance[1::2]
+    time = 2 * pairs[: (pairs <= 0).argmax()].sum() / covariance[0] - 1
+    assert effective_sample_size(f[:, None]) == pytest.approx(T / time)
+
+
 def test_chains_that_disagree_count_as_one_draw_each():
     f = autoregressive(0.0, 500, 4) * 0.01 + np.arange(4)
     assert effective_sample_size(f) < 8

@@ -176,6 +176,18 @@ def test_methods_with_one_seed_see_the_same_minibatches(model, data):
     assert orders[0][0] != orders[0][1]
 
 
+@pytest.mark.parametrize("batch", [8, 10])
+def test_an_epoch_visits_every_point_that_fills_a_minibatch(model, data, batch):
+    """24 points in 3 minibatches of 8, or in 2 of 10: then a new order."""
+    how = Method(sampler("reflected"))
+    shots = snapshots(model, data, how, steps=6, batch=batch)
+    visits = np.array([(a != b).any(axis=(0, 2)) for a, b in pairwise(shots)])
+    whole = 24 // batch
+    assert (visits.sum(axis=1) == batch).all()
+    for epoch in range(0, 6, whole):
+        assert visits[epoch : epoch + whole].any(axis=0).sum() == whole * batch
+
+
 def test_a_seed_is_a_run(model, data):
     ends = [run(model, data, method("algorithm-1"), seed=seed)[-1] for seed in (4, 4, 5)]
     np.testing.assert_array_equal(ends[0].model.A, ends[1].model.A)

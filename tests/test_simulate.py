@@ -4,6 +4,7 @@ import importlib
 import os
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import twomode as tm
 from twomode.runs import TRACE, Minibatches, Run
 
 play_module = importlib.import_module("twomode.runs.play")  # the name is also a function's
+trace_module = importlib.import_module("twomode.runs.trace")
 
 GAME = tm.Game.preset(37)
 SGDA = tm.optimizer("sgda", eta_D=0.3, eta_G=0.1)
@@ -47,6 +49,11 @@ def assert_same_trace(a, b):
         ({"replicas": 0}, "replicas=0 must be a whole number of at least 1"),
         ({"replicas": 2.0}, r"replicas=2\.0 must be a whole number"),
         ({"replicas": []}, r"replicas=\[\] must name at least one"),
+        (
+            {"replicas": [1] * 16},
+            "replicas names replica 1 16 times: each is one run, name it once",
+        ),
+        ({"replicas": np.array([3, 0, 3])}, "replicas names replica 3 2 times"),
         ({"replicas": [3, -1]}, r"replicas=\[3, -1\] must be a whole number of at least 0"),
         ({"replicas": [1.5]}, r"replicas=\[1\.5\] must be a whole number"),
         ({"replicas": "two"}, "replicas='two' must be a whole number"),
@@ -333,6 +340,26 @@ def test_minibatch_weights_average_to_the_probabilities():
         assert not np.array_equal(weights[0], weights[1])
 
 
+def test_data_and_latents_are_drawn_apart():
+    """Where both laws have two equal points, their counts are independent, in every replica."""
+    latents = tm.ExplicitLatents(np.eye(2), [0.5, 0.5])
+    game = replace(GAME, m_G=2, latents=latents)
+    batches = Minibatches(game, 10, np.random.SeedSequence(0), range(3))
+    counts = np.concatenate([weights[..., 0] for weights in batches.draw(4000)])
+    apart = np.corrcoef(counts) - np.eye(6)
+    assert np.abs(apart).max() < 5 / np.sqrt(4000)
+
+
+def test_minibatches_do_not_depend_on_how_they_are_asked_for():
+    """Less than is drawn at once, across its end, twice, and more."""
+    once, pieces = (Minibatches(GAME, 10, np.random.SeedSequence(0), range(2)) for _ in range(2))
+    parts = [0.3, 0.9, 0.9, 0.6, 2.5, 0.4]
+    steps = [int(part * once.at_once) for part in parts]
+    whole, several = once.draw(sum(steps)), [pieces.draw(n) for n in steps]
+    for k, weights in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([x[k] for x in several], axis=1), weights)
+
+
 def test_minibatch_cost_does_not_depend_on_its_size():
     # 10^12 points could be neither stored nor drawn one by one
     options = {"replicas": 2, "start": LONG_NEURONS, "record_every": 10}
@@ -431,6 +458,28 @@ def test_resolve_changes_records_only():
     assert resolved.steps[-1] == steps
     np.testing.assert_array_equal(plain.state.V, resolved.state.V)
     assert len(resolved.steps) > len(plain.steps)
+
+
+def test_resolve_watches_no_replica_that_has_diverged(monkeypatch):
+    """One is at rest, the other's gradients grow tenfold between records, until it is no more."""
+    engine = SimpleNamespace(t=0, replicas=2)
+    recorder = trace_module.Recorder(GAME, engine, 10_000, every=64, resolve=2.0)
+
+    def snapshot(game, engine):
+        size = np.array([1.0, 10.0 ** len(recorder.steps)])
+        alive = np.where(len(recorder.steps) < 3, size, [1.0, np.nan])
+        record = dict.fromkeys(TRACE, alive)
+        norms = np.stack([alive, alive], axis=1)
+        return record | {"grad_norms": norms, "peak_grad_norms": norms * [[20.0], [1.0]]}
+
+    monkeypatch.setattr(trace_module, "snapshot", snapshot)
+    intervals = []
+    for _ in range(5):
+        recorder.record()
+        intervals.append(recorder.next_step - engine.t)
+        engine.t = recorder.next_step
+    assert intervals == [64, 19, 5, 64, 64]
+    assert recorder.diverged_at.tolist() == [-1, 88]
 
 
 @pytest.mark.parametrize("resolve", [1.0, 0.5, -2, float("inf"), float("nan")])

@@ -153,7 +153,7 @@ def test_cards_of_a_generator_written_down():
     np.testing.assert_allclose(card.left, (1 - q) / 2 + q / 6)
     assert card.right == 1 / 8
     assert card.verdict == "holds"
-    assert [h.name for h in card.hypotheses if not h.met] == ["start", "horizon"]
+    assert [h.name for h in card.hypotheses if not h.met] == ["start", "motion", "horizon"]
     away = V.copy()
     away[1::2, 1] = 0.7  # no neuron along u_2 any more
     assert theorem_4_2(explicit(away, U)).verdict == "fails"
@@ -276,14 +276,16 @@ def tiny():
 
 
 def planted(V, replica=None, record=None, other=None):
-    """V at all records of all replicas, but `other` at one; (m_G, n) with u_1 + u_2 along axis 0.
+    """V at all records of all replicas, a little longer at each, but `other` at one.
+
+    They are (m_G, n), with u_1 + u_2 along axis 0.
 
     Axis 1 is along u_1 - u_2.  Both gradients peak at the start and come to rest at `AT`.
     """
     gamma = SMALL.gamma
     U = np.zeros((2, V.shape[1]))
     U[:, 0], U[:, 1] = math.sqrt((1 + gamma) / 2), np.sqrt((1 - gamma) / 2) * np.array([1, -1])
-    Vs = np.tile(V, (R, T, 1, 1))
+    Vs = np.tile(V, (R, T, 1, 1)) * (1 + 1e-9 * np.arange(T)[:, None, None])
     if other is not None:
         Vs[replica, record] = other
     grads = np.ones((R, T, 2))
@@ -523,8 +525,8 @@ NSGDA = {"eta_D": 0.005, "eta_G": 0.001}
             (theorem_4_1, tm.optimizer("sgda", eta_D=D, eta_G=G), set())
             for D, G in [(1, 9), (9, 1)]
         ),
-        (theorem_4_1, tm.optimizer("sgda", eta_D=0.0, eta_G=1.0), {"step sizes"}),
-        (theorem_4_1, tm.optimizer("sgda", eta_D=1.0, eta_G=0.0), {"step sizes"}),
+        (theorem_4_1, tm.optimizer("sgda", eta_D=0.0, eta_G=1.0), {"step sizes", "motion"}),
+        (theorem_4_1, tm.optimizer("sgda", eta_D=1.0, eta_G=0.0), {"step sizes", "motion"}),
         (theorem_4_1, tm.optimizer("nsgda", **SGDA), {"rule"}),
         (theorem_4_1, tm.optimizer("sgda-momentum", **SGDA), {"rule"}),
         (theorem_4_1, tm.optimizer("sgda", **SGDA, schedule="alternating-D-first"), {"rule"}),
@@ -533,12 +535,16 @@ NSGDA = {"eta_D": 0.005, "eta_G": 0.001}
         (theorem_4_1_collapse, tm.optimizer("sgda", eta_D=0.2, eta_G=6.4), {"step sizes"}),
         (theorem_4_1_collapse, tm.optimizer("sgda", eta_D=0.2, eta_G=0.0157), {"step sizes"}),
         (theorem_4_1_collapse, tm.optimizer("sgda", eta_D=0.2, eta_G=0.0194), set()),
-        (theorem_4_1_collapse, tm.optimizer("sgda", eta_D=0.2, eta_G=0.0), {"step sizes"}),
+        (
+            theorem_4_1_collapse,
+            tm.optimizer("sgda", eta_D=0.2, eta_G=0.0),
+            {"step sizes", "motion"},
+        ),
         (theorem_4_1_collapse, tm.optimizer("g-nsgda", **SGDA), {"rule"}),
         *((theorem_4_2, tm.optimizer(x, **NSGDA), set()) for x in ("nsgda", "l-nsgda", "g-nsgda")),
         (theorem_4_2, tm.optimizer("nsgda", eta_D=0.1, eta_G=0.1), set()),
         (theorem_4_2, tm.optimizer("nsgda", eta_D=0.1, eta_G=0.11), {"step sizes"}),
-        (theorem_4_2, tm.optimizer("nsgda", eta_D=0.1, eta_G=0.0), {"step sizes"}),
+        (theorem_4_2, tm.optimizer("nsgda", eta_D=0.1, eta_G=0.0), {"step sizes", "motion"}),
         (theorem_4_2, tm.optimizer("nsgda-momentum", **NSGDA), {"rule"}),
         (theorem_4_2, tm.optimizer("ada-nsgda", **NSGDA), {"rule"}),
         (theorem_4_2, tm.optimizer("nsgda", **NSGDA, schedule="alternating-G-first"), {"rule"}),
@@ -606,7 +612,8 @@ def test_the_horizon_that_a_theorem_speaks_of(sgda, nsgda):
     assert unmet(theorem_4_2, opt=opt, steps=44) == {"horizon"}
     assert unmet(theorem_4_2, opt=opt, steps=45) == set()
     # T_1 = 50, but the records are at 0 and 100: a card on the start would be met by nothing
-    assert unmet(theorem_4_2, opt=opt, steps=100, record_every=100) == {"horizon"}
+    far = unmet(theorem_4_2, opt=opt, steps=100, record_every=100)
+    assert far == {"motion", "horizon"}
     # T_0 must be reached by more than the share of replicas that is asked for
     result = planted(ALIKE)
     for found, met in ((R // 2, False), (R // 2 + 1, True)):
@@ -616,6 +623,91 @@ def test_the_horizon_that_a_theorem_speaks_of(sgda, nsgda):
             assert (horizon.name, horizon.met) == ("horizon", met)
             assert horizon.found == f"in {found} of {R} replicas"
             assert card(result, probability=0.2).hypotheses[-1].met
+
+
+def test_a_card_asks_for_motion_in_numbers():
+    """Up to where it is judged: T_0, or the end of a replica that has none."""
+    result = planted(ALIKE)
+    still = dataclasses.replace(result)
+    still.gram_V[:3], still.projections_V[:3] = result.gram_V[:3, :1], result.projections_V[:3, :1]
+    assert (tm.first_stationary(still) >= 0).tolist() == [False] * 3 + [True] * 5
+    for probability, met in ((0.6, True), (5 / 8, False)):
+        *_, motion, _ = theorem_4_1(still, probability=probability).hypotheses
+        assert motion.found == "finite in 8, and both have moved in 5 of 8 replicas"
+        assert motion.met is met
+    # Divergence after T_0 is of no interest, before the end of a replica without it is.
+    at = np.array([AT, AT, AT, -1, AT + 1, AT + 2, -1, -1])
+    gone = dataclasses.replace(planted(ALIKE), diverged_at=at)
+    for array in (gone.projections_V, gone.gram_V, gone.grad_norms):
+        for k in np.flatnonzero(at >= 0):
+            array[k, at[k] :] = np.nan
+    *_, motion, _ = theorem_4_1(gone).hypotheses
+    assert motion.found == "finite in 5, and both have moved in 5 of 8 replicas"
+    # None of them came to T_0, so nothing came after it.
+    apart = dict(theorem_4_1(gone).apart)
+    assert apart["after T_0, replicas whose asymmetry exceeds the bound"] == "0 of 5"
+    assert apart["at the end, diverged"] == "2 of 5"
+
+
+@pytest.mark.parametrize(
+    ("a", "start"), [(1e200, tm.GaussianStart()), (0.2, tm.GaussianStart(std_V=0))], ids=str
+)
+def test_no_card_holds_of_a_run_without_gradients(a, start):
+    """Not finite from the first step, or zero for ever: neither is a rest after a peak."""
+    game, opt = tm.Game.preset(64, a=a), tm.optimizer("sgda", **SGDA)
+    result = tm.simulate(game, opt, 400, replicas=16, start=start)
+    assert (tm.first_stationary(result) == -1).all()
+    assert set(tm.judge(result).verdicts) <= {"diverged", "unmoved"}
+    for card in (theorem_4_1, theorem_4_1_collapse):
+        unmet = {h.name for h in card(result).hypotheses if not h.met}
+        assert unmet >= {"motion", "horizon"}
+        with pytest.raises(AssertionError, match="outside its hypotheses"):
+            card(result).assert_holds()
+
+
+def test_a_card_warns_of_records_that_are_too_coarse_for_T0():
+    """The spike before T_0 takes some twenty iterations, after which the average is left."""
+    opt, steps = tm.recipe(GAME, "sgda", steps=1500)
+    warning = "T_0 may be late, after a peak between two records (resolve=2 follows it)"
+    run = {"replicas": [0, 2, 9], "seed": 0}
+    fine = tm.simulate(GAME, opt, steps, record_every=1, **run)
+    coarse, resolved = (
+        tm.simulate(GAME, opt, steps, record_every=20, resolve=x, **run) for x in (None, 2)
+    )
+    assert tm.judge(coarse).verdicts.count("collapsed") == 0
+    for result in (fine, resolved):
+        assert tm.judge(result).verdicts == ["collapsed"] * 3
+        assert np.array_equal(tm.judge(result).T0, tm.judge(fine).T0)
+    for card in (theorem_4_1, theorem_4_1_collapse):
+        assert dict(card(coarse).apart)[warning] == "3 of 3"
+        assert warning not in dict(card(fine).apart)
+        assert warning not in dict(card(resolved).apart)
+
+
+@pytest.mark.parametrize("m_G", [9, 21])
+def test_the_collapse_and_its_card_leave_out_the_latent_zero(m_G):
+    """With z = 0 in nine of ten, a generator along u_1 + u_2 has collapsed all the same."""
+    Z = np.vstack([np.zeros(m_G), np.eye(m_G)])
+    latents = tm.ExplicitLatents(Z, [0.9, *[0.1 / m_G] * m_G])
+    game = dataclasses.replace(GAME, m_G=m_G, latents=latents)
+    result = tm.simulate(game, *tm.recipe(game, "sgda", steps=T - 1), replicas=R, record_every=1)
+    U = np.array([[1, game.gamma], [game.gamma, 1]])
+    length = 1e-3 * (1 + np.arange(T))[:, None, None]
+    grads = np.ones((R, T, 2))
+    grads[:, AT] = 0.05
+    result = dataclasses.replace(
+        result,
+        projections_V=np.tile(length * U.sum(axis=0), (R, 1, m_G, 1)),
+        gram_V=np.tile(length**2 * U.sum(), (R, 1, m_G, m_G)),
+        grad_norms=grads,
+        peak_grad_norms=np.ones((R, T, 2)),
+    )
+    judgement = tm.judge(result)
+    assert judgement.verdicts == ["collapsed"] * R
+    np.testing.assert_allclose(judgement.collapse_cosine, 1)
+    np.testing.assert_allclose(result.collapse_cosine(), 1)
+    np.testing.assert_allclose(result.to_frame()["collapse_cosine"], 1)
+    assert theorem_4_1_collapse(result).held.all()
 
 
 def test_independent_latents_are_met_or_not_at_any_width():

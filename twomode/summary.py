@@ -77,9 +77,9 @@ def tell(result: Result, judgement: Judgement) -> str:
     count = round(judgement.share * R)
     low, high = (100 * x for x in judgement.interval)
     of = f" in {count} of {R} replicas (95 % interval {low:.0f}-{high:.0f} %)" if R > 1 else ""
-    if count == 0:
-        of = f": no verdict has a majority of {R} replicas"
-    meaning = VERDICTS.get(judgement.verdict, "") if count else ""
+    meaning = VERDICTS.get(judgement.verdict, "")
+    if 2 * count <= R:
+        of, meaning = f": no verdict has a majority of {R} replicas", ""
     lines = [
         f"{label(result.opt)} at d = {result.game.d:,}: {judgement.verdict}{of}",
         *([f"  {judgement.verdict}: {meaning}"] if meaning else []),
@@ -89,9 +89,9 @@ def tell(result: Result, judgement: Judgement) -> str:
         lines.append("  replicas: " + ", ".join(f"{n} {word}" for word, n in tally.most_common()))
     found = int(np.isfinite(judgement.T0).sum())
     T0 = "none" if numbers["T0"] is None else f"{numbers['T0']:,.0f}"
-    when = "at T_0" if judgement.verdict == "collapsed" else "at the end"
-    if judgement.verdict == "mixed":
-        when = "at T_0 for a collapse, else at the end"
+    when = {0: "at the end", R: "at T_0"}.get(
+        tally["collapsed"], "at T_0 for a collapse, else at the end"
+    )
     everywhere = (
         f"largest over all {2**result.game.m_G - 1:,} z"
         if result.game.m_G <= LARGEST_CHECKED
@@ -100,7 +100,7 @@ def tell(result: Result, judgement: Judgement) -> str:
     first, second = numbers["coverage"]
     rows = [
         ("T_0", T0, f"both gradients first at {NU:g} of their peak; found in {found} of {R}"),
-        ("collapse cosine", _show(numbers["collapse_cosine"]), "E_z cos(G(z), u_1 + u_2)"),
+        ("collapse cosine", _show(numbers["collapse_cosine"]), "E_z cos(G(z), u_1 + u_2), z != 0"),
         ("asymmetry", _show(numbers["asymmetry"]), everywhere),
         ("residual", _show(numbers["residual"]), everywhere),
         ("coverage", f"{_show(first)}, {_show(second)}", "of u_1 and u_2, cosine at least 0.9"),
@@ -109,9 +109,11 @@ def tell(result: Result, judgement: Judgement) -> str:
     lines += [_NUMBERS.row(*row) for row in rows]
     if result.diverged.any():
         gone = result.diverged_at[result.diverged]
-        later = ", all after T_0" if (gone > judgement.T0[result.diverged]).all() else ""
+        after = int((gone > judgement.T0[result.diverged]).sum())
+        later = "all" if after == len(gone) else after or "none"
         lines.append(
-            f"  {len(gone)} of {R} replicas diverged{later}, the first at iteration {gone.min():,}"
+            f"  {len(gone)} of {R} replicas diverged, {later} after T_0, the first"
+            f" at iteration {gone.min():,}"
         )
     rate = numbers["steps_per_second"]
     lines.append(

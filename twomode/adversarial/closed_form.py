@@ -1,6 +1,6 @@
 """p_adv* in closed form: for each anchor a Gibbs law on a box.
 
-Regniez, Gidel and Berard, in the second half of Gidel's talk:
+The second half of G. Gidel's talk, joint work with D. Dobre, C. Regniez and H. Berard:
 
     p_adv*(x~, y) = E_x [ p(y|x) exp(lam l(f(x~), y)) 1{x~ in B(x)} / Z(x) ],
 
@@ -12,12 +12,13 @@ more than eps, p_adv* maximizes E[l] - KL(plan | uniform plan) / lam.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import gammaln, logsumexp, ndtr
 
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows
 from twomode.adversarial.problems import Data, Model
@@ -30,6 +31,9 @@ __all__ = ["GibbsLaw", "Quadrature", "Target", "TruncatedExponentials", "closed_
 HalfWidth: TypeAlias = Annotated[float, "(0, 1e100]"]
 #: Of a coordinate; infinite where there is none.
 Bound: TypeAlias = Annotated[float, "[-inf, inf]"]
+#: Of `TruncatedExponentials` in Fourier terms: where a smooth function of the loss has none left
+#: (at frequency w the logistic loss has exp(-pi w)), the edge of its window, and 9 of that.
+_CUT, _EDGE, _PAD = 13.0, 0.75, 6.75
 
 
 @dataclass(frozen=True)
@@ -305,6 +309,8 @@ class TruncatedExponentials(GibbsLaw):
     >>> draws = law.sample(1000, np.random.default_rng(0))
     >>> bool(abs(draws.mean(axis=0) - law.mean).max() < 0.03)
     True
+    >>> bool((abs(target.losses(draws).mean(axis=0) - law.mean_loss) < 0.03).all())
+    True
     """
 
     @checked
@@ -349,10 +355,59 @@ class TruncatedExponentials(GibbsLaw):
     def mean(self) -> FloatArray:
         """Of x, shape (n, d)."""
         low, high = self.target.low[:, None], self.target.high[:, None]
-        share = np.exp(self._log_integrals(self.target.low, self.target.high) - self.log_Z[:, None])
         half = (high - low) / 2
         means = (low + high) / 2 + half * _langevin(self.rates * half)
-        return (share[..., None] * means).sum(axis=1)
+        return (self._shares[..., None] * means).sum(axis=1)
+
+    @cached_property
+    def mean_loss(self) -> FloatArray:
+        """Of the loss, shape (n,)."""
+        return self._mean_of(lambda loss: loss)
+
+    @cached_property
+    def var_loss(self) -> FloatArray:
+        """Variance of the loss, shape (n,)."""
+        return np.maximum(self._mean_of(lambda loss: (loss - self.mean_loss) ** 2), 0.0)
+
+    @property
+    def kl(self) -> FloatArray:
+        """KL divergence from the uniform law on the box, shape (n,)."""
+        return self.target.lam * self.mean_loss - self.log_mean
+
+    @cached_property
+    def _shares(self) -> FloatArray:
+        """Of each exponential, shape (n, k)."""
+        each = self._log_integrals(self.target.low, self.target.high)
+        return np.exp(each - self.log_Z[:, None])
+
+    def _mean_of(self, f: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """Mean of a smooth function of the loss, shape (n,).
+
+        The loss is a function of one number v, linear in x, of exact characteristic function.  So
+        f is written in waves of v, times a window that is 1 wherever v comes, and the mean of each
+        is known.
+        """
+        t, model = self.target, self.target.model
+        sign, half = 2.0 * t.y - 1, (t.high - t.low) / 2
+        slopes = -sign[:, None] * model.A[0]
+        centre = (slopes * (t.low + half)).sum(axis=1) - sign * model.c[0]
+        reach = (np.abs(slopes) * half).sum(axis=1).max()
+        period = 2 * (reach + 2 * _PAD)
+        N = 2 * int(np.ceil(_CUT * period / (2 * np.pi)))
+        v = period * (np.arange(N) / N - 0.5)[:, None]
+        window = ndtr((reach + _PAD + v) / _EDGE) * ndtr((reach + _PAD - v) / _EDGE)
+        line = Model(np.ones((1, 1)), np.zeros(1), loss=model.loss)  # of label 0: the loss at v
+        loss = line.losses((centre + v).reshape(-1, 1), np.zeros(v.size * t.y.size, np.int64))
+        waves = np.fft.rfft(f(loss.reshape(N, -1)) * window, axis=0) / N
+        waves[1:] *= 2
+        waves[1::2] *= -1  # they begin at -period / 2
+        tilt, turn = self.rates * half[:, None], (slopes * half)[:, None]
+        mean = np.zeros(len(t.x))
+        for k, wave in enumerate(waves):
+            log_moments = _log_sinhc(tilt + 2j * np.pi * k / period * turn) - _log_sinhc(tilt)
+            moments = np.exp(log_moments.sum(axis=-1))
+            mean += (wave * (self._shares * moments).sum(axis=-1)).real
+        return mean
 
     @checked
     def sample(self, size: Count, rng: np.random.Generator) -> FloatArray:
@@ -396,11 +451,13 @@ def _gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
     return np.polynomial.legendre.leggauss(order)
 
 
-def _log_sinhc(z: FloatArray) -> FloatArray:
-    """log(sinh(z) / z)."""
-    z = np.abs(z)
-    safe = np.maximum(z, 1e-3)
-    return np.where(z < 1e-3, z * z / 6, safe + np.log1p(-np.exp(-2 * safe)) - np.log(2 * safe))
+def _log_sinhc(z: np.ndarray) -> np.ndarray:
+    """log(sinh(z) / z), of real or complex numbers."""
+    z, small = np.where(z.real < 0, -z, z), np.abs(z) < 1e-3
+    safe = np.where(small, 1e-3, z)
+    with np.errstate(divide="ignore"):  # where sinh(z) is 0
+        rest = np.log1p(-np.exp(-2 * safe))
+    return np.where(small, z * z / 6, safe + rest - np.log(2 * safe))
 
 
 def _langevin(z: FloatArray) -> FloatArray:

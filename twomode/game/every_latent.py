@@ -31,7 +31,7 @@ def over_latents(
     gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
     measure: Callable[[Outputs], FloatArray],
 ) -> FloatArray:
-    """Measure generators at every nonzero z, at the law's support if m_G > 20.
+    """Measure generators at every nonzero z, those of the law's support if m_G > 20.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ def over_latents(
     gram = gram_V.reshape(-1, *gram_V.shape[-2:])
     every = game.m_G <= LARGEST_CHECKED
     support = game.latent_points[0]
+    support = support[support.any(axis=1)]
     at_once = max(1, _OUTPUTS_AT_ONCE // (2**game.m_G if every else len(support)))
     measured = []
     for begin in range(0, len(gram), at_once):

@@ -57,6 +57,9 @@ def at_rest(
 ) -> np.ndarray:
     """Whether both players' gradients are at most nu times their largest so far, shape (...).
 
+    A gradient that was not finite, or zero from the start, has no such share: it is not at rest.
+    (One that is zero after a peak is: a discriminator that is certain lets it underflow.)
+
     Parameters
     ----------
     grad_norms, peak_grad_norms : ndarray, shape (..., 2)
@@ -79,7 +82,8 @@ def at_rest(
         f"the norms have shapes {grad_norms.shape} and {peak_grad_norms.shape}: alike are needed",
     )
     with np.errstate(invalid="ignore"):
-        small = grad_norms <= nu * np.fmax(peak_grad_norms, grad_norms)
+        peaks = np.fmax(peak_grad_norms, grad_norms)
+        small = (grad_norms <= nu * peaks) & (peaks > 0) & (peaks < math.inf)
     return np.asarray(np.all(small, axis=-1))
 
 
@@ -220,6 +224,27 @@ class Outputs:
         """Cosine between G(z) and u_1 + u_2."""
         norm = math.sqrt(self._squared_norm_of_sum)
         return _ratio(self.projections.sum(axis=-1), np.sqrt(self.squared_norms) * norm)
+
+    def mean_collapse_cosine(self, probabilities: ArrayLike) -> FloatArray:
+        """E_z of the collapse cosine over z != 0, since G(0) = 0 has no direction; shape (...).
+
+        Parameters
+        ----------
+        probabilities : array_like, shape (S,)
+            Of the latents.
+
+        Examples
+        --------
+        >>> import numpy as np, twomode as tm
+        >>> latents = np.array([[0], [1]])
+        >>> outputs = tm.Outputs(np.array([[1.0, 1.0]]), np.array([[2.0]]), 0.0, latents)
+        >>> round(float(outputs.mean_collapse_cosine([0.75, 0.25])), 12)
+        1.0
+        """
+        p, on = np.asarray(probabilities, dtype=float), self.latents.any(axis=-1)
+        share = p[on].sum() / p.sum()
+        mean: FloatArray = self.collapse_cosine @ p / (share or 1.0)  # z = 0 adds 0
+        return mean
 
     @cached_property
     def cosines(self) -> FloatArray:

@@ -127,7 +127,7 @@ def _draw_alignment(above: Axes, below: Axes, result: Result, replica: int) -> N
         result.collapse_cosine()[replica],
         color="black",
         linewidth=2,
-        label=r"$E_z\,\cos(G(z),\, u_1 + u_2)$",
+        label=r"$E_{z \neq 0}\,\cos(G(z),\, u_1 + u_2)$",
     )
     above.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     pace = result.pace()

@@ -23,7 +23,7 @@ _REPORT_EVERY = 0.1
 class RunProgress(Progress):
     """How far a run is, and what its last record shows."""
 
-    collapse_cosine: float = float("nan")  #: median over replicas of E_z
+    collapse_cosine: float = float("nan")  #: median over replicas of the mean over z != 0
     coverage: tuple[float, float] = (float("nan"), float("nan"))  #: medians over replicas
 
     @property

@@ -245,8 +245,8 @@ class Result(Shown):
         return self.projections_V[replicas, records], self.gram_V[replicas, records]
 
     def collapse_cosine(self) -> FloatArray:
-        """E_z of the cosine between G(z) and u_1 + u_2, shape (R, T)."""
-        return self.outputs().collapse_cosine @ self.game.latent_points[1]
+        """E_z over z != 0 of the cosine between G(z) and u_1 + u_2, shape (R, T)."""
+        return self.outputs().mean_collapse_cosine(self.game.latent_points[1])
 
     def coverage(self) -> FloatArray:
         """P_1 and P_2 at delta = sqrt(0.2), shape (R, T, 2)."""
@@ -267,7 +267,7 @@ class Result(Shown):
         columns = {
             "replica": np.repeat(self.provenance["replicas"], T),
             "step": np.tile(self.steps, R),
-            "collapse_cosine": outputs.collapse_cosine @ probabilities,
+            "collapse_cosine": outputs.mean_collapse_cosine(probabilities),
             "asymmetry": outputs.asymmetry.max(axis=-1),
             "residual": outputs.residual.max(axis=-1),
             "coverage_1": coverage[..., 0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeAlias
@@ -190,5 +191,10 @@ def _replica_indices(replicas: int | Iterable[int]) -> tuple[int, ...]:
     if isinstance(replicas, int):
         # A stream, a state and a record of each.
         require_memory(1024.0 * replicas, f"replicas={replicas}", "use fewer")
-        replicas = range(replicas)
+        return tuple(range(replicas))
+    for replica, times in Counter(replicas).most_common(1):
+        require(
+            times == 1,
+            f"replicas names replica {replica} {times} times: each is one run, name it once",
+        )
     return tuple(replicas)

@@ -141,7 +141,7 @@ class Recorder:
             game.gamma,
             game.latent_points[0],
         )
-        cosine = outputs.collapse_cosine @ game.latent_points[1]
+        cosine = outputs.mean_collapse_cosine(game.latent_points[1])
         first, second = np.median(outputs.coverage(game.latent_points[1]), axis=0)
         return float(np.median(cosine)), (float(first), float(second))
 

@@ -17,8 +17,10 @@ from twomode.theory.verdicts import (
     covers_both,
     first_stationary,
     judge,
+    left_start,
     modes_covered,
     moved,
+    overshot,
 )
 
 __all__ = [
@@ -37,9 +39,11 @@ __all__ = [
     "explain",
     "first_stationary",
     "judge",
+    "left_start",
     "margins_of",
     "modes_covered",
     "moved",
+    "overshot",
     "residual_bound",
     "spread",
     "theorem_4_1",

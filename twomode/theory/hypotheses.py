@@ -14,9 +14,11 @@ from twomode.game import CorrelatedCoefficients, CorrelatedModes, GaussianStart
 from twomode.rules import Optimizer
 from twomode.runs import Result
 from twomode.theory.cards import Hypothesis
+from twomode.theory.verdicts import left_start
 
 __all__ = [
     "any_step_sizes",
+    "both_moved",
     "fast_generator",
     "normalized_sgda",
     "plain_sgda",
@@ -113,8 +115,9 @@ def setting(result: Result) -> tuple[Hypothesis, ...]:
         ),
         Hypothesis(
             "latents",
-            "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; Pr[z_i = z_j = 1] below 1/m_G^2",
-            f"{singles.min():.3g} to {singles.max():.3g}, and at most {pairs:.3g}/m_G^2",
+            "Pr[z_i = 1] = Theta(1/m_G), read as 1/4 to 4; the largest Pr[z_i = z_j = 1] positive,"
+            " at most 1/m_G^2",
+            f"{singles.min():.3g} to {singles.max():.3g}, and {pairs:.3g}/m_G^2",
             bool(singles.min() >= 0.25 and singles.max() <= 4 and 0 < pairs <= 1 + 1e-9),
         ),
         Hypothesis(
@@ -166,6 +169,39 @@ def reached_T0(nu: float, at: IntArray, probability: float) -> Hypothesis:
         f"the run comes to T_0 (both gradients at {nu:g} of their peak)",
         f"in {found} of {len(at)} replicas",
         found > probability * len(at),
+    )
+
+
+def both_moved(result: Result, at: IntArray, probability: float) -> Hypothesis:
+    """Both theorems: a run in numbers, in which something happens before it is judged.
+
+    Parameters
+    ----------
+    result : Result
+    at : ndarray of int, shape (R,)
+        The record at which each replica is judged; -1 is the last.
+    probability : float
+        The share of replicas to exceed.
+
+    Examples
+    --------
+    A generator of zero has a gradient of zero, and stays:
+
+    >>> import numpy as np, twomode as tm
+    >>> from twomode.theory.hypotheses import both_moved
+    >>> game, start = tm.Game.preset(d=64), tm.GaussianStart(std_V=0)
+    >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), start=start)
+    >>> motion = both_moved(result, np.array([-1]), probability=0.5)
+    >>> motion.found, motion.met
+    ('finite in 1, and both have moved in 0 of 1 replicas', False)
+    """
+    finite = ~result.diverged | (result.steps[at] < result.diverged_at)
+    there = left_start(result)[np.arange(result.replicas), at].all(axis=-1) & finite
+    return Hypothesis(
+        "motion",
+        "where it is judged the run is finite, and both players have moved",
+        f"finite in {finite.sum()}, and both have moved in {there.sum()} of {len(at)} replicas",
+        bool(there.sum() > probability * len(at)),
     )
 
 

@@ -34,6 +34,7 @@ from twomode.statistics import Proportion
 from twomode.theory.cards import Card, Hypothesis, margins_of, worst_of
 from twomode.theory.hypotheses import (
     any_step_sizes,
+    both_moved,
     fast_generator,
     normalized_sgda,
     plain_sgda,
@@ -41,7 +42,7 @@ from twomode.theory.hypotheses import (
     setting,
     slower_generator,
 )
-from twomode.theory.verdicts import NEAR, coverage_bound, first_stationary, moved
+from twomode.theory.verdicts import NEAR, coverage_bound, first_stationary, moved, overshot
 
 __all__ = [
     "Card",
@@ -156,6 +157,7 @@ def theorem_4_1(
             ("largest asymmetry that there can be", f"{math.sqrt((1 - game.gamma) / 2):.3f}"),
             ("the start's own asymmetry, median", f"{np.median(asymmetry[:, 0]):.4g}"),
             ("generators that moved before T_0", _moved(result, at)),
+            *_overshot(result, at, nu),
             *_after(result, at, right),
         ),
     )
@@ -220,6 +222,7 @@ def theorem_4_1_collapse(
         apart=(
             ("the start's own residual, median", f"{np.median(start):.4g}"),
             ("residual at the end, median of the finite", _median_at_end(result, residual)),
+            *_overshot(result, first_stationary(result, nu), nu),
         ),
     )
 
@@ -308,6 +311,7 @@ def theorem_4_2(
             normalized_sgda(result),
             slower_generator(result),
             *setting(result),
+            both_moved(result, at, probability),
             Hypothesis(
                 "horizon",
                 f"a record within a tenth of T_1 = {c:g}/eta_D iterations, and none is later",
@@ -368,6 +372,7 @@ def _card_about_T0(
             plain_sgda(result),
             step_sizes,
             *setting(result),
+            both_moved(result, at, probability),
             reached_T0(nu, at, probability),
         ),
         steps=result.steps,
@@ -430,6 +435,13 @@ def _which_latents(game: Game) -> str:
 def _moved(result: Result, at: np.ndarray) -> str:
     """How many generators changed their norm by more than a factor of 2 before T_0."""
     return f"{(moved(result, at) & (at >= 0)).sum()} of {(at >= 0).sum()}"
+
+
+def _overshot(result: Result, at: np.ndarray, nu: float) -> tuple[tuple[str, str], ...]:
+    """A warning where the records are too coarse for T_0."""
+    late = int(overshot(result, at, nu).sum())
+    name = "T_0 may be late, after a peak between two records (resolve=2 follows it)"
+    return ((name, f"{late} of {(at >= 0).sum()}"),) if late else ()
 
 
 def _after(result: Result, at: np.ndarray, right: float) -> tuple[tuple[str, str], ...]:

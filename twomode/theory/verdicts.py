@@ -22,17 +22,20 @@ __all__ = [
     "covers_both",
     "first_stationary",
     "judge",
+    "left_start",
     "modes_covered",
     "moved",
+    "overshot",
 ]
 
 #: Cosine of two directions at distance sqrt(0.2), the delta of the coverage.
 NEAR = 1 - COVERAGE_DELTA**2 / 2
 
 VERDICTS = {
-    "collapsed": "at T_0 the generator points along u_1 + u_2: E_z of the cosine is at least 0.9",
+    "collapsed": "at T_0 the generator points along u_1 + u_2: mean cosine (z != 0) at least 0.9",
     "both-modes": "at the end each mode is covered with probability at least 1/(2 m_G)",
     "one-mode": "at the end exactly one mode is covered so",
+    "averaged": "at the end, but not at a T_0, the generator points along u_1 + u_2 so",
     "unmoved": "at the end the generator's norm is within a factor of 2 of its start",
     "diverged": "a number of the state overflowed",
     "mixed": "none of these; of several replicas: no verdict has a majority",
@@ -47,7 +50,9 @@ def first_stationary(result: Result, nu: Level = NU) -> np.ndarray:
     the discriminator has learned.  Here: the first recorded iteration at which the norm of each
     player's gradient has fallen to `nu` times its largest value so far.  The discriminator's falls
     when it tells data from noise; the generator's rises from almost nothing and falls only once
-    it has answered, so a plateau on which the generator has not moved yet does not count.
+    it has answered, so a plateau on which the generator has not moved yet does not count.  Nor does
+    a record before both players have left their starts, or where a gradient has been nothing but
+    zero or was not finite.
 
     Parameters
     ----------
@@ -76,7 +81,42 @@ def first_stationary(result: Result, nu: Level = NU) -> np.ndarray:
     [-1]
     """
     still = at_rest(result.grad_norms, result.peak_grad_norms, nu)
+    still &= left_start(result).all(axis=-1)
     return np.where(np.any(still, axis=1), np.argmax(still, axis=1), -1)
+
+
+@checked
+def overshot(result: Result, at: Annotated[IntArray, "(R)"], nu: Level = NU) -> BoolArray:
+    """Where the records are too coarse to tell T_0, shape (R,): it may be found late.
+
+    Both gradients rose to their peaks and fell between T_0 and the record before, which, held
+    against these peaks, was at rest already.
+
+    Parameters
+    ----------
+    result : Result
+    at : ndarray of int, shape (R,)
+        T_0, from `first_stationary`.
+    nu : float
+        That it was found with.
+
+    Examples
+    --------
+    What happens around T_0 takes some twenty iterations here, and `resolve` follows it:
+
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=1024)
+    >>> run = {"steps": 2000, "seed": 0, "record_every": 50}
+    >>> for resolve in (None, 2):
+    ...     result = tm.simulate(game, tm.recipe(game, "sgda").opt, resolve=resolve, **run)
+    ...     at = tm.first_stationary(result)
+    ...     print(result.steps[at], tm.theory.overshot(result, at))
+    [1400] [ True]
+    [1368] [False]
+    """
+    k = np.arange(result.replicas)
+    before = at_rest(result.grad_norms[k, np.maximum(at - 1, 0)], result.peak_grad_norms[k, at], nu)
+    return np.asarray((at > 0) & before)
 
 
 @checked
@@ -155,7 +195,7 @@ class Judgement:
         Iteration at which the numbers below were taken: T_0 for a collapse, else the last one
         (the last finite one, if the replica diverged).
     collapse_cosine : ndarray, shape (R,)
-        E_z of the cosine between G(z) and u_1 + u_2.
+        E_z over z != 0 of the cosine between G(z) and u_1 + u_2.
     asymmetry, residual : ndarray, shape (R,)
         Largest over all nonzero z in {0,1}^m_G (over the law's support if m_G > 20).
     coverage : ndarray, shape (R, 2)
@@ -200,7 +240,7 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
     """Say of each replica what it did; see `VERDICTS` for the words.
 
     They are tried in this order: ``collapsed`` (judged at T_0, whatever the replica does later),
-    ``diverged``, ``both-modes``, ``one-mode``, ``unmoved``, ``mixed``.
+    ``diverged``, ``both-modes``, ``one-mode``, ``averaged``, ``unmoved``, ``mixed``.
 
     Parameters
     ----------
@@ -228,17 +268,18 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
     game, probabilities = result.game, result.game.latent_points[1]
     T0 = first_stationary(result, nu)
     last = _last_finite(result)
-    collapse_cosine = result.outputs_at(T0).collapse_cosine @ probabilities
-    collapsed = (T0 >= 0) & (collapse_cosine >= NEAR)
+    near = result.outputs_at(T0).mean_collapse_cosine(probabilities) >= NEAR
+    collapsed = (T0 >= 0) & near
     at = np.where(collapsed, T0, last)
 
     outputs = result.outputs_at(at)
     extremes = result.extremes_at(at)
     coverage = outputs.coverage(probabilities)
     covered = modes_covered(game, coverage)
-    has_moved = moved(result, at)
+    collapse_cosine, has_moved = outputs.mean_collapse_cosine(probabilities), moved(result, at)
+    averaged = collapse_cosine >= NEAR
     verdicts = [
-        _verdict(collapsed[k], result.diverged[k], covered[k], has_moved[k])
+        _verdict(collapsed[k], result.diverged[k], covered[k], averaged[k], has_moved[k])
         for k in range(result.replicas)
     ]
     word, count = Counter(verdicts).most_common(1)[0]
@@ -252,21 +293,43 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
         interval=clopper_pearson(count, len(verdicts)),
         T0=np.where(T0 >= 0, result.steps[T0], np.nan),
         judged_at=result.steps[at],
-        collapse_cosine=outputs.collapse_cosine @ probabilities,
+        collapse_cosine=collapse_cosine,
         asymmetry=extremes.asymmetry,
         residual=extremes.residual,
         coverage=coverage,
     )
 
 
-def _verdict(collapsed: bool, diverged: bool, covered: int, moved: bool) -> str:
+def _verdict(collapsed: bool, diverged: bool, covered: int, averaged: bool, moved: bool) -> str:
     if collapsed:
         return "collapsed"
     if diverged:
         return "diverged"
     if covered:
         return "both-modes" if covered == 2 else "one-mode"
+    if averaged:
+        return "averaged"
     return "mixed" if moved else "unmoved"
+
+
+@checked
+def left_start(result: Result) -> BoolArray:
+    """Whether (D, G) are anywhere but where they started, at each record; shape (R, T, 2).
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> opt = tm.optimizer("sgda", eta_D=0.1, eta_G=0.0)
+    >>> tm.theory.left_start(tm.simulate(tm.Game.preset(d=64), opt, 1)).tolist()
+    [[[False, False], [True, False]]]
+    """
+
+    def differs(recorded: FloatArray) -> BoolArray:
+        changed = recorded != recorded[:, :1]
+        return changed.any(axis=tuple(range(2, changed.ndim)))
+
+    D = differs(result.projections_W) | differs(result.norms_W) | differs(result.bias)
+    return np.stack([D, differs(result.projections_V) | differs(result.gram_V)], axis=-1)
 
 
 @checked
