@@ -262,7 +262,7 @@ class Result(Shown):
         return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write everything to one ``.npz``; atomic, and refused if `path` exists.
+        """Write everything to one ``.npz``; whole or not at all, and refused if `path` exists.
 
         Raises
         ------
