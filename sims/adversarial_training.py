@@ -8,6 +8,8 @@ curves.csv, summary.json and robust_error.png in runs/<name>.
 
 from __future__ import annotations
 
+import ctrl_c  # noqa: F401, first
+
 import argparse
 import json
 import math
@@ -21,7 +23,7 @@ import twomode as tm
 from twomode import adversarial, cli
 from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
 from twomode.errors import require, require_choice, require_whole
-from twomode.io import check_writable, new_file, save_text
+from twomode.io import new_file, save_text
 from twomode.tables import Column, Table
 
 #: "Down to the level": this much above the lowest robust error of any method on the seed.
@@ -84,29 +86,28 @@ def main() -> None:
     problem, methods = problem_from(args), methods_from(args)
     for name, least in (("seeds", 1), ("seed", 0), ("evaluations", 1)):
         require_whole(name, getattr(args, name), least)
-    folder = cli.run_folder(args, f"training-{args.data}-seed{args.seed}")
-    check_writable(folder)
-    with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("training") as bar:
-        table = learning_curves(
-            problem,
-            methods,
-            range(args.seed, args.seed + args.seeds),
-            executor,
-            evaluations=args.evaluations,
-            progress=bar,
-        )
-    summary = summarize(table, problem, methods)
-    text = json.dumps(summary, indent=1)
-    print(text if args.json else tell(summary), flush=True)
+    with cli.run_folder(args, f"training-{args.data}-seed{args.seed}") as folder:
+        with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("training") as bar:
+            table = learning_curves(
+                problem,
+                methods,
+                range(args.seed, args.seed + args.seeds),
+                executor,
+                evaluations=args.evaluations,
+                progress=bar,
+            )
+        summary = summarize(table, problem, methods)
+        text = json.dumps(summary, indent=1)
+        print(text if args.json else tell(summary), flush=True)
 
-    save_text(folder / "curves.csv", table.to_csv(index=False), overwrite=args.overwrite)
-    save_text(folder / "summary.json", text + "\n", overwrite=args.overwrite)
-    if not args.no_plot:
-        figure = tm.plotting.robust_errors(table).figure
-        with new_file(folder / "robust_error.png", overwrite=args.overwrite) as file:
-            figure.savefig(file, dpi=150)
+        save_text(folder / "curves.csv", table.to_csv(index=False))
+        save_text(folder / "summary.json", text + "\n")
+        if not args.no_plot:
+            figure = tm.plotting.robust_errors(table).figure
+            with new_file(folder / "robust_error.png") as file:
+                figure.savefig(file, dpi=150)
     if not args.json:
-        print(f"saved curves, summary{'' if args.no_plot else ' and figure'} in {folder}")
+        print(cli.told())
 
 
 def problem_from(args: argparse.Namespace) -> Problem:

@@ -17,6 +17,8 @@ array engine.
 
 from __future__ import annotations
 
+import ctrl_c  # noqa: F401, first
+
 import argparse
 import functools
 import json

@@ -9,6 +9,8 @@ saves table.csv, tuning.csv, runs.csv, answers.txt and comparison.png in runs/co
 
 from __future__ import annotations
 
+import ctrl_c  # noqa: F401, first
+
 import argparse
 import json
 import math
@@ -17,7 +19,7 @@ import pandas as pd
 
 import twomode as tm
 from twomode import cli
-from twomode.io import check_writable, new_file, save_text
+from twomode.io import new_file, save_text
 from twomode.statistics import Proportion
 from twomode.studies import STEP_SCALES
 from twomode.summary import answers
@@ -56,37 +58,38 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Parse, compare, print, save."""
     args = parse()
-    folder = cli.run_folder(args, f"compare-d{args.d}-seed{args.seed}")
-    check_writable(folder)
     cell = {"d": args.d} | ({} if args.batch_size is None else {"batch_size": args.batch_size})
-    with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("compare") as bar:
-        comparison = tm.compare_rules(
-            tm.RULES if args.rules is None else args.rules,
-            cell,
-            step_scales=args.step_scales,
-            ratios=args.ratios,
-            replicas=args.replicas,
-            tuning=args.tuning,
-            seed=args.seed,
-            executor=executor,
-            progress=bar,
+    with cli.run_folder(args, f"compare-d{args.d}-seed{args.seed}") as folder:
+        with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("compare") as bar:
+            comparison = tm.compare_rules(
+                tm.RULES if args.rules is None else args.rules,
+                cell,
+                step_scales=args.step_scales,
+                ratios=args.ratios,
+                replicas=args.replicas,
+                tuning=args.tuning,
+                seed=args.seed,
+                executor=executor,
+                progress=bar,
+            )
+        table, said = comparison.table(), "\n".join(answers(comparison))
+        print(
+            as_json(table, comparison) if args.json else f"{as_text(table)}\n\n{said}", flush=True
         )
-    table, said = comparison.table(), "\n".join(answers(comparison))
-    print(as_json(table, comparison) if args.json else f"{as_text(table)}\n\n{said}", flush=True)
 
-    for name, text in (
-        ("table.csv", table.to_csv(index=False)),
-        ("tuning.csv", comparison.tuning.to_csv(index=False)),
-        ("runs.csv", comparison.runs.to_csv(index=False)),
-        ("answers.txt", said + "\n"),
-    ):
-        save_text(folder / name, text, overwrite=args.overwrite)
-    if not args.no_plot:
-        figure = tm.plotting.compared(comparison)[0].figure
-        with new_file(folder / "comparison.png", overwrite=args.overwrite) as file:
-            figure.savefig(file, dpi=150)
+        for name, text in (
+            ("table.csv", table.to_csv(index=False)),
+            ("tuning.csv", comparison.tuning.to_csv(index=False)),
+            ("runs.csv", comparison.runs.to_csv(index=False)),
+            ("answers.txt", said + "\n"),
+        ):
+            save_text(folder / name, text)
+        if not args.no_plot:
+            figure = tm.plotting.compared(comparison)[0].figure
+            with new_file(folder / "comparison.png") as file:
+                figure.savefig(file, dpi=150)
     if not args.json:
-        print(f"saved table, tuning, runs, answers and figure in {folder}")
+        print(cli.told())
 
 
 def as_text(table: pd.DataFrame) -> str:

@@ -8,6 +8,8 @@ mean loss beside the exact one.  Saves samples.npz, summary.json and density.png
 
 from __future__ import annotations
 
+import ctrl_c  # noqa: F401, first
+
 import argparse
 import json
 import math
@@ -34,7 +36,7 @@ from twomode.adversarial import (
     exact_loss,
 )
 from twomode.errors import InputError, require, require_choice, require_whole
-from twomode.io import check_writable, new_file, save_arrays, save_text
+from twomode.io import new_file, save_arrays, save_text
 from twomode.progress import Report
 from twomode.tables import Column, Table
 
@@ -106,37 +108,35 @@ def main() -> None:
     sampler = sampler_from(args)
     of_data, of_model, of_training, of_chains, of_exact = SeedSequence(args.seed).spawn(5)
     pool = data_from(args, of_data)
-    folder = cli.run_folder(args, f"{args.sampler}-{args.data}-{args.model}-seed{args.seed}")
-    check_writable(folder)
-    with tm.ProgressBar("langevin") as bar:
-        model, wrong = model_from(args, pool, of_model, of_training, bar)
-        target = Target.of(model, pool.take(slice(args.n)), args.eps, args.lam)
-        began = time.perf_counter()
-        chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
-        seconds = time.perf_counter() - began
-        exact = exact_loss(target, np.random.default_rng(of_exact))
-        measured = {
-            "training_error": wrong,
-            **describe_chains(target, chains, exact, sampler, bar),
-            "seconds": seconds,
-        }
-    summary = settings(args, target, sampler) | {k: plain(x) for k, x in measured.items()}
-    summary["really"] = REALLY[args.sampler]
-    text = json.dumps(summary, indent=1)
-    print(text if args.json else tell(summary), flush=True)
+    name = f"{args.sampler}-{args.data}-{args.model}-seed{args.seed}"
+    with cli.run_folder(args, name) as folder:
+        with tm.ProgressBar("langevin") as bar:
+            model, wrong = model_from(args, pool, of_model, of_training, bar)
+            target = Target.of(model, pool.take(slice(args.n)), args.eps, args.lam)
+            began = time.perf_counter()
+            chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
+            seconds = time.perf_counter() - began
+            exact = exact_loss(target, np.random.default_rng(of_exact))
+            measured = {
+                "training_error": wrong,
+                **describe_chains(target, chains, exact, sampler, bar),
+                "seconds": seconds,
+            }
+        summary = settings(args, target, sampler) | {k: plain(x) for k, x in measured.items()}
+        summary["really"] = REALLY[args.sampler]
+        text = json.dumps(summary, indent=1)
+        print(text if args.json else tell(summary), flush=True)
 
-    arrays = {"x": chains.x, "losses": chains.losses, "acceptance": chains.acceptance}
-    arrays |= {"anchors": target.x, "labels": target.y, "low": target.low, "high": target.high}
-    save_arrays(folder / "samples.npz", arrays | model.theta, summary, overwrite=args.overwrite)
-    save_text(folder / "summary.json", text + "\n", overwrite=args.overwrite)
-    saved = ["samples.npz", "summary.json"]
-    if not args.no_plot:
-        figure = drawn(summary, target, chains, exact)
-        with new_file(folder / "density.png", overwrite=args.overwrite) as file:
-            figure.savefig(file, dpi=150)
-        saved.append("density.png")
+        arrays = {"x": chains.x, "losses": chains.losses, "acceptance": chains.acceptance}
+        arrays |= {"anchors": target.x, "labels": target.y, "low": target.low, "high": target.high}
+        save_arrays(folder / "samples.npz", arrays | model.theta, summary)
+        save_text(folder / "summary.json", text + "\n")
+        if not args.no_plot:
+            figure = drawn(summary, target, chains, exact)
+            with new_file(folder / "density.png") as file:
+                figure.savefig(file, dpi=150)
     if not args.json:
-        print(f"saved {', '.join(saved)} in {folder}")
+        print(cli.told())
 
 
 # What the flags describe

@@ -8,6 +8,8 @@ mode_alignment.png in runs/<name>.
 
 from __future__ import annotations
 
+import ctrl_c  # noqa: F401, first
+
 import argparse
 import json
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import twomode as tm
 from twomode import cli
 from twomode.errors import require
-from twomode.io import check_writable, new_file, save_text
+from twomode.io import new_file, save_text
 from twomode.runs import Run
 from twomode.summary import summarize, tell
 
@@ -113,27 +115,24 @@ def main() -> None:
     if args.threads is not None:
         cli.use_threads(args.threads)
     seed = run.seed.entropy
-    folder = cli.run_folder(args, f"{run.opt.name}-d{run.game.d}-seed{seed}")
-    check_writable(folder)
+    with cli.run_folder(args, f"{run.opt.name}-d{run.game.d}-seed{seed}") as folder:
+        result = tm.Result.of(run, progress=True)
+        judgement = tm.judge(result)
+        summary = json.dumps(summarize(result, judgement), indent=1)
+        print(summary if args.json else tell(result, judgement), flush=True)
+        if args.cards and not args.json:
+            theory = tm.theory
+            theorems = (theory.theorem_4_1, theory.theorem_4_1_collapse, theory.theorem_4_2)
+            print("", *(theorem(result) for theorem in theorems), sep="\n\n", end="\n\n")
 
-    result = tm.Result.of(run, progress=True)
-    judgement = tm.judge(result)
-    summary = json.dumps(summarize(result, judgement), indent=1)
-    print(summary if args.json else tell(result, judgement), flush=True)
-    if args.cards and not args.json:
-        theorems = (tm.theory.theorem_4_1, tm.theory.theorem_4_1_collapse, tm.theory.theorem_4_2)
-        print("", *(theorem(result) for theorem in theorems), sep="\n\n", end="\n\n")
-
-    result.save(folder / "result.npz", overwrite=args.overwrite)
-    save_text(folder / "summary.json", summary + "\n", overwrite=args.overwrite)
-    saved = ["result.npz", "summary.json"]
-    if not args.no_plot:
-        above, _ = tm.plotting.mode_alignment(result, judgement)
-        with new_file(folder / "mode_alignment.png", overwrite=args.overwrite) as file:
-            above.figure.savefig(file, dpi=150)
-        saved.append("mode_alignment.png")
+        result.save(folder / "result.npz")
+        save_text(folder / "summary.json", summary + "\n")
+        if not args.no_plot:
+            above, _ = tm.plotting.mode_alignment(result, judgement)
+            with new_file(folder / "mode_alignment.png") as file:
+                above.figure.savefig(file, dpi=150)
     if not args.json:
-        print(f"saved {', '.join(saved)} in {folder}")
+        print(cli.told())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ Reads the summary.json of each folder.
 
 from __future__ import annotations
 
+import ctrl_c  # noqa: F401, first
+
 import json
 from pathlib import Path
 from typing import Any

@@ -9,7 +9,8 @@ from helpers import run_here
 
 import twomode as tm
 
-SIMS = Path(__file__).parents[1] / "sims"
+ROOT = Path(__file__).parents[1]
+SIMS = ROOT / "sims"
 
 
 @pytest.fixture
@@ -28,6 +29,15 @@ def play(tmp_path, monkeypatch):
         lambda workers: processes(workers) if workers == 0 else contextlib.nullcontext(),
     )
     return run
+
+
+def pytest_configure(config):
+    """What this repository calls must not be deprecated; what other libraries call may be."""
+    folders = ("tests", "sims", "figures", "paper_checks")
+    names = sorted(path.stem for folder in folders for path in (ROOT / folder).glob("*.py"))
+    ours = "|".join(["twomode", *names])
+    for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
+        config.addinivalue_line("filterwarnings", rf"error::{kind}:({ours})(\.|$)")
 
 
 def pytest_sessionstart(session):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 import twomode as tm
+import twomode.io
 from twomode import cli
 from twomode.studies import FINE, SETTINGS
 
@@ -76,6 +77,7 @@ def run_here(program, *arguments, cwd):
     path, out, err = Path(program), io.StringIO(), io.StringIO()
     command = [str(path), *map(str, arguments)]
     before, threads = sys.argv, numba.get_num_threads()
+    twomode.io._written.clear()
     sys.path.insert(0, str(path.parent))
     sys.argv = command
     try:

@@ -1,5 +1,7 @@
 """The programs in sims/ as a user meets them."""
 
+import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +16,7 @@ from pandas.testing import assert_frame_equal
 
 import twomode as tm
 from twomode import cli
+from twomode.io import new_folder
 from twomode.studies import compare_rules
 from twomode.summary import answers
 
@@ -459,13 +462,67 @@ def test_output_flags_name_the_default_folder(capsys):
 
 
 def test_folders_are_numbered_until_one_is_free(tmp_path):
+    """And each is reserved, before anything is in it."""
     parser = cli.Parser(prog="x")
     cli.add_output_flags(parser, "base")
     args = parser.parse_args(["--out", str(tmp_path)])
-    for name in ("base", "base-2", "base-3"):
-        folder = cli.run_folder(args, "base")
-        assert folder == tmp_path / name
-        assert not folder.exists()
-        folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        folders = [stack.enter_context(cli.run_folder(args, "base")) for _ in range(3)]
+        for folder in folders:
+            (folder / "file").touch()
+    names = ["base", "base-2", "base-3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
     args.overwrite = True
-    assert cli.run_folder(args, "base") == tmp_path / "base"
+    with cli.run_folder(args, "base") as folder:
+        (folder / "new").touch()
+    assert [path.name for path in (tmp_path / "base").iterdir()] == ["new"]
+
+
+# What is said of what was saved
+
+
+def test_a_name_is_refused_before_computing_if_another_process_has_it(play, tmp_path, monkeypatch):
+    monkeypatch.setattr(tm.Result, "of", None)
+    with new_folder(tmp_path / "runs" / "mine"):
+        for more in ((), ("--overwrite",)):
+            status, output, errors = play("mode_collapse.py", "--name", "mine", *more)
+            assert (status, output, errors.count("\n")) == (2, "", 1)
+            assert "runs/mine is being written by another process" in errors
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [(KeyboardInterrupt(), 130, "interrupted, "), (FULL, 2, "error: No space left on device; ")],
+)
+@pytest.mark.parametrize("where", ["run", "save", "draw"])
+def test_the_message_says_what_was_saved(
+    play, tmp_path, monkeypatch, error, status, message, where
+):
+    def fail(*_, **__):
+        raise error
+
+    places = {"run": (tm.Result, "of"), "draw": (tm.plotting, "mode_alignment")}
+    monkeypatch.setattr(*places.get(where, (os, "fsync")), fail)
+    found, _, errors = play("mode_collapse.py", *SMALL, "--name", "mine")
+    files = ["result.npz", "summary.json"] if where == "draw" else []
+    saved = f"saved {', '.join(files)} in runs/mine" if files else "nothing saved"
+    assert (found, errors) == (status, f"mode_collapse.py: {message}{saved}\n")
+    left = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(left) == [Path("runs", "mine", name) for name in files]
+    assert (tmp_path / "runs").exists() == bool(files)
+
+
+def test_ctrl_c_during_the_imports_is_one_line(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "numba.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, *SMALL],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{PROGRAM.parents[1]}"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "mode_collapse.py: interrupted, nothing saved\n"

@@ -25,7 +25,7 @@ def test_saves_prints_and_loads_back(play):
     folder = Path("runs/training-moons-seed5")
     names = {path.name for path in folder.iterdir()}
     assert names == {"curves.csv", "summary.json", "robust_error.png"}
-    assert output.endswith(f"saved curves, summary and figure in {folder}\n")
+    assert output.endswith(f"saved curves.csv, summary.json, robust_error.png in {folder}\n")
     assert (folder / "robust_error.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(folder / "curves.csv")
     assert set(table["seed"]) == {5, 6}

@@ -532,7 +532,7 @@ def test_array_engine_runs_on_any_array_library(name, batch):
     game = clipping_game(37)
     start = make_start(game)
     strict = {n: array_api_strict.asarray(x, device=device) for n, x in start.arrays().items()}
-    with pytest.raises(RuntimeError, match="Can't convert"):
+    with pytest.raises(RuntimeError):
         np.asarray(strict["W"])
     for granularity in GRANULARITIES:
         opt = make_rule(name, 37, granularity=granularity)

@@ -1,17 +1,30 @@
 """Results on disk: the same after a round trip, never half written, refused when damaged."""
 
+import errno
 import json
 import os
 import pickle
 import stat
+import subprocess
+import sys
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import twomode as tm
-from twomode.io import load_arrays, new_file, save_arrays, save_text
+import twomode.io
+from twomode.io import (
+    NameTakenError,
+    load_arrays,
+    new_file,
+    new_folder,
+    save_arrays,
+    save_text,
+)
 from twomode.runs import TRACE
 
 
@@ -148,7 +161,7 @@ def test_unwritable_folder(run, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(tm.InputError, match=r"cannot write to .*Permission denied") as refusal:
         run.save(tmp_path / "run.npz")
     assert str(tmp_path) in str(refusal.value)
@@ -173,6 +186,139 @@ def test_a_folder_is_not_overwritten(run, tmp_path):
         with pytest.raises(tm.InputError, match="folder"):
             run.save(tmp_path / "folder", overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+# Names and folders
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process, which is writing run.npz and replacing a folder here."""
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_text("old")
+    code = """if True:
+        import os, sys, time
+        from pathlib import Path
+        from twomode.io import _reserved, new_file, new_folder
+        here = Path(sys.argv[1])
+        with new_file(here / "run.npz"), _reserved(here / "old", True, folder=True) as (new, put):
+            new.mkdir()
+            (new / "a").write_text("new")
+            (here / "old").replace(new.with_name("old"))  # half-way through putting it there
+            print("ready", flush=True)
+            time.sleep(600)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_a_process_holds_a_name_until_it_is_killed(run, holder, tmp_path):
+    for overwrite in (False, True):
+        with pytest.raises(NameTakenError, match="being written by another process"):
+            run.save(tmp_path / "run.npz", overwrite=overwrite)
+    os.utime(tmp_path / ".old.twomode", (0, 0))
+    run.save(tmp_path / "other.npz")  # removes what is stale, which is not this, however old
+    assert (tmp_path / ".old.twomode" / "new" / "a").exists()
+    holder.kill()
+    holder.wait()
+    os.utime(tmp_path / ".old.twomode", (0, 0))
+    run.save(tmp_path / "run.npz")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "other.npz", "run.npz"]
+    assert (tmp_path / "old" / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize("locks", [True, False])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_of_concurrent_saves_one_succeeds(tmp_path, monkeypatch, locks, overwrite):
+    def unsupported(_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if not locks:
+        monkeypatch.setattr(twomode.io, "_lock", unsupported)
+    together, done = threading.Barrier(8), threading.Barrier(8)
+
+    def save(number):
+        together.wait()
+        try:
+            with new_file(tmp_path / "file", overwrite=overwrite) as file:
+                file.write(b"%d" % number)
+                done.wait()
+        except NameTakenError:
+            done.wait()
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        succeeded = list(threads.map(save, range(8)))
+    assert sum(succeeded) == 1
+    (path,) = tmp_path.iterdir()
+    assert path.read_text() == str(succeeded.index(True))
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    for names in ("abc", "bd"):
+        with new_folder(tmp_path / "runs" / "x", overwrite=names == "bd") as folder:
+            for name in names:
+                save_text(folder / name, names)
+                assert not (tmp_path / "runs" / "x" / name).exists() or names == "bd"
+    assert {p.name: p.read_text() for p in (tmp_path / "runs" / "x").iterdir()} == {
+        "b": "bd",
+        "d": "bd",
+    }
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["x"]
+    assert [p.name for p in twomode.io.saved() if tmp_path in p.parents] == ["b", "d"]
+
+
+@pytest.mark.parametrize("complete", [[], ["a", "b"]])
+def test_what_was_complete_is_kept_of_a_folder(tmp_path, complete):
+    def write():
+        with new_folder(tmp_path / "runs" / "x") as folder:
+            for name in complete:
+                save_text(folder / name, name)
+            with new_file(folder / "c"):
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert sorted(found) == [Path("runs", "x", name) for name in complete]
+    assert (tmp_path / "runs").exists() == bool(complete)
+    assert [p.name for p in twomode.io.saved() if tmp_path in p.parents] == complete
+
+
+def test_an_interrupted_replacement_puts_the_old_folder_back(tmp_path, monkeypatch):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "a").write_text("old")
+    replace = Path.replace
+
+    def interrupt(path, target):
+        if path.name == "new" and target == tmp_path / "x":
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    def write():
+        with new_folder(tmp_path / "x", overwrite=True) as folder:
+            save_text(folder / "a", "new")
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert [p.read_text() for p in tmp_path.rglob("*") if p.is_file()] == ["old"]
+    assert tmp_path / "x" / "a" not in twomode.io.saved()
+
+
+@pytest.mark.parametrize("name", ["", "..", "file", "home"])
+def test_only_a_folder_of_files_is_replaced(tmp_path, name):
+    (tmp_path / "runs" / "home" / "inner").mkdir(parents=True)
+    (tmp_path / "runs" / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(tm.InputError), new_folder(tmp_path / "runs" / name, overwrite=True):
+        raise AssertionError
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 # Damaged files

@@ -1,6 +1,7 @@
 """The folder of compiled kernels: named after everything that their machine code depends on."""
 
 import ast
+import errno
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core.caching import CacheImpl
 
 from twomode.engines.compiled import jit
 
@@ -136,3 +138,64 @@ def compile_in(folder, code):
         check=True,
     )
     return done.stdout.split()
+
+
+# A cache that is damaged, shared, or nowhere
+
+
+def twice(x):
+    return x + x
+
+
+def made(folder, monkeypatch, x=1.0):
+    """The doubled number, by a kernel that a fresh process would make; and where it came from."""
+    monkeypatch.setattr(jit, "CACHE_FOLDER", str(folder))
+    kernel = jit.kernel(twice)
+    value = kernel(x)
+    return value, kernel.stats.cache_hits.total()
+
+
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        *(("nbi", "truncated"), ("nbi", "emptied")),
+        *(("nbc", "truncated"), ("nbc", "emptied"), ("nbc", "a flipped bit")),
+    ],
+)
+def test_a_damaged_file_is_one_sentence_and_compiled_anew(tmp_path, monkeypatch, what, how):
+    assert made(tmp_path, monkeypatch) == (2.0, 0)
+    assert made(tmp_path, monkeypatch) == (2.0, 1)
+    (file,) = tmp_path.rglob(f"*.{what}")
+    content = file.read_bytes()
+    place = len(content) // 2
+    flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+    file.write_bytes({"truncated": content[:place], "emptied": b"", "a flipped bit": flipped}[how])
+    with pytest.warns(RuntimeWarning, match=r"damaged.*compiling anew") as warned:
+        assert made(tmp_path, monkeypatch) == (2.0, 0)
+    assert len(warned) == 1
+    assert made(tmp_path, monkeypatch) == (2.0, 1)
+
+
+def test_kernels_compile_where_nothing_can_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])  # as in a read-only home
+    with pytest.warns(RuntimeWarning, match=r"no folder can be written: set NUMBA_CACHE_DIR"):
+        assert made(tmp_path / "file", monkeypatch) == (2.0, 0)
+
+
+def test_a_cache_that_cannot_be_written_any_more(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(jit._Files, "_save_index", refuse)
+    with pytest.warns(RuntimeWarning, match="No space left"):
+        assert made(tmp_path, monkeypatch) == (2.0, 0)
+
+
+def test_processes_that_compile_at_once_write_different_files(tmp_path, monkeypatch):
+    """Neither knows of the other's types: the index of one is lost, no code is mistaken."""
+    monkeypatch.setattr(jit, "CACHE_FOLDER", str(tmp_path))
+    monkeypatch.setattr(jit._Files, "_load_index", lambda _: {})
+    one, other = jit.kernel(twice), jit.kernel(twice)
+    assert (one(1.0), other(1)) == (2.0, 2)
+    assert len(list(tmp_path.rglob("*.nbc"))) == 2

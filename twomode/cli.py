@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import math
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from importlib.metadata import version
@@ -27,6 +30,7 @@ from twomode.game import (
     Law,
     SparsePairs,
 )
+from twomode.io import NameTakenError, new_folder, saved
 from twomode.rules import CHOICES, RULES, Rule
 from twomode.tables import Column, Table
 
@@ -46,6 +50,7 @@ __all__ = [
     "run",
     "run_folder",
     "start_from",
+    "told",
     "use_threads",
     "whole",
 ]
@@ -76,20 +81,40 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a program: bad input is one line on stderr and status 2, Ctrl-C is status 130."""
+    """Run a program: bad input is one line on stderr and status 2, as is a full disk.
+
+    Ctrl-C is status 130.  Both say what was saved.
+    """
+    if callable(signal.getsignal(signal.SIGINT)):  # else whoever started us ignores it for us
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     program = Path(sys.argv[0]).name
     try:
         status = main() or 0
     except InputError as error:
-        sys.stderr.write(f"{program}: error: {error}\n")
+        sys.stderr.write(f"{program}: error: {error}{f'; {told()}' if saved() else ''}\n")
         status = 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted, nothing saved\n")
+        sys.stderr.write(f"{program}: interrupted, {told()}\n")
         status = 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         sys.stderr.close()
         status = 141
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        sys.stderr.write(f"{program}: error: {where}{error.strerror or error}; {told()}\n")
+        status = 2
     raise SystemExit(status)
+
+
+def told() -> str:
+    """What this process has saved, in words."""
+    files = saved()
+    folders = dict.fromkeys(path.parent for path in files)
+    named = (
+        f"{', '.join(path.name for path in files if path.parent == folder)} in {folder}"
+        for folder in folders
+    )
+    return f"saved {'; '.join(named)}" if files else "nothing saved"
 
 
 def whole(text: str) -> int:
@@ -267,26 +292,32 @@ def add_output_flags(parser: argparse.ArgumentParser, default: str) -> argparse.
     output = parser.add_argument_group("output")
     output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
     output.add_argument("--name", help=f"folder of this run in it [{default}, numbered]")
-    output.add_argument("--overwrite", action="store_true", help="replace a run of this name")
+    output.add_argument(
+        "--overwrite", action="store_true", help="replace the run of this name, all of its folder"
+    )
     output.add_argument("--no-plot", action="store_true", help="save no figure")
     output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
     return output
 
 
-def run_folder(args: argparse.Namespace, base: str) -> Path:
-    """Where the run goes: the given name, or `base`, numbered if it is taken."""
-    if args.name is not None:
-        folder: Path = args.out / args.name
-        require(
-            args.overwrite or not folder.exists(),
-            f"{folder} exists already: choose another --name, or pass --overwrite",
-        )
-        return folder
-    folder, number = args.out / base, 1
-    while folder.exists() and not args.overwrite:
-        number += 1
-        folder = args.out / f"{base}-{number}"
-    return folder
+@contextlib.contextmanager
+def run_folder(args: argparse.Namespace, base: str) -> Iterator[Path]:
+    """Reserve where the run goes: the given name, or `base`, numbered if it is taken.
+
+    Yields the folder to write into; see `new_folder`.
+    """
+    for number in itertools.count(1):
+        name = base if number == 1 else f"{base}-{number}"
+        with contextlib.ExitStack() as stack:
+            try:
+                path = args.out / (name if args.name is None else args.name)
+                folder = stack.enter_context(new_folder(path, overwrite=args.overwrite))
+            except NameTakenError:
+                if args.name is not None or args.overwrite:
+                    raise
+                continue
+            yield folder
+            return
 
 
 def use_threads(threads: int) -> None:

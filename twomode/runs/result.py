@@ -283,7 +283,7 @@ class Result(Shown):
 
     @checked
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write everything to one ``.npz``; atomic, and refused if `path` exists.
+        """Write everything to one ``.npz``; whole or not at all, and refused if `path` exists.
 
         Raises
         ------
