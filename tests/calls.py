@@ -25,9 +25,9 @@ RECORDS = {
     *(adversarial.Advance, adversarial.Chains, adversarial.Data, adversarial.ExactLoss),
     *(adversarial.GibbsLaw, adversarial.Sampler, adversarial.Stationary, adversarial.TrainingState),
 }
-#: What only other rooms call: array libraries, the loop of a run.
+#: What only other rooms call: array libraries, the step of an engine, the loop of a run.
 PARTS = {
-    *(game.array_namespace, game.as_array),
+    *(game.array_namespace, game.as_array, rules.corrected),
     *(runs.Minibatches, runs.Recorder, runs.commit, runs.draw_start, runs.origin, runs.play),
     *(runs.snapshot, runs.to_host),
 }
@@ -137,13 +137,6 @@ CALLS = {
     game.over_latents: lambda t: dict(game=t.game, **GENERATORS, measure=lambda o: o.asymmetry),
     rules.Optimizer: lambda t: t.opt.to_dict(),
     rules.Rule: lambda t: {k: v for k, v in t.opt.to_dict().items() if k[:3] != "eta"},
-    rules.corrected: lambda t: dict(
-        game=t.bilinear,
-        opt=t.opt,
-        state=t.point,
-        gradient=t.bilinear.evaluate(t.point),
-        weights=(),
-    ),
     rules.jacobian_product: lambda t: dict(game=t.game, state=t.state, v=t.zeros),
     rules.label: lambda t: dict(rule=t.opt),
     rules.named_rule: lambda t: dict(name="adam", beta1=0.5),

@@ -688,7 +688,7 @@ def test_sample_refuses_by_value(changes, message):
         ("mala", {"eta": 0.1}, r"eta=0\.1: sampler mala takes h"),
         ("mala", {"wall": "reflect"}, "wall='reflect': sampler mala takes h"),
         ("mala", {"h": 0.0}, r"h=0\.0 must be positive"),
-        ("mala", {"h": math.nan}, "h=nan must be a finite number"),
+        ("mala", {"h": math.nan}, "h=nan must be positive"),
         ("sign", {"eta": -0.5}, r"eta=-0\.5 must be a finite number and at least 0"),
         ("sign", {"sigma": math.inf}, "sigma=inf must be a finite number"),
     ],

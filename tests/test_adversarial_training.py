@@ -225,7 +225,7 @@ def test_fit_is_the_end_of_training(model, data):
         ({"steps": 1.5}, "steps=1.5 must be a whole number of at least 0"),
         ({"batch": 0}, "batch=0 must be a whole number of at least 1"),
         ({"learning_rate": -1.0}, r"learning_rate=-1\.0 must be positive"),
-        ({"learning_rate": np.nan}, "learning_rate=nan must be a finite number"),
+        ({"learning_rate": np.nan}, "learning_rate=nan must be positive"),
     ],
 )
 def test_bad_numbers_are_named_before_anything_runs(model, data, changes, message):

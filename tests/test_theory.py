@@ -425,8 +425,8 @@ def test_the_margin_is_that_of_the_replicas_that_count():
         (theorem_4_1_collapse, {"nu": math.nan}, r"nu=nan must lie in \(0, 1\)"),
         (theorem_4_2, {"delta": 0}, r"delta=0 must lie in \(0, 2\)"),
         (theorem_4_2, {"delta": 2}, r"delta=2 must lie in \(0, 2\)"),
-        (theorem_4_2, {"c": 0}, "c=0 must be a positive finite number"),
-        (theorem_4_2, {"c": math.inf}, "c=inf must be a positive finite number"),
+        (theorem_4_2, {"c": 0}, "c=0 must be positive and finite"),
+        (theorem_4_2, {"c": math.inf}, "c=inf must be positive and finite"),
         *(
             (card, {"bound": lambda game, b=b: b}, rf"bound\(game\)={b} must be positive and fin")
             for card in CARDS
@@ -502,7 +502,7 @@ def test_the_game_that_a_theorem_speaks_of(card, changes, missing):
     [
         (tm.GaussianStart(), set()),
         (tm.GaussianStart(std_W=1 / 32, std_V=1 / 1024), set()),
-        (tm.GaussianStart(modes="axis"), set()),
+        (tm.GaussianStart(modes="axis", shared=True), set()),
         (tm.GaussianStart(std_V=0.01), {"start"}),
         (tm.GaussianStart(std_W=0.01), {"start"}),
         (tm.GaussianStart(bias=0.1), {"start"}),

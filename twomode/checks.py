@@ -232,6 +232,8 @@ def _number(of: type[int] | type[float], interval: str = "(-inf, inf)") -> _Kind
         return _Kind(f"be {what}", number)
     if low == 0 and high == np.inf:
         return _Kind("be positive and finite" if unbounded else "be positive", number)
+    if low == 0 and interval[0] == "(" and high > 1e6:
+        return _Kind(f"be positive and at most {high:g}", number)
     if of is int:
         return _Kind(f"be {what} of at least {low:g} and at most {high:g}", number)
     return _Kind(f"lie in {interval}", number)

@@ -39,7 +39,7 @@ class Data(NamedTuple):
         x, y = take("data.x", self.x, hint), take("data.y", self.y, Annotated[np.ndarray, "(n)"])
         require(len(x) == len(y), f"data has {len(x)} points and {len(y)} labels: one each")
         for wrong in y[(y < 0) | (y != np.floor(y)) | (y >= 2**31)]:
-            raise InputError(f"label {wrong} is no class: labels are 0, 1, ...")
+            raise InputError(f"label {wrong} is out of range: labels are 0, 1, ...")
         return x, y.astype(np.int64)
 
     def take(self, rows: Rows) -> "Data":

@@ -443,7 +443,8 @@ class Rule:
         Examples
         --------
         >>> from twomode.rules import Rule
-        >>> Rule(granularity="global").block_sizes(d=16, m_D=2, m_G=3)  # W and b are one block
+        >>> rule = Rule(magnitude="unit", granularity="global")  # W and b are one block
+        >>> rule.block_sizes(d=16, m_D=2, m_G=3)
         {'W': 33, 'b': 33, 'V': 48}
         """
         W, V = m_D * d, m_G * d

@@ -67,7 +67,6 @@ def transposed_jacobian_product(game: Field, state: State, v: Vector, *weights: 
     return game.hessian_product(state, _turn_D(v), *weights)
 
 
-@checked
 def corrected(
     game: Field, opt: Optimizer, state: State, gradient: Evaluation, weights: tuple[Array, ...]
 ) -> Vector:

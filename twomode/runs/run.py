@@ -83,7 +83,7 @@ class Run:
         batch_size: Count | None = None,
         engine: str = "auto",
         record_every: Count | None = None,
-        resolve: float | None = None,
+        resolve: Factor | None = None,
         start: State | GaussianStart | None = None,
         dtype: str = "float64",
     ) -> Run:

@@ -12,7 +12,7 @@ from twomode.game import Game, GaussianStart, State
 from twomode.progress import Report
 from twomode.rules import Optimizer
 from twomode.runs.result import Result
-from twomode.runs.run import Run
+from twomode.runs.run import Factor, Run
 
 __all__ = ["simulate"]
 
@@ -28,7 +28,7 @@ def simulate(
     batch_size: Count | None = None,
     engine: str = "auto",
     record_every: Count | None = None,
-    resolve: float | None = None,
+    resolve: Factor | None = None,
     start: State | GaussianStart | None = None,
     dtype: str = "float64",
     progress: Report | bool | None = None,
