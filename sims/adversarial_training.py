@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctrl_c  # noqa: F401, first
 
 import argparse
-import json
 import math
 from dataclasses import asdict, replace
 from typing import Any
@@ -23,7 +22,7 @@ import twomode as tm
 from twomode import adversarial, cli
 from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
 from twomode.errors import require, require_choice, require_whole
-from twomode.io import new_file, save_text
+from twomode.io import new_file, save_text, to_json
 from twomode.tables import Column, Table
 
 #: "Down to the level": this much above the lowest robust error of any method on the seed.
@@ -97,7 +96,7 @@ def main() -> None:
                 progress=bar,
             )
         summary = summarize(table, problem, methods)
-        text = json.dumps(summary, indent=1)
+        text = to_json(summary, indent=1)
         print(text if args.json else tell(summary), flush=True)
 
         save_text(folder / "curves.csv", table.to_csv(index=False))

@@ -21,7 +21,6 @@ import ctrl_c  # noqa: F401, first
 
 import argparse
 import functools
-import json
 import math
 import os
 import platform
@@ -40,6 +39,7 @@ from rivals import MODULES, Jax, PlainNumPy, PyTorch, installed, parameters
 from twomode import cli
 from twomode.engines import ArrayEngine, DenseEngine, ReducedEngine
 from twomode.game import Game, GaussianStart, State
+from twomode.io import to_json
 from twomode.pages import markdown_table, measured_by, require_block, write_block
 from twomode.progress import Progress, ProgressBar
 from twomode.rules import RULES, Optimizer, optimizer
@@ -549,7 +549,7 @@ def print_json(report: Report) -> None:
         "rows": [asdict(row) for row in report.rows()],
         "targets": [target._asdict() for target in report.targets()],
     }
-    print(json.dumps(content, indent=1))
+    print(to_json(content, indent=1))
 
 
 def write_report(report: Report) -> None:

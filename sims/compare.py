@@ -12,14 +12,13 @@ from __future__ import annotations
 import ctrl_c  # noqa: F401, first
 
 import argparse
-import json
 import math
 
 import pandas as pd
 
 import twomode as tm
 from twomode import cli
-from twomode.io import new_file, save_text
+from twomode.io import new_file, save_text, to_json
 from twomode.statistics import Proportion
 from twomode.studies import STEP_SCALES
 from twomode.summary import answers
@@ -149,7 +148,7 @@ def as_json(table: pd.DataFrame, comparison: tm.Comparison) -> str:
         return None if isinstance(value, float) and math.isnan(value) else value
 
     rules = [{k: plain(v) for k, v in row.items()} for row in table.to_dict(orient="records")]
-    return json.dumps({"rules": rules, "answers": answers(comparison)}, indent=1)
+    return to_json({"rules": rules, "answers": answers(comparison)}, indent=1)
 
 
 if __name__ == "__main__":

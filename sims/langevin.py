@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctrl_c  # noqa: F401, first
 
 import argparse
-import json
 import math
 import time
 from dataclasses import replace
@@ -36,7 +35,7 @@ from twomode.adversarial import (
     exact_loss,
 )
 from twomode.errors import InputError, require, require_choice, require_whole
-from twomode.io import new_file, save_arrays, save_text
+from twomode.io import new_file, save_arrays, save_text, to_json
 from twomode.progress import Report
 from twomode.tables import Column, Table
 
@@ -124,7 +123,7 @@ def main() -> None:
             }
         summary = settings(args, target, sampler) | {k: plain(x) for k, x in measured.items()}
         summary["really"] = REALLY[args.sampler]
-        text = json.dumps(summary, indent=1)
+        text = to_json(summary, indent=1)
         print(text if args.json else tell(summary), flush=True)
 
         arrays = {"x": chains.x, "losses": chains.losses, "acceptance": chains.acceptance}

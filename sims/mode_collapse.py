@@ -11,13 +11,12 @@ from __future__ import annotations
 import ctrl_c  # noqa: F401, first
 
 import argparse
-import json
 from pathlib import Path
 
 import twomode as tm
 from twomode import cli
 from twomode.errors import require
-from twomode.io import new_file, save_text
+from twomode.io import new_file, read_json, reading, save_text, to_json
 from twomode.runs import Run
 from twomode.summary import summarize, tell
 
@@ -65,14 +64,10 @@ def parse() -> argparse.Namespace:
 
 def repeated(path: Path) -> Run:
     """The run that a summary describes."""
-    try:
-        noted = json.loads(path.read_text())
+    noted = read_json(path)
+    with reading(path):
         game, opt = tm.Game.from_dict(noted["game"]), tm.Optimizer(**noted["rule"])
         return Run.from_provenance(game, opt, noted["provenance"], None)
-    except OSError as error:
-        raise tm.InputError(f"config={path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise tm.InputError(f"config={path} is not the summary.json of a run: {error}") from error
 
 
 def described(args: argparse.Namespace) -> Run:
@@ -118,7 +113,7 @@ def main() -> None:
     with cli.run_folder(args, f"{run.opt.name}-d{run.game.d}-seed{seed}") as folder:
         result = tm.Result.of(run, progress=True)
         judgement = tm.judge(result)
-        summary = json.dumps(summarize(result, judgement), indent=1)
+        summary = to_json(summarize(result, judgement), indent=1)
         print(summary if args.json else tell(result, judgement), flush=True)
         if args.cards and not args.json:
             theory = tm.theory

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import ctrl_c  # noqa: F401, first
 
-import json
 from pathlib import Path
 from typing import Any
 
-import twomode as tm
 from twomode import cli
 from twomode.errors import require
+from twomode.io import read_json, reading
 from twomode.tables import Table
 
 HEADS = ("run", "rule", "d", "replicas", "eta_D", "eta_G", "verdict", "share", "T_0", "commit")
@@ -37,7 +36,11 @@ def main() -> None:
         return
     found = sorted(path.parent for path in args.out.glob("*/summary.json"))
     runs = {folder.name: read(folder) for folder in found}
-    rows = [row(name, run) for name, run in runs.items() if "per_replica" in run]
+    rows = []
+    for name, run in runs.items():
+        if "per_replica" in run:
+            with reading(args.out / name / "summary.json"):
+                rows.append(row(name, run))
     require(bool(rows), f"no run of mode_collapse.py in {args.out}")
     table = Table.fitted(HEADS, ALIGNS, rows)
     print("\n".join([*table.heads, *(table.row(*cells) for cells in rows)]))
@@ -45,12 +48,7 @@ def main() -> None:
 
 def read(folder: Path) -> dict[str, Any]:
     """A run's summary."""
-    try:
-        summary = json.loads((folder / "summary.json").read_text())
-    except (OSError, ValueError) as error:
-        raise tm.InputError(f"{folder} has no summary.json that can be read: {error}") from error
-    require(isinstance(summary, dict), f"{folder / 'summary.json'} is not a summary of a run")
-    return summary
+    return read_json(folder / "summary.json")
 
 
 def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:

@@ -156,6 +156,31 @@ def test_a_finished_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "runs/mine/result.npz").read_bytes() != before
 
 
+def test_a_run_is_repeated_from_strict_json(play):
+    flags = ("--clip", "inf", "--no-plot", "--json", "--name", "a")
+    status, output, errors = play("mode_collapse.py", *SMALL, *flags)
+    assert (status, errors, strictly(output)["game"]["clip"]) == (0, "", "inf")
+    again = play("mode_collapse.py", "--config", "runs/a/summary.json", "--no-plot", "--name", "b")
+    assert again[0] == 0, again[2]
+    assert play("runs.py", "a", "b")[1].endswith("are the same, to the last bit\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", "{}", '{"game": 3}', '{"game": {"d": "x"}, "rule": {}}', "\xff", "[" * 10**5],
+)
+@pytest.mark.parametrize("program", ["mode_collapse.py", "runs.py"])
+def test_a_summary_of_anything_is_one_line(play, tmp_path, program, text):
+    path = tmp_path / "runs" / "a" / "summary.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="latin-1")
+    flags = ("--config", path) if program == "mode_collapse.py" else ()
+    status, output, errors = play(program, *flags)
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert str(path.relative_to(tmp_path)) in errors or "no run of mode_collapse.py" in errors
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["a"]
+
+
 def test_lists_optimizers(tmp_path):
     done = call("--list-optimizers", cwd=tmp_path)
     assert done.returncode == 0

@@ -1,19 +1,22 @@
 """Results on disk: the same after a round trip, never half written, refused when damaged."""
 
 import errno
-import json
+import math
 import os
 import pickle
+import re
 import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import strictly
 
 import twomode as tm
 import twomode.io
@@ -328,7 +331,7 @@ def test_truncated_files_are_refused(saved):
     content = saved.read_bytes()
     for length in (*range(0, len(content), len(content) // 50), len(content) - 1):
         saved.write_bytes(content[:length])
-        refused(saved, "truncated|altered|not a twomode result")
+        refused(saved, "damaged|altered|not a twomode result|declares more")
 
 
 @pytest.mark.parametrize("mask", [0x01, 0xFF])
@@ -371,6 +374,69 @@ def test_missing_content_is_refused(saved, name):
     refused(saved, "altered|not a twomode result")
 
 
+def resealed(path, change):
+    """Change arrays and metadata, and renew the checksum, as one who tampers would."""
+    arrays, metadata = load_arrays(path)
+    change(arrays, metadata)
+    save_arrays(path, arrays, metadata, overwrite=True)
+
+
+TAMPERED = {
+    "KeyError: 'game'": lambda _, notes: notes.pop("game"),
+    "KeyError: 'replicas'": lambda _, notes: notes["provenance"].pop("replicas"),
+    "replicas=2 is not a run's": lambda _, notes: notes["provenance"].update(replicas=2),
+    "gamma=2.0 must lie": lambda _, notes: notes["game"].update(gamma=2.0),
+    "TypeError": lambda _, notes: notes["opt"].update(unknown=1),
+    "KeyError: 'opt'": lambda _, notes: notes.pop("opt"),
+    "extra missing, or too many": lambda arrays, _: arrays.update(extra=np.zeros(1)),
+    "objective missing": lambda arrays, _: arrays.pop("objective"),
+    "bias is float64 of shape": lambda arrays, _: arrays.update(bias=arrays["bias"][:, :-1]),
+    "gram_V is float64": lambda arrays, _: arrays.update(gram_V=arrays["gram_V"][..., :1]),
+    "steps is float64": lambda arrays, _: arrays.update(steps=arrays["steps"] * 1.0),
+    "norms_W is float32": lambda arrays, _: arrays.update(norms_W=np.float32(arrays["norms_W"])),
+    "objective is <U": lambda arrays, _: arrays.update(objective=arrays["objective"].astype(str)),
+    "steps must increase": lambda arrays, _: arrays.update(steps=arrays["steps"][::-1]),
+    "not where it had not": lambda arrays, _: arrays["objective"].fill(np.nan),
+    "start.W holds a NaN": lambda arrays, _: arrays["state_W"].fill(np.nan),
+    "start.U must hold unit": lambda arrays, _: arrays["state_U"].fill(1.0),
+    "finite where a replica had diverged": lambda arrays, _: arrays["diverged_at"].fill(4),
+}
+
+
+@pytest.mark.parametrize("message", TAMPERED)
+def test_a_resealed_file_of_other_content_is_refused(saved, message):
+    resealed(saved, TAMPERED[message])
+    refused(saved, re.escape(message))
+
+
+@pytest.mark.parametrize("text", ['{"format": ', "[]", "[" * 100_000, "\0"])
+def test_metadata_that_is_no_json_is_refused(saved, monkeypatch, text):
+    monkeypatch.setattr(twomode.io, "to_json", lambda *_, **__: text)
+    resealed(saved, lambda *_: None)
+    refused(saved, "damaged|no object of JSON|JSONDecodeError")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+@pytest.mark.parametrize("program", [False, True])
+def test_what_a_file_declares_is_checked_before_it_takes_memory(
+    play, tmp_path, compression, program
+):
+    path = tmp_path / "law.npz"
+    header = {"descr": "<f8", "fortran_order": False, "shape": (2**28,)}
+    with zipfile.ZipFile(path, "w", compression) as archive, archive.open("Z.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(2**20))
+    tracemalloc.start()
+    try:
+        if program:
+            assert play("mode_collapse.py", "--latents", path)[0] == 2
+        else:
+            refused(path, "compressed|declares more")
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_missing_file(tmp_path):
     refused(tmp_path / "nothing.npz", "does not exist")
 
@@ -388,15 +454,15 @@ class Bomb:
 def test_nothing_is_unpickled(tmp_path, saved):
     bomb, path = Bomb(tmp_path / "boom"), tmp_path / "file"
     path.write_bytes(pickle.dumps(bomb))
-    refused(path, "not a twomode result")
+    refused(path, "damaged|declares more")
     with path.open("wb") as file:
         np.save(file, np.array([bomb]))
-    refused(path, "not a twomode result")
+    refused(path, "damaged|declares more")
     with np.load(saved) as archive:
         members = dict(archive) | {"bias": np.array([bomb])}
     with path.open("wb") as file:
         np.savez(file, **members)
-    refused(path, "not a twomode result")
+    refused(path, "damaged|declares more")
     assert not bomb.path.exists()
     with np.load(path, allow_pickle=True) as archive:
         archive["bias"]
@@ -429,15 +495,17 @@ def write_npy(path):
 )
 def test_other_files_are_refused(tmp_path, write):
     write(tmp_path / "file.npz")
-    refused(tmp_path / "file.npz", "not a twomode result|cannot be read|altered")
+    refused(tmp_path / "file.npz", "not a twomode result|cannot be read|altered|damaged")
 
 
 def test_arrays_and_metadata_come_back(tmp_path):
     arrays = {"empty": np.zeros((0, 3)), "whole": np.arange(3), "bits": np.array([True, False])}
-    metadata = {"text": "∇", "list": [1, 2.5, None], "infinity": float("inf")}
+    metadata = {"text": "∇", "list": [1, 2.5, None, -math.inf], "infinity": {"of": math.inf}}
     save_arrays(tmp_path / "file", arrays, metadata)
     found, again = load_arrays(tmp_path / "file")
-    assert again == metadata == json.loads(json.dumps(metadata))
+    assert again == metadata
+    with np.load(tmp_path / "file") as archive:
+        assert strictly(str(archive["metadata"]))["infinity"] == {"of": "inf"}
     assert found.keys() == arrays.keys()
     for name, x in arrays.items():
         assert (found[name].dtype, found[name].shape) == (x.dtype, x.shape)

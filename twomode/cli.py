@@ -16,8 +16,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args, get_type_hints
 
-import numpy as np
-
 from twomode.errors import InputError, nearest, require, require_whole
 from twomode.game import (
     MODES,
@@ -30,7 +28,7 @@ from twomode.game import (
     Law,
     SparsePairs,
 )
-from twomode.io import NameTakenError, new_folder, saved
+from twomode.io import NameTakenError, new_folder, read_arrays, reading, saved
 from twomode.rules import CHOICES, RULES, Rule
 from twomode.tables import Column, Table
 
@@ -238,14 +236,12 @@ def _latents_from(args: argparse.Namespace) -> Law | None:
     if args.latents == Bernoulli.kind:
         m_G = Game.preset(args.d).m_G if args.m_G is None else args.m_G
         return Bernoulli(1 / max(m_G, 1) if args.p is None else args.p)
-    try:
-        with np.load(args.latents, allow_pickle=False) as file:
-            return ExplicitLatents(file["Z"], file["prob"])
-    except (OSError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"latents={args.latents!r} is neither {SparsePairs.kind}, {Bernoulli.kind} nor an"
-            " .npz file with arrays Z and prob"
-        ) from error
+    known = f"neither {SparsePairs.kind}, {Bernoulli.kind} nor an .npz file with arrays Z and prob"
+    require(Path(args.latents).is_file(), f"latents={args.latents!r} is {known}")
+    arrays = read_arrays(args.latents)
+    with reading(args.latents):
+        require({"Z", "prob"} <= arrays.keys(), known)
+        return ExplicitLatents(arrays["Z"], arrays["prob"])
 
 
 def start_from(args: argparse.Namespace) -> GaussianStart:

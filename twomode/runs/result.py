@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +14,13 @@ from twomode._typing import JSON, FloatArray, IntArray
 from twomode.checks import checked
 from twomode.errors import require, shown
 from twomode.game import Extremes, Game, Outputs, State, extremes
-from twomode.io import load_arrays, save_arrays
+from twomode.io import load_arrays, reading, save_arrays
 from twomode.progress import Report
 from twomode.rules import Optimizer, label
 from twomode.runs.play import play
 from twomode.runs.provenance import origin
 from twomode.runs.run import Run
-from twomode.runs.trace import TRACE, to_host
+from twomode.runs.trace import TRACE, is_finite, to_host
 from twomode.shown import Shown, figure
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["Result", "load"]
 
 _FORMAT = "twomode result, version 1"
+#: Shapes of a state's arrays, after the replica axis.
+_STATE: dict[str, tuple[str | int, ...]] = {
+    "W": ("m_D", "n"),
+    "V": ("m_G", "n"),
+    "b": (),
+    "U": (2, "n"),
+}
+#: What is asked of a result's provenance, whichever version has noted it.
+_NOTED = {"replicas": (list,), "engine": (str,), "start": (dict, str)}
 
 
 #: One record for all replicas, or one of each.
@@ -311,19 +320,56 @@ def load(path: str | Path) -> Result:
     Raises
     ------
     InputError
-        If the file is missing, truncated, altered or of another kind.
+        If the file is missing, damaged, or holds anything but a result: arrays of other names,
+        shapes or types, or numbers that are not finite of a replica that had not diverged.
+
+    Notes
+    -----
+    Its checksum tells of damage; that nobody has changed the numbers and renewed it, it cannot.
     """
     arrays, notes = load_arrays(Path(path))
-    require(notes.get("format") == _FORMAT, f"{path} is not a {_FORMAT}")
-    state, start = (
-        {name: arrays.pop(f"{which}_{name}", None) for name in ("W", "V", "b", "U")}
-        for which in ("state", "start")
-    )
-    return Result(
-        game=Game.from_dict(notes["game"]),
-        opt=Optimizer(**notes["opt"]),
-        state=State(**state),
-        provenance=notes["provenance"],
-        start=None if start["W"] is None else State(**start),
-        **arrays,
-    )
+    with reading(Path(path)):
+        require(notes.get("format") == _FORMAT, f"not a {_FORMAT}")
+        game, source = Game.from_dict(notes["game"]), notes["provenance"]
+        start = {name: arrays.pop(f"start_{name}") for name in _STATE if "start_W" in arrays}
+        _require_sound(arrays, game, source)
+        result = Result(
+            game=game,
+            opt=Optimizer(**notes["opt"]),
+            state=State(**{name: arrays.pop(f"state_{name}") for name in _STATE}),
+            provenance=source,
+            start=State(**start) if start else None,
+            **arrays,
+        )
+        if result.start is not None:
+            game.check(result.start)
+        return result
+
+
+def _require_sound(arrays: Mapping[str, np.ndarray], game: Game, source: JSON) -> None:
+    """Raise `InputError` unless the arrays are those that a run of this game leaves behind."""
+    for name, kinds in _NOTED.items():
+        require(isinstance(source[name], kinds), f"{name}={source[name]!r} is not a run's")
+    shapes: dict[str, tuple[str | int, ...]] = {"steps": ("T",), "diverged_at": ("R",)}
+    shapes |= {name: ("R", "T", *rest) for name, rest in TRACE.items()}
+    shapes |= {f"state_{name}": ("R", *rest) for name, rest in _STATE.items()}
+    other = ", ".join(sorted(shapes.keys() ^ arrays.keys()))
+    require(not other, f"not the arrays of a result: {other} missing, or too many")
+    sizes: dict[str | int, int] = {"m_D": game.m_D, "m_G": game.m_G, 2: 2}
+    sizes |= {"R": len(source["replicas"]), "T": arrays["steps"].size}
+    sizes |= {"n": arrays["state_W"].shape[-1]}
+    for name, shape in shapes.items():
+        found, wanted = arrays[name], tuple(sizes[n] for n in shape)
+        kind = np.dtype(int if name in ("steps", "diverged_at") else float)
+        require(
+            (found.shape, found.dtype) == (wanted, kind),
+            f"{name} is {found.dtype} of shape {found.shape}, not {kind} of shape {wanted}",
+        )
+    steps, ends = arrays["steps"], arrays["diverged_at"][:, None]
+    require(steps[0] == 0 and bool((np.diff(steps) > 0).all()), "steps must increase from 0")
+    lasts = ends < 0
+    sound = bool((is_finite(arrays) == (lasts | (steps < ends))).all())
+    require(sound, "numbers are finite where a replica had diverged, or not where it had not")
+    if lasts.any():
+        alive = {name: arrays[f"state_{name}"][lasts[:, 0]] for name in _STATE}
+        game.check(State(**alive))

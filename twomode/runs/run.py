@@ -138,11 +138,13 @@ class Run:
     @classmethod
     def from_provenance(cls, game: Game, opt: Optimizer, source: JSON, start: State | None) -> Run:
         """The run again; `start` is the explicit one, if it was one."""
-        return cls(
-            game=game,
-            opt=opt,
+        explicit = source["start"] == "explicit"
+        require(not (explicit and start is None), "its explicit start is in its result.npz alone")
+        return cls.of(
+            game,
+            opt,
             seed=np.random.SeedSequence(source["seed"], spawn_key=source["spawn_key"]),
-            replicas=tuple(source["replicas"]),
+            replicas=list(source["replicas"]),
             start=GaussianStart(**source["start"]) if start is None else start,
             dtype=source["dtype"] if source["engine"] == "dense" else "float64",
             **{k: source[k] for k in ("steps", "batch_size", "engine", "record_every", "resolve")},

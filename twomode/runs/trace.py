@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,25 +12,32 @@ from twomode._typing import Array
 from twomode.engines import Engine
 from twomode.game import NU, Game, Outputs, at_rest
 
-__all__ = ["TRACE", "Recorder", "snapshot", "to_host"]
+__all__ = ["TRACE", "Recorder", "is_finite", "snapshot", "to_host"]
 
-#: The recorded quantities, each with shape (R, T, ...) in a `Result`.
-TRACE = (
-    "projections_V",
-    "gram_V",
-    "projections_W",
-    "norms_W",
-    "bias",
-    "grad_norms",
-    "peak_grad_norms",
-    "update_norms",
-    "objective",
-)
+#: The recorded quantities, each with shape (R, T, ...) in a `Result`, and what stands for the dots.
+TRACE: dict[str, tuple[str | int, ...]] = {
+    "projections_V": ("m_G", 2),
+    "gram_V": ("m_G", "m_G"),
+    "projections_W": ("m_D", 2),
+    "norms_W": ("m_D",),
+    "bias": (),
+    "grad_norms": (2,),
+    "peak_grad_norms": (2,),
+    "update_norms": (2,),
+    "objective": (),
+}
 #: With `resolve`, the interval between records may be this much shorter than asked for.
 FINEST = 64
 
 #: Those that are finite as long as the state is.
 _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
+
+
+def is_finite(trace: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Where the state is finite, as far as the trace tells, of the shape of ``trace["bias"]``."""
+    axes = trace["bias"].ndim
+    parts = (np.isfinite(trace[name]) for name in _TELLTALES)
+    return np.logical_and.reduce([x.all(axis=tuple(range(axes, x.ndim))) for x in parts])
 
 
 def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
@@ -101,9 +109,7 @@ class Recorder:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
             record = {name: to_host(x) for name, x in snapshot(self.game, self.engine).items()}
-        finite = np.ones(len(self.diverged_at), dtype=bool)
-        for name in _TELLTALES:
-            finite &= np.isfinite(record[name]).reshape(len(finite), -1).all(axis=1)
+        finite = is_finite(record)
         self.diverged_at[~finite & (self.diverged_at < 0)] = self.engine.t
         for x in record.values():
             x[self.diverged_at >= 0] = np.nan
