@@ -11,6 +11,8 @@ into the pages of this repository, each part a family of its own.
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import time
 from pathlib import Path
@@ -34,7 +36,6 @@ import theorem_4_2
 import warm_start
 
 import twomode as tm
-from twomode import cli
 from twomode.errors import require, require_choice
 from twomode.io import check_writable, save_text
 from twomode.pages import markdown_table, measured_by, require_block, write_block
@@ -162,4 +163,4 @@ def headline(claim: claims.Claim) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

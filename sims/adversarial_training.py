@@ -8,6 +8,8 @@ curves.csv, summary.json and robust_error.png in runs/<name>.
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import json
 import math
@@ -203,4 +205,4 @@ def tell(summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

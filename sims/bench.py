@@ -17,6 +17,8 @@ array engine.
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import functools
 import json
@@ -621,4 +623,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -9,6 +9,8 @@ saves table.csv, tuning.csv, runs.csv, answers.txt and comparison.png in runs/co
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import json
 import math
@@ -150,4 +152,4 @@ def as_json(table: pd.DataFrame, comparison: tm.Comparison) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -8,6 +8,8 @@ mean loss beside the exact one.  Saves samples.npz, summary.json and density.png
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import json
 import math
@@ -346,4 +348,4 @@ def drawn(summary: dict[str, Any], target: Target, chains: Chains, exact: ExactL
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

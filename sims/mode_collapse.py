@@ -8,6 +8,8 @@ mode_alignment.png in runs/<name>.
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import json
 from pathlib import Path
@@ -137,4 +139,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

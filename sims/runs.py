@@ -8,6 +8,8 @@ Reads the summary.json of each folder.
 
 from __future__ import annotations
 
+import twomode_program
+
 import json
 from pathlib import Path
 from typing import Any
@@ -101,4 +103,4 @@ def shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -1,5 +1,7 @@
 """Shared by several test modules."""
 
+import twomode_program
+
 import contextlib
 import importlib.util
 import io
@@ -13,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 import twomode as tm
-from twomode import cli
 from twomode.studies import FINE, SETTINGS
 
 
@@ -89,7 +90,7 @@ def run_here(program, *arguments, cwd):
             sys.modules[spec.name] = module  # where dataclasses look for their types
             spec.loader.exec_module(module)
             try:
-                cli.run(module.main)
+                twomode_program.run(module.main)
             except SystemExit as leave:
                 status = leave.code
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from importlib.metadata import version
@@ -43,7 +43,6 @@ __all__ = [
     "given",
     "list_optimizers",
     "rule_changes_from",
-    "run",
     "run_folder",
     "start_from",
     "use_threads",
@@ -73,23 +72,6 @@ class Parser(argparse.ArgumentParser):
         """Print the message and how to learn more; exit with status 2."""
         sys.stderr.write(f"{self.prog}: error: {message} (see --help)\n")
         raise SystemExit(2)
-
-
-def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a program: bad input is one line on stderr and status 2, Ctrl-C is status 130."""
-    program = Path(sys.argv[0]).name
-    try:
-        status = main() or 0
-    except InputError as error:
-        sys.stderr.write(f"{program}: error: {error}\n")
-        status = 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted, nothing saved\n")
-        status = 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        sys.stderr.close()
-        status = 141
-    raise SystemExit(status)
 
 
 def whole(text: str) -> int:
