@@ -15,40 +15,26 @@ __all__ = ["run"]
 
 
 def run(main: Callable[[], int | None]) -> NoReturn:
-    """Run a program: bad input is one line on stderr and status 2, Ctrl-C is status 130."""
-    from twomode.errors import InputError
+    """Run a program by `twomode.cli.run`, within which Ctrl-C raises KeyboardInterrupt."""
+    from twomode import cli
 
-    alone = signal.getsignal(signal.SIGINT) is _leave
+    if signal.getsignal(signal.SIGINT) is not _leave:
+        cli.run(main)
+
+    def interruptible() -> int | None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return main()
+
     try:
-        if alone:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        status = main() or 0
-    except InputError as error:
-        sys.stderr.write(f"{_program()}: error: {' '.join(str(error).split())}\n")
-        status = 2
-    except KeyboardInterrupt:
-        sys.stderr.write(_interrupted())
-        status = 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        sys.stderr.close()
-        status = 141
-    finally:
-        if alone:  # all is done: too late to interrupt
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise SystemExit(status)
-
-
-def _program() -> str:
-    return sys.argv[0].rpartition(os.sep)[2]
-
-
-def _interrupted() -> str:
-    return f"{_program()}: interrupted, nothing saved\n"
+        cli.run(interruptible)
+    finally:  # all is done: too late to interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _leave(*_: object) -> NoReturn:
     """End at once: what is being imported cannot be left in order, and has nothing to lose."""
-    os.write(2, _interrupted().encode())
+    program = sys.argv[0].rpartition(os.sep)[2]
+    os.write(2, f"{program}: interrupted, nothing saved\n".encode())
     os._exit(130)
 
 

@@ -584,7 +584,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="put the tables into sims/README.md")
     parser.add_argument(
         "--threads",
-        type=int,
+        type=cli.whole,
         metavar="N",
         help="threads of every library (default: what each library chooses, usually all cores)",
     )

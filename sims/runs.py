@@ -29,7 +29,7 @@ def main() -> None:
     """Parse, read, print."""
     parser = cli.Parser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="RUN", help="two runs to compare [list all]")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
+    parser.add_argument("--out", type=cli.path, default=Path("runs"), help="folder of runs [runs]")
     args = parser.parse_args()
     if args.names:
         require(len(args.names) == 2, f"{len(args.names)} runs named: two are compared, all listed")
@@ -55,6 +55,14 @@ def read(folder: Path) -> dict[str, Any]:
 
 def row(name: str, run: dict[str, Any]) -> tuple[str, ...]:
     """What the list says of a run."""
+    try:
+        return cells_of(name, run)
+    except (KeyError, TypeError, ValueError) as error:
+        raise tm.InputError(f"the summary of {name} is not one of mode_collapse.py") from error
+
+
+def cells_of(name: str, run: dict[str, Any]) -> tuple[str, ...]:
+    """Its row of the list."""
     T0 = run["T0"]
     return (
         name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from typing import Any, NoReturn, get_args, get_type_hints
 
 import numpy as np
 
-from twomode.errors import InputError, nearest, require, require_whole
+from twomode.errors import InputError, nearest, require, require_whole, shown
 from twomode.game import (
     MODES,
     Bernoulli,
@@ -42,7 +42,10 @@ __all__ = [
     "game_from",
     "given",
     "list_optimizers",
+    "natural",
+    "path",
     "rule_changes_from",
+    "run",
     "run_folder",
     "start_from",
     "use_threads",
@@ -60,6 +63,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, *arguments: Any) -> argparse.Namespace:  # type: ignore[override]
         """As argparse does; an unknown flag gets the nearest ones."""
+        for word in arguments[0] if arguments and arguments[0] is not None else sys.argv[1:]:
+            if word.endswith("=--"):  # argparse would make it a list of nothing
+                self.error(f"{word} has no value")
         args, unknown = self.parse_known_args(*arguments)
         for word in unknown:
             flag, _, _ = word.partition("=")
@@ -69,9 +75,28 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and how to learn more; exit with status 2."""
+        """Print the message, in one line, and how to learn more; exit with status 2."""
+        message = " ".join(message.split())
+        message = message if len(message) <= 400 else f"{message[:397]}..."
         sys.stderr.write(f"{self.prog}: error: {message} (see --help)\n")
         raise SystemExit(2)
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a program: bad input is one line on stderr and status 2, Ctrl-C is status 130."""
+    program = Path(sys.argv[0]).name
+    try:
+        status = main() or 0
+    except InputError as error:
+        sys.stderr.write(f"{program}: error: {error}\n")
+        status = 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{program}: interrupted, nothing saved\n")
+        status = 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        sys.stderr.close()
+        status = 141
+    raise SystemExit(status)
 
 
 def whole(text: str) -> int:
@@ -84,8 +109,36 @@ def whole(text: str) -> int:
     except (ValueError, ArithmeticError):
         pass
     raise argparse.ArgumentTypeError(
-        f"invalid whole number: {text!r}; write 4096, 2^40 or 1e6, with at most 400 digits"
+        f"invalid whole number: {shown(text)}; write 4096, 2^40 or 1e6, with at most 400 digits"
     )
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0, as a seed is."""
+    number = whole(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{shown(text)} must be a whole number of at least 0")
+    return number
+
+
+def path(text: str) -> Path:
+    """A path that the system can look for."""
+    try:
+        if text:
+            Path(text).exists()
+            return Path(text)
+    except (OSError, ValueError):
+        pass
+    raise argparse.ArgumentTypeError(f"invalid path: {shown(text)}; name a file or a folder")
+
+
+def _folder_name(text: str) -> str:
+    """The name of a folder in another: not that one itself, nor one elsewhere."""
+    if path(text).name != text or text == "..":
+        raise argparse.ArgumentTypeError(
+            f"invalid name of a folder: {shown(text)}; --out says where it is"
+        )
+    return text
 
 
 def add_field_flags(
@@ -99,7 +152,7 @@ def add_field_flags(
     for name in (f.name for f in fields(cls) if f.name in helps):
         kinds = get_args(hints[name]) or (hints[name],)
         kind = next(kind for kind in kinds if kind is not NoneType)
-        options: dict[str, Any] = {"type": kind}
+        options: dict[str, Any] = {"type": whole if kind is int else kind}
         if kind is bool:
             options = {"action": argparse.BooleanOptionalAction}
         elif name in known:
@@ -136,7 +189,6 @@ _RULE_HELP = {
     "past_scale": "optimistic: bias correction of the old step's moments [own]",
     "beta1": "decay of the first moment [0.9, or by rule]",
     "beta2": "decay of the second moment [0.999]",
-    "eps": "Adam's epsilon [1e-8]",
     "norm_eps": "added to norms before dividing [0]",
     "bias_correction": "moments: divide by 1 - beta^t [yes]",
     "heavy_ball": "moments: theta + eta g + beta1 (theta - theta_before) [by rule]",
@@ -198,7 +250,9 @@ def _latents_from(args: argparse.Namespace) -> Law | None:
     try:
         with np.load(args.latents, allow_pickle=False) as file:
             return ExplicitLatents(file["Z"], file["prob"])
-    except (OSError, KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # any bytes may be in a file
         raise InputError(
             f"latents={args.latents!r} is neither {SparsePairs.kind}, {Bernoulli.kind} nor an"
             " .npz file with arrays Z and prob"
@@ -221,11 +275,13 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
         *("--eta-G", "--eta-g"), type=float, help="step size of the generator [follows eta_D]"
     )
     add_field_flags(rule, Rule, _RULE_HELP, **CHOICES)
+    # --eps is the half width of a box in other programs.
+    rule.add_argument("--adam-eps", dest="eps", type=float, help="Adam's epsilon [1e-8]")
 
 
 def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of the rule that flags replace."""
-    return given(args, *_RULE_HELP)
+    return given(args, *_RULE_HELP, "eps")
 
 
 #: Step sizes of samplers.
@@ -247,8 +303,10 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> argparse._ArgumentGroup:
     """Where a program saves, and what it prints; `default` names the folder."""
     output = parser.add_argument_group("output")
-    output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
-    output.add_argument("--name", help=f"folder of this run in it [{default}, numbered]")
+    output.add_argument("--out", type=path, default=Path("runs"), help="folder of runs [runs]")
+    output.add_argument(
+        "--name", type=_folder_name, help=f"folder of this run in it [{default}, numbered]"
+    )
     output.add_argument("--overwrite", action="store_true", help="replace a run of this name")
     output.add_argument("--no-plot", action="store_true", help="save no figure")
     output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")

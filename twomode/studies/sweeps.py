@@ -371,7 +371,7 @@ def processes(workers: Annotated[int, "[1, 1024]"] | None = None) -> Iterator[Pr
     os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
     try:
         yield executor
-    except BaseException:
+    except KeyboardInterrupt:
         # What they compute is for nobody.  The thread lets go of what it has not begun before it
         # looks whether they live, as long as there is an executor.
         running = list(executor._processes.values())
@@ -382,9 +382,8 @@ def processes(workers: Annotated[int, "[1, 1024]"] | None = None) -> Iterator[Pr
         if thread is not None:
             thread.join()
         raise
-    else:
-        executor.shutdown()
     finally:
+        executor.shutdown()
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
