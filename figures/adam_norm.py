@@ -5,10 +5,11 @@ python figures/adam_norm.py
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 1024, 4
 
@@ -22,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

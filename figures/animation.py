@@ -5,6 +5,8 @@ python figures/animation.py
 
 from __future__ import annotations
 
+import twomode_program
+
 import tempfile
 from pathlib import Path
 
@@ -12,7 +14,6 @@ import common
 from matplotlib.animation import PillowWriter
 
 import twomode as tm
-from twomode import cli
 from twomode.io import new_file
 
 D, REPLICAS, DPI, FRAMES_A_SECOND = 4096, 16, 80, 12
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

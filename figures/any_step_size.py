@@ -9,6 +9,8 @@ any at all, where there is no T_0); and share of those collapsed at T_0.
 
 from __future__ import annotations
 
+import twomode_program
+
 from typing import Any
 
 import common
@@ -16,7 +18,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 REPLICAS, ETA_G = 32, 2.0
 SCALED = [2.0**k for k in range(-6, 4)]  #: (eta_G/eta_D) / sqrt(d)
@@ -56,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

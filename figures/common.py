@@ -34,11 +34,11 @@ def parse(
     if source is not None:
         several = "+" if source.endswith(".npz") else None
         parser.add_argument(
-            "--from", dest="source", type=Path, nargs=several, metavar="FILE", help=source
+            "--from", dest="source", type=cli.path, nargs=several, metavar="FILE", help=source
         )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--out", type=Path, default=Path("runs/figures"), help="folder [runs/figures]"
+        "--out", type=cli.path, default=Path("runs/figures"), help="folder [runs/figures]"
     )
     where.add_argument(
         "--update",
@@ -48,11 +48,19 @@ def parse(
         help="replace the figures of this repository",
     )
     if source is not None and source.endswith(".csv"):
-        parser.add_argument("--save-table", type=Path, metavar="FILE", help="for a later --from")
+        parser.add_argument(
+            "--save-table", type=cli.path, metavar="FILE", help="for a later --from"
+        )
     if full is not None:
         parser.add_argument("--full", action="store_true", help=full)
     args = parser.parse_args()
+    for name in ("save_table", "full"):
+        given = bool(getattr(args, name, None)) and bool(args.source)
+        require(not given, f"--{name.replace('_', '-')} has no effect beside --from: leave it out")
     check_writable(args.out)
+    if getattr(args, "save_table", None):
+        require(not args.save_table.is_dir(), f"{args.save_table} is a folder: name a file")
+        check_writable(args.save_table.parent)
     return args
 
 
@@ -76,6 +84,8 @@ def results(
 ) -> list[tm.Result]:
     """The results named by --from, or fresh ones of rules at dimensions, with their recipes."""
     if args.source:
+        few = len(args.source) <= len(runs)
+        require(few, f"--from names {len(args.source)} results: {len(runs)} at most are drawn")
         return [tm.load(path) for path in args.source]
     fresh = []
     for name, d in runs:

@@ -7,13 +7,15 @@ With a constant drift towards a face: closed form, stationary laws, and chains.
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli
+from twomode import adversarial
 from twomode.adversarial import Data, Model, Target
 
 H = 1e-3  #: in eps^2; a box is 45 times as wide as the noise
@@ -68,4 +70,4 @@ def atoms() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

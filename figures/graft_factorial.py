@@ -7,12 +7,13 @@ Every combination from the same starts, each at its best of a grid of step sizes
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 import numpy as np
 import pandas as pd
 
 import twomode as tm
-from twomode import cli
 from twomode.errors import require
 from twomode.rules import DIRECTIONS, GRANULARITIES, MAGNITUDES
 from twomode.statistics import main_effects
@@ -80,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

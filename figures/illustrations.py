@@ -7,12 +7,13 @@ Writes illustration_sgda (at T_0) and illustration_nsgda (at the end), PNG and P
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 import numpy as np
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 4096, 16
 
@@ -32,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -7,10 +7,11 @@ Over every z in {0,1}^m_G.  A fresh run that collapses is shown close to T_0, ea
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 4096, 16
 
@@ -29,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -8,10 +8,11 @@ mode_alignment_nsgda, PNG and PDF.
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 4096, 16
 
@@ -29,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

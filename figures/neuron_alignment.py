@@ -5,10 +5,11 @@ python figures/neuron_alignment.py
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 4096, 16
 
@@ -24,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -8,6 +8,8 @@ on the faces, which p_adv* has not.
 
 from __future__ import annotations
 
+import twomode_program
+
 import itertools
 
 import common
@@ -16,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli
+from twomode import adversarial
 from twomode.adversarial import Data, Target
 
 EPS, LAM, H = 0.3, 3.0, 0.01
@@ -85,4 +87,4 @@ def name_atoms(axes: Axes, target: Target, x: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

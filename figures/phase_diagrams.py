@@ -9,6 +9,8 @@ T_0, the shares that have an asymmetry above 0.3 there, and that are collapsed t
 
 from __future__ import annotations
 
+import twomode_program
+
 from typing import Any
 
 import common
@@ -16,7 +18,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 D, ETA_G = 1024, 2.0
 SHOWN = (
@@ -87,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

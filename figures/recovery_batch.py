@@ -7,11 +7,12 @@ With one norm per neuron (nsgda), per layer (l-nsgda) and per player (g-nsgda).
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 4096, 64
 SIZES = [2**k for k in range(9)]
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

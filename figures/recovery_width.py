@@ -8,12 +8,13 @@ If each v_j chose its mode by tossing a fair coin, both would be chosen with pro
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 import numpy as np
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS, WIDTHS = 4096, 256, range(2, 13)
 
@@ -35,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -7,6 +7,8 @@ E[l] under p_adv*, and the largest E[l] - KL / lambda of any plan, which p_adv* 
 
 from __future__ import annotations
 
+import twomode_program
+
 from dataclasses import replace
 
 import common
@@ -15,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli
+from twomode import adversarial
 from twomode.adversarial import Target, largest_loss
 
 N, EPS = 16, 0.3
@@ -58,4 +60,4 @@ def path() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import twomode_program
+
 from dataclasses import replace
 
 import common
@@ -15,7 +17,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.adversarial import PROBLEMS, learning_curves, method
 
 DATA, SEEDS = ("digits", "moons"), 10
@@ -50,4 +51,4 @@ def curves(full: bool) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -7,13 +7,15 @@ In one dimension, from their stationary laws: no Monte Carlo.
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli
+from twomode import adversarial
 from twomode.adversarial import Target
 
 N, NOISE, EPS, LAM = 4, 0.5, 0.5, 5.0
@@ -62,4 +64,4 @@ def laws() -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -9,6 +9,8 @@ of nSGDA at the end: each mode covered with probability at least 1/(2 m_G).
 
 from __future__ import annotations
 
+import twomode_program
+
 from typing import Any
 
 import common
@@ -17,7 +19,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 REPLICAS = 64
 
@@ -82,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

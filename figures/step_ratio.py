@@ -7,11 +7,12 @@ Left the schedules, which discretize nSGDA's flow in other ways; right what chan
 
 from __future__ import annotations
 
+import twomode_program
+
 import common
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 
 D, REPLICAS = 4096, 64
 RATIOS = {"1/16": 1 / 16, "1/8": 1 / 8, "1/4": 1 / 4, "1/2": 1 / 2, "1": 1, "2": 2, "4": 4, "8": 8}
@@ -47,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -7,6 +7,8 @@ One and ten steps of folded MALA, which has p_adv* as its law, for each step of 
 
 from __future__ import annotations
 
+import twomode_program
+
 import itertools
 
 import common
@@ -15,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import adversarial, cli
+from twomode import adversarial
 from twomode.adversarial import Data, Method, Model, robustness
 
 EPS, LAM, H, N, COPIES, SEEDS = 0.3, 10.0, 0.5, 32, 16, 4
@@ -70,4 +72,4 @@ def lag(model: Model, data: Data, inner: str, learning_rate: float, seed: int) -
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

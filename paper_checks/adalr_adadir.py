@@ -8,6 +8,8 @@ best of a small grid of step sizes, chosen on seeds of their own; the same start
 
 from __future__ import annotations
 
+import twomode_program
+
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +18,6 @@ from claims import Check, Claim, Finding, Settings, main
 from granularity import observe
 
 import twomode as tm
-from twomode import cli
 from twomode.statistics import compare_paired
 
 #: Recovery may be smaller by this much and still count as being as good.
@@ -116,4 +117,4 @@ def tune(
 CHECK = Check("adalr_adadir", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

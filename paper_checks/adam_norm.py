@@ -8,6 +8,8 @@ over its 1st.  SGDA's update, which is the gradient, is the negative control.
 
 from __future__ import annotations
 
+import twomode_program
+
 import math
 
 import numpy as np
@@ -15,7 +17,6 @@ import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
 
 import twomode as tm
-from twomode import cli
 
 #: A norm within this factor, from the 1st to the 99th percentile in time, counts as constant: one
 #: order of magnitude, where a gradient may pass through five.
@@ -90,4 +91,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("adam_norm", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

@@ -9,6 +9,8 @@ worst ratio of each, and confirms the worst of the canonical preset on fresh see
 
 from __future__ import annotations
 
+import twomode_program
+
 import math
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,6 @@ from claims import LEARNS_NO_MODE, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.statistics import fit_power
 
 #: An asymmetry that no slowly falling o(1) excuses: half of the largest that there can be.
@@ -279,4 +280,4 @@ def answer(confirmed: pd.DataFrame, trend: Any) -> str:
 CHECK = Check("any_step_size", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

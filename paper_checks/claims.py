@@ -308,8 +308,8 @@ def parser(description: str | None) -> cli.Parser:
     """Flags of every check, alone or together."""
     p = cli.Parser(description=description)
     p.add_argument("--full", action="store_true", help="more seeds and larger d: minutes, not s")
-    p.add_argument("--seed", type=int, default=2026, help="root of all randomness [2026]")
-    p.add_argument("--out", type=Path, help="folder for figures and tables")
+    p.add_argument("--seed", type=cli.natural, default=2026, help="root of all randomness [2026]")
+    p.add_argument("--out", type=cli.path, help="folder for figures and tables")
     return p
 
 

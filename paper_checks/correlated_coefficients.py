@@ -5,11 +5,12 @@ python paper_checks/correlated_coefficients.py [--full]
 
 from __future__ import annotations
 
+import twomode_program
+
 import pandas as pd
 from claims import COLLAPSES, LEARNS_NO_MODE, RECOVERS, Check, Claim, Finding, Settings, main
 
 import twomode as tm
-from twomode import cli
 
 CARD_AT = 0.1
 ASKED = (f"SGDA: {LEARNS_NO_MODE}", f"SGDA: {COLLAPSES}", f"nSGDA: {RECOVERS}")
@@ -87,4 +88,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("correlated_coefficients", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

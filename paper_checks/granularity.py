@@ -9,6 +9,8 @@ says where each reading recovers both modes.
 
 from __future__ import annotations
 
+import twomode_program
+
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,6 @@ from matplotlib.figure import Figure
 from scipy.stats import qmc
 
 import twomode as tm
-from twomode import cli
 
 READINGS = {"nsgda": "per neuron", "l-nsgda": "per layer", "g-nsgda": "per player"}
 D = 2**12
@@ -233,4 +234,4 @@ def answer(claim: Claim) -> str:
 CHECK = Check("granularity", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

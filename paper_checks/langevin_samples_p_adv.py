@@ -10,6 +10,8 @@ linear models its law for small steps is known in any dimension, and so is the K
 
 from __future__ import annotations
 
+import twomode_program
+
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +19,6 @@ import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
 from scipy.optimize import minimize_scalar
 
-from twomode import cli
 from twomode.adversarial import (
     Data,
     Model,
@@ -160,4 +161,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("langevin_samples_p_adv", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

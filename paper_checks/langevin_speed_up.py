@@ -13,12 +13,13 @@ of a dozen seeds of Algorithm 1 never came to PGD-40's own last error, and had n
 
 from __future__ import annotations
 
+import twomode_program
+
 import numpy as np
 import pandas as pd
 from adversarial_runs import DATA, budget, curves, ends, median_range
 from claims import Check, Claim, Finding, Settings, main
 
-from twomode import cli
 from twomode.adversarial import cost_to, method
 
 METHODS = ("natural", "pgd-7", "pgd-40", "algorithm-1")
@@ -111,4 +112,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("langevin_speed_up", findings, run, needs="sklearn")
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

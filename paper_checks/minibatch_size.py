@@ -7,13 +7,14 @@ Recovery of both modes against the batch size, for the three granularities of no
 
 from __future__ import annotations
 
+import twomode_program
+
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
 from granularity import READINGS, D, observe
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.statistics import compare
 
 SMALL, LARGE = 1, 256
@@ -109,4 +110,4 @@ def picture(table: pd.DataFrame, confidence: float) -> Figure:
 CHECK = Check("minibatch_size", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

@@ -11,6 +11,8 @@ form also holds Algorithm 1 against PGD-7 on the digits, at two learning rates.
 
 from __future__ import annotations
 
+import twomode_program
+
 from dataclasses import replace
 
 import pandas as pd
@@ -19,7 +21,6 @@ from claims import Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.adversarial import Method, Model, fit, load_data, method, sampler, tracking_lag
 from twomode.statistics import fit_power
 
@@ -161,4 +162,4 @@ def picture(table: pd.DataFrame) -> Figure:
 CHECK = Check("one_langevin_step", findings, run, needs="sklearn")
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

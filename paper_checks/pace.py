@@ -8,12 +8,13 @@ mode, or u_1 + u_2 after one discriminator neuron has merged both.
 
 from __future__ import annotations
 
+import twomode_program
+
 import numpy as np
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
 
 import twomode as tm
-from twomode import cli
 
 D = 2**12
 
@@ -110,4 +111,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("pace", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

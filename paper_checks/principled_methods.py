@@ -8,11 +8,12 @@ was chosen on other seeds; the same starts for all.  `sims/compare.py` has all r
 
 from __future__ import annotations
 
+import twomode_program
+
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
 
 import twomode as tm
-from twomode import cli
 from twomode.progress import of_task
 from twomode.studies import ratios_of, tune
 from twomode.theory import covers_both
@@ -103,4 +104,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("principled_methods", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

@@ -11,6 +11,8 @@ into the pages of this repository, each part a family of its own.
 
 from __future__ import annotations
 
+import twomode_program
+
 import argparse
 import time
 from pathlib import Path
@@ -35,7 +37,6 @@ import theorem_4_2
 import warm_start
 
 import twomode as tm
-from twomode import cli
 from twomode.errors import require, require_choice
 from twomode.io import check_writable, save_text
 
@@ -118,4 +119,4 @@ def chosen_checks(args: argparse.Namespace) -> dict[str, claims.Check]:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

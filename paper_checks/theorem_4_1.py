@@ -9,12 +9,13 @@ asymmetry in d.  Per-neuron normalized SGDA is the negative control.
 
 from __future__ import annotations
 
+import twomode_program
+
 import numpy as np
 from claims import LEARNS_NO_MODE, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.statistics import PowerTrend, fit_power
 
 CONTROL_AT = 2**12
@@ -120,4 +121,4 @@ def every_iteration(settings: Settings) -> str:
 CHECK = Check("theorem_4_1", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

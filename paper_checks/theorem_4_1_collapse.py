@@ -8,6 +8,8 @@ residual in ln d is fitted for k = 1, 1.5 and 2.  Per-neuron nSGDA is the negati
 
 from __future__ import annotations
 
+import twomode_program
+
 import math
 
 import numpy as np
@@ -16,7 +18,6 @@ from claims import COLLAPSES, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.statistics import fit_power
 
 POWERS = (1.0, 1.5, 2.0)
@@ -147,4 +148,4 @@ def group_card(d: int, ratio: float, seed: int, replicas: range) -> tm.theory.Ca
 CHECK = Check("theorem_4_1_collapse", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

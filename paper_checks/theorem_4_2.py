@@ -8,13 +8,14 @@ growing d, to 2^40 (2^60 with --full), and the trend of the recovery.  SGDA is t
 
 from __future__ import annotations
 
+import twomode_program
+
 import numpy as np
 import pandas as pd
 from claims import RECOVERS, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import cli
 from twomode.statistics import LogisticTrend, fit_logistic
 
 
@@ -106,4 +107,4 @@ def picture(table: pd.DataFrame, trend: LogisticTrend, settings: Settings) -> Fi
 CHECK = Check("theorem_4_2", findings, run)
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

@@ -8,13 +8,14 @@ work?  Beside them Algorithm 1 with Langevin steps, which do know lambda.
 
 from __future__ import annotations
 
+import twomode_program
+
 from dataclasses import replace
 
 import pandas as pd
 from adversarial_runs import DATA, budget, curves, ends, median_range
 from claims import Check, Claim, Finding, Settings, main
 
-from twomode import cli
 from twomode.adversarial import SignStep, method, sampler
 
 WARM = method("algorithm-1")
@@ -109,4 +110,4 @@ def run(settings: Settings) -> Claim:
 CHECK = Check("warm_start", findings, run, needs="sklearn")
 
 if __name__ == "__main__":
-    cli.run(lambda: main(CHECK, __doc__))
+    twomode_program.run(lambda: main(CHECK, __doc__))

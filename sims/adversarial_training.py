@@ -8,7 +8,7 @@ curves.csv, summary.json and robust_error.png in runs/<name>.
 
 from __future__ import annotations
 
-import ctrl_c  # noqa: F401, first
+import twomode_program
 
 import argparse
 import math
@@ -60,21 +60,18 @@ def parse() -> argparse.Namespace:
     )
     methods.add_argument(
         "--sampler",
-        default="sign",
         metavar="NAME",
         help=f"of {OURS}: {', '.join(adversarial.SAMPLERS)} [sign]",
     )
     cli.add_step_flags(methods)
-    methods.add_argument("--inner-steps", type=int, default=1, help=f"T of {OURS} [1]")
-    methods.add_argument("--copies", type=int, default=1, help=f"K of {OURS} [1]")
-    methods.add_argument(
-        "--start", default="warm", choices=adversarial.STARTS, help=f"of {OURS} [warm]"
-    )
+    methods.add_argument("--inner-steps", type=cli.whole, help=f"T of {OURS} [1]")
+    methods.add_argument("--copies", type=cli.whole, help=f"K of {OURS} [1]")
+    methods.add_argument("--start", choices=adversarial.STARTS, help=f"of {OURS} [warm]")
     run = parser.add_argument_group("the runs")
-    run.add_argument("--seeds", type=int, default=4, help="independent runs of each [4]")
-    run.add_argument("--seed", type=int, default=0, help="the first [0]")
-    run.add_argument("--evaluations", type=int, default=32, help="points of a curve [32]")
-    run.add_argument("--workers", type=int, help="processes [one a core]")
+    run.add_argument("--seeds", type=cli.whole, default=4, help="independent runs of each [4]")
+    run.add_argument("--seed", type=cli.natural, default=0, help="the first [0]")
+    run.add_argument("--evaluations", type=cli.whole, default=32, help="points of a curve [32]")
+    run.add_argument("--workers", type=cli.whole, help="processes [one a core]")
     cli.add_output_flags(parser, "training-DATA-seedS")
     return parser.parse_args()
 
@@ -85,6 +82,7 @@ def main() -> None:
     problem, methods = problem_from(args), methods_from(args)
     for name, least in (("seeds", 1), ("seed", 0), ("evaluations", 1)):
         require_whole(name, getattr(args, name), least)
+    require_ready(problem, methods)
     with cli.run_folder(args, f"training-{args.data}-seed{args.seed}") as folder:
         with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("training") as bar:
             table = learning_curves(
@@ -109,6 +107,15 @@ def main() -> None:
         print(cli.told())
 
 
+def require_ready(problem: Problem, methods: dict[str, Method]) -> None:
+    """Raise `InputError` here for what every run would: before there are processes."""
+    data = adversarial.load_data(problem.data, problem.n_train + problem.n_test)
+    model = adversarial.Model.random(data, hidden=problem.hidden)
+    points = data.take(slice(problem.n_train))
+    for method in methods.values():
+        adversarial.fit(model, points, method, eps=problem.eps, lam=problem.lam, steps=0)
+
+
 def problem_from(args: argparse.Namespace) -> Problem:
     """The data set's problem, with what the flags change."""
     require_choice("data", args.data, PROBLEMS)
@@ -117,11 +124,20 @@ def problem_from(args: argparse.Namespace) -> Problem:
 
 def methods_from(args: argparse.Namespace) -> dict[str, Method]:
     """The methods by name; the flags change Algorithm 1 alone."""
+    ours = cli.given(args, "sampler", *cli.STEP_SIZES, "inner_steps", "copies", "start")
+    for name, value in ours.items():
+        require(OURS in args.methods, f"{name}={value!r} has no effect without --methods {OURS}")
+    name = "sign" if args.sampler is None else args.sampler
+    require(
+        args.lam is None or (OURS in args.methods and name != "sign"),
+        f"lam={args.lam!r} has no effect: it needs --methods {OURS} with another --sampler than"
+        " sign, as projected",
+    )
     changes = {
-        "sampler": adversarial.sampler(args.sampler, **cli.given(args, *cli.STEP_SIZES)),
-        "steps": args.inner_steps,
-        "copies": args.copies,
-        "start": args.start,
+        "sampler": adversarial.sampler(name, **cli.given(args, *cli.STEP_SIZES)),
+        "steps": 1 if args.inner_steps is None else args.inner_steps,
+        "copies": 1 if args.copies is None else args.copies,
+        "start": "warm" if args.start is None else args.start,
     }
     chosen = dict.fromkeys(args.methods)
     require(len(chosen) == len(args.methods), f"methods={args.methods}: name each of them once")
@@ -203,4 +219,4 @@ def tell(summary: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -17,7 +17,7 @@ array engine.
 
 from __future__ import annotations
 
-import ctrl_c  # noqa: F401, first
+import twomode_program
 
 import argparse
 import functools
@@ -584,7 +584,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="put the tables into sims/README.md")
     parser.add_argument(
         "--threads",
-        type=int,
+        type=cli.whole,
         metavar="N",
         help="threads of every library (default: what each library chooses, usually all cores)",
     )
@@ -623,4 +623,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

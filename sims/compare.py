@@ -9,7 +9,7 @@ saves table.csv, tuning.csv, runs.csv, answers.txt and comparison.png in runs/co
 
 from __future__ import annotations
 
-import ctrl_c  # noqa: F401, first
+import twomode_program
 
 import argparse
 import math
@@ -45,11 +45,13 @@ def parse() -> argparse.Namespace:
         metavar="X",
         help="the grid's eta_G/eta_D [0.2, 1, ln d, sqrt(d)]",
     )
-    parser.add_argument("--replicas", type=int, default=64, help="fresh starts [64]")
-    parser.add_argument("--tuning", type=int, default=16, help="starts of the grid [16]")
-    parser.add_argument("--seed", type=int, default=0, help="root of all randomness [0]")
-    parser.add_argument("--batch-size", type=int, help="minibatch [none: population gradient]")
-    parser.add_argument("--workers", type=int, help="processes [one a core]")
+    parser.add_argument("--replicas", type=cli.whole, default=64, help="fresh starts [64]")
+    parser.add_argument("--tuning", type=cli.whole, default=16, help="starts of the grid [16]")
+    parser.add_argument("--seed", type=cli.natural, default=0, help="root of all randomness [0]")
+    parser.add_argument(
+        "--batch-size", type=cli.whole, help="minibatch [none: population gradient]"
+    )
+    parser.add_argument("--workers", type=cli.whole, help="processes [one a core]")
     cli.add_output_flags(parser, "compare-dD-seedS")
     return parser.parse_args()
 
@@ -152,4 +154,4 @@ def as_json(table: pd.DataFrame, comparison: tm.Comparison) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

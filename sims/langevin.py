@@ -8,7 +8,7 @@ mean loss beside the exact one.  Saves samples.npz, summary.json and density.png
 
 from __future__ import annotations
 
-import ctrl_c  # noqa: F401, first
+import twomode_program
 
 import argparse
 import math
@@ -63,8 +63,8 @@ def parse() -> argparse.Namespace:
     data.add_argument(
         "--data", default="moons", metavar="NAME", help=f"{', '.join(adversarial.DATA)} [moons]"
     )
-    data.add_argument("--n", type=int, default=16, help="anchors [16]")
-    data.add_argument("--d", type=int, help="blobs: dimension [2]")
+    data.add_argument("--n", type=cli.whole, default=16, help="anchors [16]")
+    data.add_argument("--d", type=cli.whole, help="blobs: dimension [2]")
     data.add_argument("--noise", type=float, help="standard deviation, but of digits [by data]")
     model = parser.add_argument_group("the model")
     model.add_argument(
@@ -74,13 +74,13 @@ def parse() -> argparse.Namespace:
         help="linear (minus the margin of logistic regression), logistic, softmax, or mlp: one"
         " hidden layer, and the logistic loss for two classes, softmax for more [mlp]",
     )
-    model.add_argument("--hidden", type=int, help="mlp: width of the hidden layer [32]")
+    model.add_argument("--hidden", type=cli.whole, help="mlp: width of the hidden layer [32]")
     model.add_argument(
         "--activation", metavar="NAME", help=f"mlp: {', '.join(adversarial.ACTIVATIONS)} [tanh]"
     )
     model.add_argument(
         "--train",
-        type=int,
+        type=cli.whole,
         default=2000,
         metavar="STEPS",
         help=f"of SGD on {TRAINING} other points; 0: random weights [2000]",
@@ -93,10 +93,10 @@ def parse() -> argparse.Namespace:
         "--sampler", default="reflected", metavar="NAME", help=f"{', '.join(REALLY)} [reflected]"
     )
     cli.add_step_flags(run)
-    run.add_argument("--steps", type=int, default=2000, help="of each chain [2000]")
-    run.add_argument("--chains", type=int, default=8, help="of each anchor [8]")
-    run.add_argument("--burn", type=int, help="first steps to leave out [a tenth]")
-    run.add_argument("--seed", type=int, default=0, help="root of all randomness [0]")
+    run.add_argument("--steps", type=cli.whole, default=2000, help="of each chain [2000]")
+    run.add_argument("--chains", type=cli.whole, default=8, help="of each anchor [8]")
+    run.add_argument("--burn", type=cli.whole, help="first steps to leave out [a tenth]")
+    run.add_argument("--seed", type=cli.natural, default=0, help="root of all randomness [0]")
     cli.add_output_flags(parser, "SAMPLER-DATA-MODEL-seedS")
     return parser.parse_args()
 
@@ -107,11 +107,11 @@ def main() -> None:
     sampler = sampler_from(args)
     of_data, of_model, of_training, of_chains, of_exact = SeedSequence(args.seed).spawn(5)
     pool = data_from(args, of_data)
+    target = target_from(args, pool, of_model)
     name = f"{args.sampler}-{args.data}-{args.model}-seed{args.seed}"
     with cli.run_folder(args, name) as folder:
         with tm.ProgressBar("langevin") as bar:
-            model, wrong = model_from(args, pool, of_model, of_training, bar)
-            target = Target.of(model, pool.take(slice(args.n)), args.eps, args.lam)
+            target, wrong = trained(args, target, pool, of_training, bar)
             began = time.perf_counter()
             chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
             seconds = time.perf_counter() - began
@@ -128,7 +128,7 @@ def main() -> None:
 
         arrays = {"x": chains.x, "losses": chains.losses, "acceptance": chains.acceptance}
         arrays |= {"anchors": target.x, "labels": target.y, "low": target.low, "high": target.high}
-        save_arrays(folder / "samples.npz", arrays | model.theta, summary)
+        save_arrays(folder / "samples.npz", arrays | target.model.theta, summary)
         save_text(folder / "summary.json", text + "\n")
         if not args.no_plot:
             figure = drawn(summary, target, chains, exact)
@@ -149,6 +149,11 @@ def sampler_from(args: argparse.Namespace) -> Sampler | None:
     steps = cli.given(args, *cli.STEP_SIZES)
     if args.sampler != "exact":
         args.burn = args.steps // 10 if args.burn is None else args.burn
+        require_whole("burn", args.burn, 0)
+        require(
+            args.burn < args.steps,
+            f"burn={args.burn} leaves none of steps={args.steps}: make it smaller",
+        )
         return adversarial.sampler(args.sampler, **steps)
     for name, value in (steps | cli.given(args, "burn")).items():
         raise InputError(f"{name}={value!r}: sampler exact draws independently; leave it out")
@@ -170,14 +175,8 @@ def data_from(args: argparse.Namespace, seed: SeedSequence) -> Data:
     return pool
 
 
-def model_from(
-    args: argparse.Namespace,
-    pool: Data,
-    of_model: SeedSequence,
-    of_training: SeedSequence,
-    bar: Report,
-) -> tuple[Model, float]:
-    """The trained model, and the share of its training points that it gets wrong."""
+def target_from(args: argparse.Namespace, pool: Data, of_model: SeedSequence) -> Target:
+    """The law of a model with random weights: whatever is unusable is so before it is trained."""
     require_choice("model", args.model, MODELS)
     layer = cli.given(args, "hidden", "activation")
     for name, value in layer.items():
@@ -195,7 +194,26 @@ def model_from(
         "softmax": {"loss": "softmax"},
         "mlp": {"hidden": 32} | layer,
     }[args.model]
-    model, others = Model.random(pool, of_model, **options), pool.take(slice(args.n, None))
+    model = Model.random(pool, of_model, **options)
+    target = Target.of(as_sampled(args, model), pool.take(slice(args.n)), args.eps, args.lam)
+    require(
+        args.sampler != "exact" or TruncatedExponentials.applies(target),
+        "sampler exact needs --model linear, or logistic with a whole lam; for"
+        f" {args.model} at lam={args.lam:g} choose mala-folded",
+    )
+    return replace(target, model=model)
+
+
+def as_sampled(args: argparse.Namespace, model: Model) -> Model:
+    """The model with the loss of the law, which that of its training need not be."""
+    return replace(model, loss="linear") if args.model == "linear" else model
+
+
+def trained(
+    args: argparse.Namespace, target: Target, pool: Data, of_training: SeedSequence, bar: Report
+) -> tuple[Target, float]:
+    """The law of the trained model, and the share of its training points that it gets wrong."""
+    model, others = target.model, pool.take(slice(args.n, None))
     natural = adversarial.method("natural")
     for state in adversarial.train(
         model, others, natural, eps=args.eps, steps=args.train, seed=of_training
@@ -203,7 +221,7 @@ def model_from(
         model = state.model
         bar(tm.Progress(state.step, args.train, "step"))
     wrong = float((model.predict(others.x) != others.y).mean())
-    return (replace(model, loss="linear") if args.model == "linear" else model), wrong
+    return replace(target, model=as_sampled(args, model)), wrong
 
 
 def sampled(
@@ -217,11 +235,6 @@ def sampled(
     if sampler is not None:
         options = {"chains": args.chains, "burn": args.burn, "progress": bar}
         return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
-    require(
-        TruncatedExponentials.applies(target),
-        "sampler exact needs --model linear, or logistic with a whole lam; for"
-        f" {args.model} at lam={args.lam:g} choose mala-folded",
-    )
     x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
     x = x.reshape(args.steps, args.chains, *target.x.shape)
     return Chains(x, target.losses(x), np.ones(len(target.x)), 0)
@@ -345,4 +358,4 @@ def drawn(summary: dict[str, Any], target: Target, chains: Chains, exact: ExactL
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -8,7 +8,7 @@ mode_alignment.png in runs/<name>.
 
 from __future__ import annotations
 
-import ctrl_c  # noqa: F401, first
+import twomode_program
 
 import argparse
 from pathlib import Path
@@ -26,11 +26,11 @@ def parse() -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
     cli.add_rule_flags(parser)
     run = parser.add_argument_group("the run")
-    run.add_argument("--steps", type=int, help="iterations [by rule, d and eta_D]")
-    run.add_argument("--replicas", type=int, help="independent seeds [16; 4 in R^d]")
-    run.add_argument("--seed", type=int, default=0, help="root of all randomness [0]")
-    run.add_argument("--batch-size", type=int, help="minibatch [none: population gradient]")
-    run.add_argument("--record-every", type=int, help="iterations between records")
+    run.add_argument("--steps", type=cli.whole, help="iterations [by rule, d and eta_D]")
+    run.add_argument("--replicas", type=cli.whole, help="independent seeds [16; 4 in R^d]")
+    run.add_argument("--seed", type=cli.natural, default=0, help="root of all randomness [0]")
+    run.add_argument("--batch-size", type=cli.whole, help="minibatch [none: population gradient]")
+    run.add_argument("--record-every", type=cli.whole, help="iterations between records")
     run.add_argument(
         "--resolve", type=float, metavar="FACTOR", help="record more where gradients change so much"
     )
@@ -41,9 +41,11 @@ def parse() -> argparse.Namespace:
         help=f"{', '.join(tm.ENGINES)} [auto: reduced, or dense for coordinate-wise rules]",
     )
     run.add_argument("--dtype", default="float64", help="float64 or float32 (dense engine)")
-    run.add_argument("--threads", type=int, help="threads of the compiled engines [all cores]")
     run.add_argument(
-        "--config", type=Path, metavar="FILE", help="repeat the run of a summary.json as it was"
+        "--threads", type=cli.whole, help="threads of the compiled engines [all cores]"
+    )
+    run.add_argument(
+        "--config", type=cli.path, metavar="FILE", help="repeat the run of a summary.json as it was"
     )
     cli.add_game_flags(parser)
     output = cli.add_output_flags(parser, "OPT-dD-seedS")
@@ -52,6 +54,7 @@ def parse() -> argparse.Namespace:
         "--list-optimizers", action="store_true", help="print the named rules and exit"
     )
     args = parser.parse_args()
+    require(not (args.cards and args.json), "cards has no effect beside --json: leave one out")
     if args.config is not None:
         free = {"config", *(action.dest for action in output._group_actions), "threads"}
         for name, value in vars(args).items():
@@ -131,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -8,7 +8,7 @@ Reads the summary.json of each folder.
 
 from __future__ import annotations
 
-import ctrl_c  # noqa: F401, first
+import twomode_program
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def main() -> None:
     """Parse, read, print."""
     parser = cli.Parser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="RUN", help="two runs to compare [list all]")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
+    parser.add_argument("--out", type=cli.path, default=Path("runs"), help="folder of runs [runs]")
     args = parser.parse_args()
     if args.names:
         require(len(args.names) == 2, f"{len(args.names)} runs named: two are compared, all listed")
@@ -101,4 +101,4 @@ def shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    twomode_program.run(main)

@@ -1,5 +1,7 @@
 """Shared by several test modules."""
 
+import twomode_program
+
 import contextlib
 import importlib.util
 import io
@@ -14,7 +16,6 @@ import pandas as pd
 
 import twomode as tm
 import twomode.io
-from twomode import cli
 from twomode.studies import FINE, SETTINGS
 
 
@@ -68,35 +69,44 @@ def strictly(text):
     return json.loads(text, parse_constant=refuse)
 
 
-def run_here(program, *arguments, cwd):
-    """What a program does, run in this process: its status, and what it prints.
-
-    It starts as in one of its own, in a module of its own; what a process costs besides are two
-    seconds of imports.
-    """
-    path, out, err = Path(program), io.StringIO(), io.StringIO()
-    command = [str(path), *map(str, arguments)]
-    before, threads = sys.argv, numba.get_num_threads()
-    twomode.io._written.clear()
+@contextlib.contextmanager
+def program_here(program):
+    """What a program runs, loaded into a module of its own as it is in a process of its own."""
+    path, before = Path(program), sys.argv
+    threads = numba.get_num_threads()
     sys.path.insert(0, str(path.parent))
-    sys.argv = command
+    sys.argv = [str(path)]
     try:
-        with (
-            contextlib.chdir(cwd),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module  # where dataclasses look for their types
-            spec.loader.exec_module(module)
-            try:
-                cli.run(module.main)
-            except SystemExit as leave:
-                status = leave.code
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses look for their types
+        spec.loader.exec_module(module)
+        check = getattr(module, "CHECK", None)
+        yield module.main if check is None else lambda: module.main(check, module.__doc__)
     finally:
         sys.argv = before
         sys.modules.pop(path.stem, None)
         sys.path.remove(str(path.parent))
         numba.set_num_threads(threads)
-    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
+
+
+def call_here(main, *arguments, cwd):
+    """The status of a loaded program with these arguments, and what it prints."""
+    out, err = io.StringIO(), io.StringIO()
+    twomode.io._written.clear()
+    sys.argv = [sys.argv[0], *map(str, arguments)]
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            twomode_program.run(main)
+        except SystemExit as leave:
+            status = leave.code
+    return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
+
+
+def run_here(program, *arguments, cwd):
+    """What a program does, run in this process: its status, and what it prints.
+
+    What a process costs besides are two seconds of imports.
+    """
+    with program_here(program) as main:
+        return call_here(main, *arguments, cwd=cwd)

@@ -538,16 +538,3 @@ def test_the_message_says_what_was_saved(
     left = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(left) == [Path("runs", "mine", name) for name in files]
     assert (tmp_path / "runs").exists() == bool(files)
-
-
-def test_ctrl_c_during_the_imports_is_one_line(tmp_path):
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
-    (tmp_path / "numba.py").write_text(code)
-    done = subprocess.run(
-        [sys.executable, PROGRAM, *SMALL],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{PROGRAM.parents[1]}"},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "mode_collapse.py: interrupted, nothing saved\n"

@@ -208,7 +208,7 @@ def test_run_all_writes_a_report_that_a_browser_draws(tmp_path):
     [
         (["--only", "pase"], "unknown check 'pase': did you mean pace"),
         (["--out", "/dev/null/x"], "cannot write to /dev/null/x"),
-        (["--seed", "x"], "invalid int value"),
+        (["--seed", "x"], "invalid whole number"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, words, tmp_path):

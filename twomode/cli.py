@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import itertools
 import math
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args, get_type_hints
 
-from twomode.errors import InputError, nearest, require, require_whole
+from twomode.errors import InputError, nearest, require, require_whole, shown
 from twomode.game import (
     MODES,
     Bernoulli,
@@ -44,6 +43,8 @@ __all__ = [
     "game_from",
     "given",
     "list_optimizers",
+    "natural",
+    "path",
     "rule_changes_from",
     "run",
     "run_folder",
@@ -64,6 +65,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, *arguments: Any) -> argparse.Namespace:  # type: ignore[override]
         """As argparse does; an unknown flag gets the nearest ones."""
+        for word in arguments[0] if arguments and arguments[0] is not None else sys.argv[1:]:
+            if word.endswith("=--"):  # argparse would make it a list of nothing
+                self.error(f"{word} has no value")
         args, unknown = self.parse_known_args(*arguments)
         for word in unknown:
             flag, _, _ = word.partition("=")
@@ -73,7 +77,9 @@ class Parser(argparse.ArgumentParser):
         return args
 
     def error(self, message: str) -> NoReturn:
-        """Print the message and how to learn more; exit with status 2."""
+        """Print the message, in one line, and how to learn more; exit with status 2."""
+        message = " ".join(message.split())
+        message = message if len(message) <= 400 else f"{message[:397]}..."
         sys.stderr.write(f"{self.prog}: error: {message} (see --help)\n")
         raise SystemExit(2)
 
@@ -83,8 +89,6 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
     Ctrl-C is status 130.  Both say what was saved.
     """
-    if callable(signal.getsignal(signal.SIGINT)):  # else whoever started us ignores it for us
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     program = Path(sys.argv[0]).name
     try:
         status = main() or 0
@@ -125,8 +129,36 @@ def whole(text: str) -> int:
     except (ValueError, ArithmeticError):
         pass
     raise argparse.ArgumentTypeError(
-        f"invalid whole number: {text!r}; write 4096, 2^40 or 1e6, with at most 400 digits"
+        f"invalid whole number: {shown(text)}; write 4096, 2^40 or 1e6, with at most 400 digits"
     )
+
+
+def natural(text: str) -> int:
+    """A whole number of at least 0, as a seed is."""
+    number = whole(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{shown(text)} must be a whole number of at least 0")
+    return number
+
+
+def path(text: str) -> Path:
+    """A path that the system can look for."""
+    try:
+        if text:
+            Path(text).exists()
+            return Path(text)
+    except (OSError, ValueError):
+        pass
+    raise argparse.ArgumentTypeError(f"invalid path: {shown(text)}; name a file or a folder")
+
+
+def _folder_name(text: str) -> str:
+    """The name of a folder in another: not that one itself, nor one elsewhere."""
+    if path(text).name != text or text == "..":
+        raise argparse.ArgumentTypeError(
+            f"invalid name of a folder: {shown(text)}; --out says where it is"
+        )
+    return text
 
 
 def add_field_flags(
@@ -140,7 +172,7 @@ def add_field_flags(
     for name in (f.name for f in fields(cls) if f.name in helps):
         kinds = get_args(hints[name]) or (hints[name],)
         kind = next(kind for kind in kinds if kind is not NoneType)
-        options: dict[str, Any] = {"type": kind}
+        options: dict[str, Any] = {"type": whole if kind is int else kind}
         if kind is bool:
             options = {"action": argparse.BooleanOptionalAction}
         elif name in known:
@@ -177,7 +209,6 @@ _RULE_HELP = {
     "past_scale": "optimistic: bias correction of the old step's moments [own]",
     "beta1": "decay of the first moment [0.9, or by rule]",
     "beta2": "decay of the second moment [0.999]",
-    "eps": "Adam's epsilon [1e-8]",
     "norm_eps": "added to norms before dividing [0]",
     "bias_correction": "moments: divide by 1 - beta^t [yes]",
     "heavy_ball": "moments: theta + eta g + beta1 (theta - theta_before) [by rule]",
@@ -237,7 +268,7 @@ def _latents_from(args: argparse.Namespace) -> Law | None:
         m_G = Game.preset(args.d).m_G if args.m_G is None else args.m_G
         return Bernoulli(1 / max(m_G, 1) if args.p is None else args.p)
     known = f"neither {SparsePairs.kind}, {Bernoulli.kind} nor an .npz file with arrays Z and prob"
-    require(Path(args.latents).is_file(), f"latents={args.latents!r} is {known}")
+    require(Path(args.latents).is_file(), f"latents={shown(args.latents)} is {known}")
     arrays = read_arrays(args.latents)
     with reading(args.latents):
         require({"Z", "prob"} <= arrays.keys(), known)
@@ -260,11 +291,13 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
         *("--eta-G", "--eta-g"), type=float, help="step size of the generator [follows eta_D]"
     )
     add_field_flags(rule, Rule, _RULE_HELP, **CHOICES)
+    # --eps is the half width of a box in other programs.
+    rule.add_argument("--adam-eps", dest="eps", type=float, help="Adam's epsilon [1e-8]")
 
 
 def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of the rule that flags replace."""
-    return given(args, *_RULE_HELP)
+    return given(args, *_RULE_HELP, "eps")
 
 
 #: Step sizes of samplers.
@@ -286,8 +319,10 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 def add_output_flags(parser: argparse.ArgumentParser, default: str) -> argparse._ArgumentGroup:
     """Where a program saves, and what it prints; `default` names the folder."""
     output = parser.add_argument_group("output")
-    output.add_argument("--out", type=Path, default=Path("runs"), help="folder of runs [runs]")
-    output.add_argument("--name", help=f"folder of this run in it [{default}, numbered]")
+    output.add_argument("--out", type=path, default=Path("runs"), help="folder of runs [runs]")
+    output.add_argument(
+        "--name", type=_folder_name, help=f"folder of this run in it [{default}, numbered]"
+    )
     output.add_argument(
         "--overwrite", action="store_true", help="replace the run of this name, all of its folder"
     )

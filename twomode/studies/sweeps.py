@@ -14,12 +14,14 @@ import hashlib
 import itertools
 import json
 import math
-import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import fields
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import numpy as np
@@ -363,20 +365,51 @@ def processes(workers: Annotated[int, "[1, 1024]"] | None = None) -> Iterator[Pr
     ...     os.environ["OPENBLAS_NUM_THREADS"]
     '1'
     """
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread)
+    executor = ProcessPoolExecutor(workers, mp_context=_Context(), initializer=_one_thread)
     # They inherit these and read them with NumPy: small matrix products by several threads, each
     # of which spins while it waits, took three times as long.
     before = {name: os.environ.get(name) for name in _BLAS_THREADS}
     os.environ.update(dict.fromkeys(_BLAS_THREADS, "1"))
     try:
-        with executor:
-            yield executor
+        yield executor
+    except KeyboardInterrupt:
+        # What they compute is for nobody.  The thread lets go of what it has not begun before it
+        # looks whether they live, as long as there is an executor.
+        running = list(executor._processes.values())
+        thread: Any = executor._executor_manager_thread
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in running:
+            process.terminate()
+        if thread is not None:
+            thread.join()
+        raise
     finally:
+        executor.shutdown()
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+class _Process(SpawnProcess):
+    """A process that leaves Ctrl-C, which a terminal sends to all of them, to its parent."""
+
+    def start(self) -> None:
+        """Start it with the signal blocked, so that it is from its first instruction on."""
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            return super().start()
+        resource_tracker.ensure_running()  # to start that would unblock the signal
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Context(SpawnContext):
+    """As that of ``spawn``, with such processes."""
+
+    Process = _Process
 
 
 def _one_thread() -> None:

@@ -1,0 +1,50 @@
+"""The first import of every program: from then on Ctrl-C is one line and status 130.
+
+It stands beside the package, because to import anything of that takes a second.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+__all__ = ["run"]
+
+
+def run(main: Callable[[], int | None]) -> NoReturn:
+    """Run a program by `twomode.cli.run`, within which Ctrl-C raises KeyboardInterrupt."""
+    from twomode import cli
+
+    if signal.getsignal(signal.SIGINT) is not _leave:
+        cli.run(main)
+
+    def interruptible() -> int | None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return main()
+
+    try:
+        cli.run(interruptible)
+    finally:  # all is done: too late to interrupt
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _leave(*_: object) -> NoReturn:
+    """End at once: what is being imported cannot be left in order, and has nothing to lose."""
+    program = sys.argv[0].rpartition(os.sep)[2]
+    os.write(2, f"{program}: interrupted, nothing saved\n".encode())
+    os._exit(130)
+
+
+def _imported_by_program() -> bool:
+    """Whether the import stands in the file that is run, not in one that a test imports."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back
+    return bool(frame.f_globals["__name__"] == "__main__")
+
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler and _imported_by_program():
+    signal.signal(signal.SIGINT, _leave)
