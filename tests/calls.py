@@ -8,19 +8,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import game, plotting, rules, runs, studies, theory
+from twomode import game, plotting, rules, runs, statistics, studies, theory
 from twomode.adversarial import robustness
 
 adversarial = tm.adversarial
 
-#: The rooms that a user enters.  `statistics` is not among them yet.
-ROOMS = (tm, game, rules, runs, theory, studies, adversarial, robustness, plotting)
+#: The rooms that a user enters.
+ROOMS = (tm, game, rules, runs, statistics, theory, studies, adversarial, robustness, plotting)
 
 #: What only holds what a call found, or only says what there must be.
 RECORDS = {
     *(game.Evaluation, game.Extremes, game.Field, game.Law, game.Vector),
     *(rules.Cost, rules.NamedRule, rules.Recipe, rules.Stage),
     *(runs.Played, runs.Result, runs.RunProgress, tm.Progress, tm.ProgressBar, tm.InputError),
+    *(statistics.LogisticTrend, statistics.PowerTrend),
     *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism, studies.Comparison),
     *(adversarial.Advance, adversarial.Chains, adversarial.Data, adversarial.ExactLoss),
     *(adversarial.GibbsLaw, adversarial.Sampler, adversarial.Stationary, adversarial.TrainingState),
@@ -83,7 +84,9 @@ def thing():
             columns=["direction", "magnitude", "granularity", "recovered"],
         ),
         comparison=tm.compare_rules(["sgda"], {"d": 16, "steps": 4}, **options),
-        trend=tm.statistics.fit_power([16, 64], [[4, 4], [8, 8]], draws=10),
+        share=statistics.Proportion(3, 4),
+        logistic=statistics.fit_logistic([0, 1, 2], [1, 2, 3], [4, 4, 4]),
+        trend=statistics.fit_power([16, 64], [[4, 4], [8, 8]], draws=10),
     )
 
 
@@ -165,6 +168,26 @@ CALLS = {
         start=tm.GaussianStart(),
         dtype="float64",
         progress=None,
+    ),
+    statistics.Proportion: lambda t: dict(successes=3, trials=4, confidence=0.9),
+    statistics.Proportion.of: lambda t: dict(happened=[True, False], confidence=0.9),
+    statistics.Proportion.against: lambda t: dict(self=t.share, threshold=0.5),
+    statistics.LogisticTrend.band: lambda t: dict(self=t.logistic, x=[1.0]),
+    statistics.PowerTrend.band: lambda t: dict(self=t.trend, x=[32.0]),
+    statistics.against: lambda t: dict(interval=(0.1, 0.5), threshold=0.5, above=False),
+    statistics.clopper_pearson: lambda t: dict(successes=3, trials=4, confidence=0.9),
+    statistics.compare: lambda t: dict(first=t.share, second=t.share),
+    statistics.compare_paired: lambda t: dict(
+        first=[True, False], second=[True, True], confidence=0.9
+    ),
+    statistics.fit_logistic: lambda t: dict(
+        x=[1, 2, 3], successes=[1, 2, 3], trials=[4, 4, 4], confidence=0.9
+    ),
+    statistics.fit_power: lambda t: dict(
+        x=[1, 2], samples=[[1, 2], [3, 4]], confidence=0.9, draws=10, seed=1
+    ),
+    statistics.main_effects: lambda t: dict(
+        samples=np.eye(12).reshape(2, 2, 3, 12), confidence=0.9
     ),
     theory.alignments: lambda t: dict(result=t.result),
     theory.asymmetry_bound: lambda t: dict(game=t.game),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import Annotated
 
-from twomode._typing import FloatArray
+import numpy as np
+
+from twomode._typing import FloatArray, Level
+from twomode.checks import checked
 from twomode.errors import require
-from twomode.statistics.levels import require_confidence, tails
+from twomode.statistics.levels import tails
 
 __all__ = ["main_effects"]
 
 
-def main_effects(samples: ArrayLike, confidence: float = 0.95) -> tuple[FloatArray, FloatArray]:
+@checked
+def main_effects(
+    samples: Annotated[FloatArray, "(..., m, n, R)", "finite"], confidence: Level = 0.95
+) -> tuple[FloatArray, FloatArray]:
     """How much of the variance between the cells of a factorial each axis decides by itself.
 
     Parameters
@@ -58,9 +63,7 @@ def main_effects(samples: ArrayLike, confidence: float = 0.95) -> tuple[FloatArr
     """
     from scipy.special import stdtrit
 
-    y = np.asarray(samples, dtype=float)
-    require(y.ndim >= 3, f"samples has shape {y.shape}: two axes and one of seeds are needed")
-    require_confidence(confidence)
+    y = samples
     axes, seeds = range(y.ndim - 1), y.shape[-1]
     require(seeds > 2, f"samples has shape {y.shape}: at least three seeds are needed")
     cells, unknown = y.reshape(-1, seeds), np.full(len(axes), np.nan)

@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from twomode.errors import require
-
-__all__ = ["require_confidence", "tails"]
-
-
-def require_confidence(confidence: float) -> None:
-    """Raise `InputError` unless it lies in (0, 1).
-
-    Examples
-    --------
-    >>> from twomode.statistics.levels import require_confidence
-    >>> require_confidence(95)
-    Traceback (most recent call last):
-        ...
-    twomode.errors.InputError: confidence=95 must lie in (0, 1)
-    """
-    require(0 < confidence < 1, f"confidence={confidence!r} must lie in (0, 1)")
+__all__ = ["tails"]
 
 
 def tails(confidence: float) -> list[float]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from twomode._typing import BoolArray, Count, Level, Whole
+from twomode.checks import check_fields, checked
 from twomode.errors import require
-from twomode.statistics.levels import require_confidence
+
+#: Of an interval, or what it is held against.
+Bound: TypeAlias = Annotated[float, "[-inf, inf]"]
+#: One a seed.
+Truths: TypeAlias = Annotated[BoolArray, "(R)"]
 
 __all__ = ["Proportion", "against", "clopper_pearson", "compare", "compare_paired"]
 
 
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+@checked
+def clopper_pearson(
+    successes: Whole, trials: Count, confidence: Level = 0.95
+) -> tuple[float, float]:
     """Exact two-sided confidence interval of a binomial proportion (Clopper and Pearson 1934).
 
     Parameters
@@ -38,7 +45,6 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     from scipy.special import betaincinv
 
     _require_counts(successes, trials)
-    require_confidence(confidence)
     tail = (1 - confidence) / 2
     k, n = successes, trials
     low = float(betaincinv(k, n - k + 1, tail)) if k > 0 else 0.0
@@ -46,7 +52,8 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tu
     return low, high
 
 
-def against(interval: tuple[float, float], threshold: float, *, above: bool = True) -> str:
+@checked
+def against(interval: tuple[Bound, Bound], threshold: Bound, *, above: bool = True) -> str:
     """What an interval says of "the number is above (or below) the threshold".
 
     Parameters
@@ -100,16 +107,19 @@ class Proportion:
     'holds'
     """
 
-    successes: int
-    trials: int
-    confidence: float = 0.95
+    EXAMPLE: ClassVar[str] = "tm.statistics.Proportion(15, 16)"
+
+    successes: Whole
+    trials: Count
+    confidence: Level = 0.95
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _require_counts(self.successes, self.trials)
-        require_confidence(self.confidence)
 
     @classmethod
-    def of(cls, happened: ArrayLike, confidence: float = 0.95) -> Proportion:
+    @checked
+    def of(cls, happened: Truths, confidence: Level = 0.95) -> Proportion:
         """How often it happened, from a truth value a seed.
 
         Parameters
@@ -124,8 +134,7 @@ class Proportion:
         >>> tm.statistics.Proportion.of([True, True, False]).successes
         2
         """
-        each = np.asarray(happened, dtype=bool)
-        return cls(int(each.sum()), len(each), confidence)
+        return cls(int(happened.sum()), len(happened), confidence)
 
     @property
     def share(self) -> float:
@@ -137,7 +146,8 @@ class Proportion:
         """Clopper-Pearson."""
         return clopper_pearson(self.successes, self.trials, self.confidence)
 
-    def against(self, threshold: float) -> str:
+    @checked
+    def against(self, threshold: Bound) -> str:
         """``holds`` if the interval lies above `threshold`, ``fails`` if below, else ``undecided``.
 
         If the true proportion is at most the threshold, ``holds`` comes with probability at most
@@ -156,6 +166,7 @@ class Proportion:
         return f"{self.successes}/{self.trials} ({100 * low:.0f}-{100 * high:.0f} %)"
 
 
+@checked
 def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
     """Interval of the difference of two independent proportions, first - second.
 
@@ -177,9 +188,8 @@ def compare(first: Proportion, second: Proportion) -> tuple[float, float]:
     return a[0] - b[1], a[1] - b[0]
 
 
-def compare_paired(
-    first: ArrayLike, second: ArrayLike, confidence: float = 0.95
-) -> tuple[float, float]:
+@checked
+def compare_paired(first: Truths, second: Truths, confidence: Level = 0.95) -> tuple[float, float]:
     """Interval of the difference of two shares of the same seeds, first - second.
 
     Parameters
@@ -211,21 +221,15 @@ def compare_paired(
     >>> round(low, 2), round(high, 2)
     (-0.29, 0.42)
     """
-    a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    require(
-        a.ndim == 1 and a.shape == b.shape and a.size > 0,
-        f"pairs need as many seeds of each, at least one, not shapes {a.shape} and {b.shape}",
-    )
     half = 1 - (1 - confidence) / 2
-    disagree = int((a != b).sum())
-    few, many = clopper_pearson(disagree, a.size, half)
-    share = clopper_pearson(int((a & ~b).sum()), disagree, half) if disagree else (0.0, 1.0)
+    disagree = int((first != second).sum())
+    few, many = clopper_pearson(disagree, len(first), half)
+    share = (
+        clopper_pearson(int((first & ~second).sum()), disagree, half) if disagree else (0.0, 1.0)
+    )
     low, high = (2 * pi - 1 for pi in share)
     return low * (few if low > 0 else many), high * (many if high > 0 else few)
 
 
 def _require_counts(successes: int, trials: int) -> None:
-    require(
-        0 <= successes <= trials and trials > 0,
-        f"successes={successes!r} must lie between 0 and trials={trials!r}, at least 1",
-    )
+    require(successes <= trials, f"successes={successes} must lie between 0 and trials={trials}")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from twomode._typing import FloatArray
-from twomode.errors import require, require_whole
-from twomode.statistics.levels import require_confidence, tails
+from twomode._typing import Count, FloatArray, Level, Whole
+from twomode.checks import checked
+from twomode.errors import require, require_memory, shown
+from twomode.statistics.levels import tails
+
+#: Where something was measured, at finite places.
+Positions: TypeAlias = Annotated[FloatArray, "(n)", "finite"]
 
 __all__ = ["LogisticTrend", "PowerTrend", "fit_logistic", "fit_power"]
 
@@ -48,11 +52,13 @@ class PowerTrend:
     draws: FloatArray
     confidence: float
 
-    def __call__(self, x: ArrayLike) -> FloatArray:
+    @checked
+    def __call__(self, x: FloatArray) -> FloatArray:
         """The fitted curve."""
-        return self.coefficient * np.asarray(x, dtype=float) ** self.exponent
+        return self.coefficient * x**self.exponent
 
-    def band(self, x: ArrayLike) -> FloatArray:
+    @checked
+    def band(self, x: FloatArray) -> FloatArray:
         """Pointwise confidence band of the curve, shape (2, len(x)).
 
         Examples
@@ -66,18 +72,19 @@ class PowerTrend:
         >>> bool(ratio[1] > ratio[0])
         True
         """
-        log = np.log(np.asarray(x, dtype=float))
+        log = np.log(x)
         curves = self.draws[:, :1] + self.draws[:, 1:] * log
         return np.exp(_between(curves, self.confidence))
 
 
+@checked
 def fit_power(
-    x: ArrayLike,
-    samples: Sequence[ArrayLike],
+    x: Positions,
+    samples: Sequence[Annotated[FloatArray, "(R)"]],
     *,
-    confidence: float = 0.95,
-    draws: int | None = None,
-    seed: int = 0,
+    confidence: Level = 0.95,
+    draws: Count | None = None,
+    seed: Whole = 0,
 ) -> PowerTrend:
     """Fit a power law to the medians of samples, with bands from a bootstrap over seeds.
 
@@ -118,18 +125,17 @@ def fit_power(
     >>> round(trend.exponent, 6), round(trend.coefficient, 6)
     (0.5, 10.0)
     """
-    require_confidence(confidence)
     if draws is None:
         draws = max(4000, math.ceil(20 / (1 - confidence)))
-    draws = require_whole("draws", draws, 1)
-    x = _positions(x)
+    require_memory(
+        8.0 * draws * (len(x) + 4), f"draws={draws}", "use fewer, or a smaller confidence"
+    )
     require(bool((x > 0).all()), f"x={x.min():g} must be positive for a power law")
-    values = [np.sort(np.asarray(sample, dtype=float)) for sample in samples]
+    values = [np.sort(sample) for sample in samples]
     require(
         len(x) == len(values) and len(np.unique(x)) > 1,
         f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
     )
-    require(all(v.size for v in values), "a trend needs at least one sample at each x")
     medians = np.array([np.median(v) for v in values])
     for at, median in zip(x, medians, strict=True):
         require(
@@ -186,12 +192,14 @@ class LogisticTrend:
     slope_interval: tuple[float, float]
     confidence: float
 
-    def __call__(self, x: ArrayLike) -> FloatArray:
+    @checked
+    def __call__(self, x: FloatArray) -> FloatArray:
         """The fitted probability; NaN where the likelihood has no maximum."""
         slope = self.slope if math.isfinite(self.slope) else math.nan
-        return _expit(self.intercept + slope * np.asarray(x, dtype=float))
+        return _expit(self.intercept + slope * x)
 
-    def band(self, x: ArrayLike) -> FloatArray:
+    @checked
+    def band(self, x: FloatArray) -> FloatArray:
         """Pointwise confidence band, shape (2, len(x)), by profile likelihood.
 
         Examples
@@ -203,7 +211,7 @@ class LogisticTrend:
         >>> trend.band([1]).round(2).tolist()
         [[0.89], [1.0]]
         """
-        at = np.atleast_1d(np.asarray(x, dtype=float))
+        at = np.atleast_1d(x)
         ends = [self._likelihood(origin).of_level(self.confidence)[1:] for origin in at]
         return _expit(np.transpose(ends))
 
@@ -211,8 +219,9 @@ class LogisticTrend:
         return _Likelihood.about(origin, self.x, self.successes, self.trials)
 
 
+@checked
 def fit_logistic(
-    x: ArrayLike, successes: ArrayLike, trials: ArrayLike, *, confidence: float = 0.95
+    x: Positions, successes: Positions, trials: Positions, *, confidence: Level = 0.95
 ) -> LogisticTrend:
     """Fit the trend of a proportion in x.
 
@@ -254,14 +263,15 @@ def fit_logistic(
     >>> trend.slope, round(trend.slope_interval[0], 2), trend.slope_interval[1]
     (inf, 3.01, inf)
     """
-    require_confidence(confidence)
-    x = _positions(x)
-    k, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
+    k, n = successes, trials
     require(
-        k.shape == n.shape == x.shape and bool(((k >= 0) & (k <= n) & (n > 0)).all()),
-        f"successes={successes!r} must lie between 0 and trials={trials!r}, one of each at each x",
+        bool(((k >= 0) & (k <= n) & (n > 0) & (k % 1 == 0) & (n % 1 == 0)).all()),
+        f"successes={shown(k.tolist())} must be whole numbers between 0 and"
+        f" trials={shown(n.tolist())}, of at least one trial each",
     )
-    require(len(np.unique(x)) > 1, f"a trend needs at least two different x, not {np.unique(x)}")
+    require(
+        len(np.unique(x)) > 1, f"a trend needs at least two different x, not x={shown(x.tolist())}"
+    )
     middle = float(x.mean())
     likelihood = _Likelihood.about(middle, x, k, n)
     slope, low, high = likelihood.of_slope(confidence)
@@ -394,12 +404,6 @@ def _between(draws: FloatArray, confidence: float) -> FloatArray:
             np.quantile(np.where(unknown, np.inf, draws), high, axis=0, method="higher"),
         ]
     )
-
-
-def _positions(x: ArrayLike) -> FloatArray:
-    x = np.asarray(x, dtype=float)
-    require(bool(np.isfinite(x).all()), f"x={x} must be finite")
-    return x
 
 
 def _expit(x: FloatArray) -> FloatArray:
