@@ -86,7 +86,7 @@ def exact_loss(target: Target, rng: np.random.Generator) -> ExactLoss:
 
 
 @checked
-def largest_loss(target: Target, side: Annotated[int, "[2, inf)"] = 65) -> FloatArray:
+def largest_loss(target: Target, side: Annotated[int, "[2, 1e9]"] = 65) -> FloatArray:
     """The worst case of each anchor on a grid with its faces, shape (n,); NaN for d > 2.
 
     Parameters

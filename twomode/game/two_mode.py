@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, TypeAlias
 
+import numpy as np
+
 from twomode._typing import JSON, Array, Count, Namespace
 from twomode.checks import check_fields, checked
 from twomode.errors import require, shown
@@ -430,7 +432,8 @@ def clipped_cubic(z: Array, clip: Clip) -> Array:
     [1.0, 8.0, 20.0]
     """
     c = array_namespace(z).clip(z, -clip, clip)
-    return c * c * (3 * z - 2 * c)
+    with np.errstate(over="ignore"):
+        return c * c * (3 * z - 2 * c)
 
 
 @checked
@@ -445,7 +448,8 @@ def clipped_cubic_slope(z: Array, clip: Clip) -> Array:
     [0.0, 3.0, 12.0, 12.0]
     """
     c = array_namespace(z).clip(z, -clip, clip)
-    return 3 * (c * c)
+    with np.errstate(over="ignore"):
+        return 3 * (c * c)
 
 
 @checked

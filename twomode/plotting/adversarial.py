@@ -297,7 +297,7 @@ def bias_orders(
     h: Annotated[ArrayLike, "(m)", "finite"],
     errors: Mapping[str, tuple[Annotated[ArrayLike, "(m)", "finite"], float]],
     *,
-    fit: Annotated[int, "[2, inf)"] = 4,
+    fit: Annotated[int, "[2, 1e9]"] = 4,
 ) -> Axes:
     """Errors against step sizes on logarithmic axes, with lines of the orders that are due.
 
