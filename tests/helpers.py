@@ -67,11 +67,11 @@ def strictly(text):
     return json.loads(text, parse_constant=refuse)
 
 
-def run_here(program, *arguments, cwd):
+def run_here(program, *arguments, cwd, **constants):
     """What a program does, run in this process: its status, and what it prints.
 
-    It starts as in one of its own, in a module of its own; what a process costs besides are two
-    seconds of imports.
+    It starts as in one of its own, in a module of its own, with other constants if given; what a
+    process costs besides are two seconds of imports.
     """
     path, out, err = Path(program), io.StringIO(), io.StringIO()
     command = [str(path), *map(str, arguments)]
@@ -88,6 +88,7 @@ def run_here(program, *arguments, cwd):
             module = importlib.util.module_from_spec(spec)
             sys.modules[spec.name] = module  # where dataclasses look for their types
             spec.loader.exec_module(module)
+            vars(module).update(constants)
             try:
                 cli.run(module.main)
             except SystemExit as leave:
