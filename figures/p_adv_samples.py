@@ -46,7 +46,8 @@ def main() -> None:
             tm.plotting.gibbs_map(axes, law, chains.x, most=SHOWN)
             for label, marker in enumerate("os"):
                 mine = others.x[others.y == label]
-                axes.plot(*mine.T, marker, color="0.85", markersize=3, zorder=-1)
+                style = {"color": "0.85", "markersize": 3, "zorder": -1}
+                axes.plot(*mine.T, marker, label=f"data of class {label}", **style)
             name_atoms(axes, target, chains.x)
             axes.set(xlim=(-0.55, 1.6), ylim=(-0.45, 0.95))
             axes.label_outer()
@@ -55,6 +56,9 @@ def main() -> None:
             axes.set_title(f"{name}: {mean}", fontsize=10)
     label = r"density of $p^*_{adv}$ / uniform density"
     figure.colorbar(panels[0, 0].images[0], ax=panels, label=label, shrink=0.6)
+    named = panels[0, 0].get_legend_handles_labels()
+    style = {"ncols": 5, "fontsize": 8, "frameon": False, "markerscale": 2}
+    figure.legend(*named, loc="outside lower center", **style)
     size = f"{chains.losses[..., 0].size:,} samples of each, {SHOWN:,} drawn"
     figure.suptitle(
         rf"$p^*_{{adv}}$ of two points, d = 2, $\lambda$ = {LAM:g}, $\varepsilon$ = {EPS:g}:"

@@ -68,7 +68,7 @@ def main() -> None:
     args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "a finer grid")
     table = common.sweep(args, grids(args.full), 32 if args.full else 16, measure=common.outcome)
     table["r"] = (table["eta_G"] / table["eta_D"]).round(9)
-    figure = Figure(figsize=(13, 7.5), layout="constrained")
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
     for column, (rule, value, title) in zip(figure.subplots(2, 3).T, SHOWN, strict=True):
         for axes, (plane, x, y) in zip(column, PLANES, strict=True):
             rows = table[table["panel"] == f"{rule} {plane}"]
@@ -78,12 +78,12 @@ def main() -> None:
             axes.set_xscale("log", base=2)
             axes.set_yscale("log", base=2)
         column[0].set(xlabel=r"$\eta_G / \eta_D$", ylabel="$d$")
-        column[0].set_title(title, fontsize=10)
+        column[0].set_title(title, fontsize=9)
         column[1].set(xlabel=r"$\eta_D$", ylabel=r"$\eta_G$")
-        column[1].set_title(f"{title}, d = {D:,}", fontsize=10)
+        column[1].set_title(f"{title}\nd = {D:,}", fontsize=9)
     seeds = table["replica"].max() + 1
-    grey = "SGDA: of those with $T_0$, grey where fewer than half have one"
-    figure.suptitle(f"{seeds} seeds a cell; {grey}", fontsize=10)
+    those = "SGDA: of those with $T_0$, hatched where fewer than half have one"
+    figure.suptitle(f"{seeds} seeds a cell; {those}", fontsize=10)
     common.save(figure, args, "phase_diagrams")
 
 

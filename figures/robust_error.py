@@ -29,11 +29,15 @@ def main() -> None:
         __doc__, "table to draw instead of fresh runs, .csv", "train for all steps: ten minutes"
     )
     table = common.table(args, lambda: curves(args.full), "data", DATA)
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), DATA, strict=True):
+    figure = Figure(figsize=(9, 4.3), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name in zip(panels, DATA, strict=True):
         tm.plotting.robust_errors(table[table["data"] == name], axes)
         axes.set_title(rf"{name}, $\varepsilon$ = {PROBLEMS[name].eps:g}", fontsize=10)
+        axes.get_legend().remove()
     figure.suptitle("median and range over seeds", fontsize=9)
+    named = panels[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=len(METHODS), fontsize=8, frameon=False)
     common.save(figure, args, "robust_error")
 
 

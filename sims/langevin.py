@@ -350,6 +350,9 @@ def drawn(summary: dict[str, Any], target: Target, chains: Chains, exact: ExactL
         if d == 2:
             label = "density of $p^*_{adv}$ x anchors / uniform density"
             figure.colorbar(axes.images[0], ax=axes, location="bottom", aspect=40, label=label)
+            style = {"ncols": 3, "fontsize": 8, "frameon": False, "markerscale": 1.5}
+            marks = axes.get_legend_handles_labels()
+            figure.legend(*marks, loc="outside lower center", **style)
     caption = f"{s['sampler']} on {s['data']}, {s['model']}: d = {d}, $\\lambda$ = {s['lam']:g}"
     caption += f", $\\varepsilon$ = {s['eps']:g}{sizes(s)}\n"
     caption += f"{chains.losses.size:,} samples of {s['n']} anchors"

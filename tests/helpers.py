@@ -70,8 +70,11 @@ def strictly(text):
 
 
 @contextlib.contextmanager
-def program_here(program):
-    """What a program runs, loaded into a module of its own as it is in a process of its own."""
+def program_here(program, **constants):
+    """What a program runs, loaded into a module of its own as it is in a process of its own.
+
+    With other constants, if given.
+    """
     path, before = Path(program), sys.argv
     threads = numba.get_num_threads()
     sys.path.insert(0, str(path.parent))
@@ -81,6 +84,7 @@ def program_here(program):
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # where dataclasses look for their types
         spec.loader.exec_module(module)
+        vars(module).update(constants)
         check = getattr(module, "CHECK", None)
         yield module.main if check is None else lambda: module.main(check, module.__doc__)
     finally:
@@ -103,10 +107,10 @@ def call_here(main, *arguments, cwd):
     return subprocess.CompletedProcess(sys.argv, status, out.getvalue(), err.getvalue())
 
 
-def run_here(program, *arguments, cwd):
+def run_here(program, *arguments, cwd, **constants):
     """What a program does, run in this process: its status, and what it prints.
 
     What a process costs besides are two seconds of imports.
     """
-    with program_here(program) as main:
+    with program_here(program, **constants) as main:
         return call_here(main, *arguments, cwd=cwd)

@@ -176,6 +176,7 @@ def test_there_is_a_figure_without_a_density_too(play, monkeypatch, flags, drawn
     (figure,) = figures
     assert len([axes for axes in figure.axes if axes.get_label() != "<colorbar>"]) == drawn
     figure.canvas.draw()
+    assert bool(figure.legends) == ("--n 20" in flags)  # a map's marks are named
     samples = int(load_arrays(next(Path("runs").glob("*/samples.npz")))[0]["losses"].size)
     assert f"{samples:,} samples" in figure.get_suptitle()
 

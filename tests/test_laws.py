@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
-from twomode.game import law_from_dict
+from twomode.game import binary_vectors, law_from_dict
 
 TRIANGLE = tm.ExplicitLatents([[1, 0, 1], [0, 1, 1], [1, 1, 0]], [0.5, 0.25, 0.25])
 LATENTS = [
@@ -131,3 +131,14 @@ def test_round_trip_through_json(law):
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(tm.InputError, match=message):
         make()
+
+
+def test_a_long_law_fits_a_line_and_is_told_from_another():
+    weights = np.full(2**9, 2.0**-9)
+    law = tm.ExplicitLatents(binary_vectors(9), weights)
+    weights[:2] += (1e-12, -1e-12)
+    other = tm.ExplicitLatents(binary_vectors(9), weights)
+    assert repr(law).startswith("ExplicitLatents(512 points of {0,1}^9, ")
+    assert len(repr(law)) <= 88
+    assert repr(law) == repr(tm.ExplicitLatents(law.Z, law.prob)) != repr(other)
+    assert repr(tm.ExplicitLatents([[1]], [1])) == "ExplicitLatents(Z=((1,),), prob=(1.0,))"

@@ -1,13 +1,27 @@
 """Whatever a page tells its reader to run, runs; whatever it links to is there."""
 
+import contextlib
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import nbclient
 import nbformat
 import pytest
+import recurrences
+from claims import Check, Claim, Finding
 from helpers import run_here
+
+import twomode as tm
+from twomode.rules import named
+
+#: A check that takes no time.
+MADE_UP = Check(
+    "made-up",
+    lambda full: 1,
+    lambda settings: Claim("t", "s", "w", [Finding("so", 1.0, (0.9, 1.0), 0.5, True, 8)]),
+)
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("[!.]*/**/README.md"))
@@ -34,26 +48,96 @@ def test_anchors_are_headings(page, link):
     assert anchor in slugs, f"{page} links to {link}"
 
 
-@pytest.mark.parametrize(("page", "code"), found(r"```python\n([\s\S]*?)```"))
-def test_snippets_are_python(page, code):
-    compile(code, page, "exec")
+#: Each runs twice: made small, and (slow) as it is printed.
+FORMS = pytest.mark.parametrize("small", [True, pytest.param(False, marks=pytest.mark.slow)])
+
+#: What the snippets of a page stand in: CONTRIBUTING's are entries of two tables.
+AROUND = {"CONTRIBUTING.md": vars(named) | vars(recurrences)}
+#: Numbers of the snippets, and small ones; m_G is 7 at d = 1024.
+SMALL = {
+    "[256, 4096]": "[16, 64]",
+    "4096": "1024",
+    "all_latents(9)": "all_latents(7)",
+    "replicas=64": "replicas=4",
+    "steps=2000": "steps=200",
+}
 
 
-#: Programs with flags, as pages write them.
-COMMAND = r"python ((?:sims|figures|paper_checks)/[a-z_]+\.py[^`\n#]*)"
-COMMANDS = sorted({hit for _, hit in found(COMMAND)})
+@FORMS
+@pytest.mark.parametrize("page", [name for name, text in TEXTS.items() if "```python" in text])
+def test_snippets_run(page, small, tmp_path, monkeypatch):
+    """A page's snippets, one after the other; a quoted comment is what its line is equal to."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tm.sweeps, "processes", contextlib.nullcontext)
+    names = dict(AROUND.get(page, {}))
+    for code in re.findall(r"```python\n([\s\S]*?)```", TEXTS[page]):
+        for printed, number in SMALL.items() if small else ():
+            code = code.replace(printed, number)
+        exec(compile(code, page, "exec"), names)
+        for line, value in re.findall(r"^(\S.*?)  # ('.*')$", code, re.M):
+            assert repr(eval(line, names)) == value, f"{page}: {line}"
 
 
+#: Programs as pages write them.
+COMMAND = r"python ((?:sims|figures|paper_checks)/\w+\.py[^`\n#]*)"
+COMMANDS = sorted({command for _, command in found(COMMAND)})
+#: What makes a program's run short: flags (a later one wins), and constants of it.
+SHORT = {
+    "mode_collapse": ("--d 64 --steps 20 --replicas 2", {}),
+    "langevin": ("--n 2 --steps 50 --chains 2", {}),
+    "adversarial_training": ("--n-train 60 --n-test 20 --steps 4 --seeds 1", {}),
+    "compare": ("--d 16 --rules sgda nsgda --ratios 1 --step-scales 1 --replicas 2 --tuning 2", {}),
+    # Parsed only: nothing of the benchmark is short, and `test_plotting` draws the figures.
+    "bench": ("--help", {}),
+    "run_all": ("--only made-up", {"CHECKS": {"made-up": MADE_UP}}),
+    "pace": ("--help", {}),
+}
+#: What a page's words stand for.
+FOR_INSTANCE = {"figures/NAME.py": "figures/pace.py", "runs/NAME": "runs/mine"}
+#: Too long to be run as they are printed, and how long they take on two cores.
+LONG = {
+    "compare": "20 minutes",
+    "run_all": "5 minutes",
+    "bench": "4 minutes, with --quick one",
+    "adversarial_training": "2 minutes",
+    "pace": "half a minute",
+}
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """The folders that a reader's commands look into."""
+    monkeypatch.setattr(tm.sweeps, "processes", lambda workers=None: contextlib.nullcontext())
+    for folder in ("sims", "figures", "paper_checks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.p[nd]*"))
+    return tmp_path
+
+
+@FORMS
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_parse(command, tmp_path):
-    """Each program knows the flags that a page gives it: with --help it stops there."""
-    program, *arguments = shlex.split(command.replace("...", ""))
-    arguments = [word for word in arguments if not re.fullmatch(r"[\[\]|A-Z]+", word.strip("[]"))]
-    done = run_here(ROOT / program, *arguments, "--help", cwd=tmp_path)
+def test_commands_run(command, small, clone):
+    """In a copy; as printed, they print what the page says they print."""
+    for words, instance in FOR_INSTANCE.items():
+        command = command.replace(words, instance)
+    program, *arguments = shlex.split(command)
+    name = Path(program).stem
+    if not small and name in LONG:
+        pytest.skip(f"takes {LONG[name]}")
+    flags, constants = SHORT[name] if small else ("", {})
+    words = [*arguments, *shlex.split(flags)]
+    if "--config" in arguments:  # repeats a run as it was
+        first = shlex.split(SHORT[name][0])
+        run_here(clone / program, *first, "--no-plot", "--name", "mine", cwd=clone)
+        words = arguments
+    done = run_here(clone / program, *words, cwd=clone, **constants)
     assert (done.returncode, done.stderr) == (0, "")
-    known = set(re.findall(r"--[\w-]+", done.stdout))
-    flags = {word.strip("[]") for word in arguments if word.strip("[]").startswith("--")}
-    assert flags <= known, f"{program} has no {', '.join(flags - known)}"
+    if "--help" in words:
+        assert {word for word in words if word.startswith("--")} <= set(done.stdout.split())
+    if not small:
+        for text in TEXTS.values():
+            for output in re.findall(rf"{re.escape(command)}\n[^`]*```\n([^`]*)```", text):
+                lines = {line for line in output.splitlines() if line.strip() != "..."}
+                assert lines <= set(done.stdout.splitlines())
 
 
 @pytest.mark.slow

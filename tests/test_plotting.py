@@ -184,6 +184,8 @@ def test_proportions_have_clopper_pearson_bars(axes):
         np.testing.assert_allclose(drawn, [clopper_pearson(k, n, 0.9) for k, n in counts])
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["b, 4-5 seeds a point", "a, 3 seeds a point"]
+    first, second = (container.lines[0].get_markersize() for container in axes.containers)
+    assert first > second  # seen behind it where both are the same
 
 
 def test_scaling_shows_medians_quartiles_and_the_fit(axes):
@@ -230,6 +232,7 @@ def test_phase_diagram_has_means_in_their_cells(axes):
     }
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert axes.figure.axes[1].get_ylabel() == "good"
+    assert axes.patch.get_hatch()  # where there are no data, and no colour of a share
 
 
 def test_phase_diagram_of_numbers_beyond_shares(axes):

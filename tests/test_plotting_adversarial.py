@@ -70,6 +70,8 @@ def test_a_map_shows_the_samples_and_the_anchors(axes, plane):
     np.testing.assert_array_equal(first.get_xydata(), plane.target.x[:1])
     np.testing.assert_array_equal(second.get_xydata(), plane.target.x[1:])
     assert first.get_marker() != second.get_marker()
+    labels = axes.get_legend_handles_labels()[1]
+    assert labels == ["samples", "anchor of class 0", "anchor of class 1"]
     assert axes.images[0].norm is norm
     axes.figure.canvas.draw()
 

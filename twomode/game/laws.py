@@ -7,6 +7,7 @@ finite sum, and a minibatch of any size a reweighting of the same sum.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -192,7 +193,7 @@ class Bernoulli(Law):
         return _drop_impossible(support, self.p**ones * (1 - self.p) ** (n - ones))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ExplicitLatents(Law):
     """Any law given by its points and their probabilities.
 
@@ -239,6 +240,14 @@ class ExplicitLatents(Law):
         )
         object.__setattr__(self, "Z", tuple(tuple(int(x) for x in row) for row in rows))
         object.__setattr__(self, "prob", tuple(float(w) for w in weights))
+
+    def __repr__(self) -> str:
+        """The constructor's call; of a law too long for a line, what tells it from others."""
+        call = f"ExplicitLatents(Z={self.Z}, prob={self.prob})"
+        if len(call) <= 88:
+            return call
+        digest = hashlib.sha256(call.encode()).hexdigest()[:8]
+        return f"ExplicitLatents({len(self.Z)} points of {{0,1}}^{len(self.Z[0])}, {digest})"
 
     def points(self, n: int) -> tuple[FloatArray, FloatArray]:
         width = len(self.Z[0])

@@ -86,7 +86,8 @@ def gibbs_map(
     -------
     Axes
         The same.  The images are n times the density of p_adv* (where boxes overlap, the sum over
-        their anchors) in units of the uniform density on a box that nothing cuts.
+        their anchors) in units of the uniform density on a box that nothing cuts.  Samples and
+        anchors have labels for a legend; none is drawn.
 
     Raises
     ------
@@ -126,10 +127,11 @@ def gibbs_map(
         every = x.reshape(-1, n, 2)
         cloud = every[:: -(-len(every) // most)].reshape(-1, 2)
         axes.plot(*cloud.T, ".", color=_CLOUD, alpha=0.35, markersize=2.5, markeredgewidth=0)
-        axes.lines[-1].set_rasterized(True)
+        axes.lines[-1].set(rasterized=True, label="samples")
     for label, marker in zip(np.unique(target.y), itertools.cycle(GROUP_MARKERS), strict=False):
         mine = target.x[target.y == label]
         axes.plot(*mine.T, marker, color="white", markeredgecolor="black", markersize=5)
+        axes.lines[-1].set_label(f"anchor of class {label}")
     (left, bottom), (right, top) = target.low.min(axis=0), target.high.max(axis=0)
     margin = 0.1 * target.eps
     axes.set(xlim=(left - margin, right + margin), ylim=(bottom - margin, top + margin))

@@ -169,7 +169,8 @@ def proportions(
     x, success : str
         Columns: what is on the horizontal axis, and whether it happened (true or false).
     by : str, optional
-        Column of the groups, each drawn with its own colour and marker.
+        Column of the groups, each drawn with its own colour and marker, and smaller than the one
+        before: where they coincide, all are seen.
     confidence : float
         Of the bars.
     joined : bool
@@ -199,7 +200,8 @@ def proportions(
     """
     require_columns(table, x, success, *([] if by is None else [by]))
     groups = [(None, table)] if by is None else list(table.groupby(by, sort=False))
-    for number, (group, rows) in enumerate(groups):
+    sizes = np.linspace(4, 4 + 1.5 * (len(groups) - 1), len(groups))[::-1]
+    for number, ((group, rows), size) in enumerate(zip(groups, sizes, strict=True)):
         counts = rows.groupby(x)[success].agg(["sum", "count"])
         found = [
             Proportion(int(k), int(n), confidence)
@@ -218,10 +220,10 @@ def proportions(
             color=GROUP_COLOURS[number % len(GROUP_COLOURS)],
             marker=GROUP_MARKERS[number % len(GROUP_MARKERS)],
             linestyle="-" if joined else "none",
-            linewidth=1,
-            elinewidth=1,
-            markersize=5,
-            capsize=2,
+            linewidth=size / 4,
+            elinewidth=size / 4,
+            markersize=size,
+            capsize=size / 2,
             label=", ".join([*names, f"{trials} seeds a point"]),
         )
     axes.set(ylim=(-0.03, 1.03), xlabel=x, ylabel="share of replicas")
@@ -313,7 +315,7 @@ def phase_diagram(
     Returns
     -------
     Axes
-        The same.  Cells are numbered if there are at most 100; those without data stay grey.
+        The same.  Cells are numbered if there are at most 100; those without data are hatched.
 
     Raises
     ------
@@ -338,7 +340,7 @@ def phase_diagram(
     at_x, at_y = (index.to_numpy(dtype=float) for index in (means.columns, means.index))
     cells = means.to_numpy(dtype=float)
     low, high = limits or (np.nanmin(cells), np.nanmax(cells))
-    axes.set_facecolor("0.85")
+    axes.patch.set(facecolor="white", edgecolor="0.6", hatch="////")  # a grey would be a share
     masked = np.ma.masked_invalid(cells)
     mesh = axes.pcolormesh(
         _edges(at_x),
