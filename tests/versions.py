@@ -7,6 +7,7 @@ there are for this Python.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,9 @@ def main():
         resolution = ("--resolution", RESOLUTIONS[name])
         run(*uv, "pip", "install", "--python", python, *resolution, "-e", f"{ROOT}[test]")
         run(*uv, "pip", "list", "--python", python)
-        done = subprocess.run([python, "-m", "pytest", *of_pytest], cwd=ROOT)
+        # Kernels of its own: Numba's versions overwrite each other's.
+        cache = os.environ | {"NUMBA_CACHE_DIR": f"{folder}-kernels"}
+        done = subprocess.run([python, "-m", "pytest", *of_pytest], cwd=ROOT, env=cache)
         failed += [name] * (done.returncode != 0)
     print(f"failed: {', '.join(failed)}" if failed else "passed with every version")
     return len(failed)
