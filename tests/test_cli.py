@@ -450,7 +450,7 @@ NO_COMPARISON = {
     "ttur needs a ratio below 1 in ratios=[1.0, 2.0]": "--rules sgda ttur --ratios 1 2",
     "replicas=0 ": "--replicas 0",
     "tuning=0 ": "--tuning 0",
-    "seed=-1 ": "--seed -1",
+    "'-1' must be a whole number of at least 0": "--seed -1",
     "batch_size=0 ": "--batch-size 0",
     "GiB": f"--d {2**40} --rules adam",
     "workers=0 ": "--workers 0",

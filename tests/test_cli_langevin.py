@@ -350,7 +350,7 @@ BAD = {
     "steps=0 must be": "--steps 0",
     "chains=0 must be": "--chains 0",
     "train=-1 must be": "--train -1",
-    "seed=-1 must be": "--seed -1",
+    "'-1' must be a whole number of at least 0": "--seed -1",
     "burn=60 leaves none of steps=60": "--burn 60",
     "burn=-1 must be": "--burn -1",
     "hidden=0 must be": "--hidden 0",
