@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import inspect
 import json
 import os
 import subprocess
@@ -435,7 +436,7 @@ def test_flags_reach_the_comparison(play, monkeypatch):
     (rules, cell), options = calls[1]
     assert (list(rules), cell) == (list(RULES), {"d": 16, "batch_size": 5})
     assert [options[name] for name in names] == [[0.5, 1.0], [0.2, 1.0], 3, 2, 7]
-    defaults = {name: compare_rules.__kwdefaults__[name] for name in names}
+    defaults = {name: inspect.signature(compare_rules).parameters[name].default for name in names}
     assert {name: calls[0][1][name] for name in names} == defaults | {
         "step_scales": list(defaults["step_scales"])
     }

@@ -383,7 +383,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_runs(monkeypatch, ar
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        ([], "the grid has no cell"),
+        ([], r"cells=\[\] must hold at least one"),
         ([{"d": 16}], "opt is missing"),
         ([{"opt": "sgda"}], "d is missing"),
         ([{"d": 16, "opt": "sgda"}, {"d": 16, "opt": "sgda", "ratio": 2}], "ratio cannot be fixed"),

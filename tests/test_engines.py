@@ -148,14 +148,24 @@ def test_engines_agree_over_long_runs(d, opt, batch):
     assert moved > 1e-5
 
 
+def rule_of_effect(**fields):
+    """A rule with those of the fields that have an effect on it."""
+    while True:
+        try:
+            return tm.Optimizer(0.01, 0.02, **fields)
+        except tm.InputError as error:
+            name, _, reason = str(error).partition("=")
+            if "has no effect" not in reason:
+                raise
+            del fields[name]
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("magnitude", MAGNITUDES)
 def test_engines_agree_for_every_pair_of_direction_and_magnitude(direction, magnitude):
     game = clipping_game(37)
     for granularity in GRANULARITIES:
-        opt = tm.Optimizer(
-            0.01,
-            0.02,
+        opt = rule_of_effect(
             direction=direction,
             magnitude=magnitude,
             granularity=granularity,
@@ -216,9 +226,8 @@ def test_engines_agree_on_one_step_to_rounding(name):
     oracle = ArrayEngine(game, opt, make_start(game))
     oracle.advance(100)
     for Engine in (DenseEngine, ReducedEngine) if opt.equivariant else (DenseEngine,):
-        ends = [
-            Runner(game, replace(opt, beta1=0.0), oracle.state) for Runner in (ArrayEngine, Engine)
-        ]
+        at_once = replace(opt, beta1=0.0) if opt.uses_first_moment else opt
+        ends = [Runner(game, at_once, oracle.state) for Runner in (ArrayEngine, Engine)]
         for end in ends:
             end.advance(1)
         expected, found = (invariants(end.state) for end in ends)
@@ -534,7 +543,8 @@ def test_array_engine_runs_on_any_array_library(name, batch):
     strict = {n: array_api_strict.asarray(x, device=device) for n, x in start.arrays().items()}
     with pytest.raises(RuntimeError):
         np.asarray(strict["W"])
-    for granularity in GRANULARITIES:
+    normalized = make_rule(name, 37).uses_norms
+    for granularity in GRANULARITIES if normalized else GRANULARITIES[:1]:
         opt = make_rule(name, 37, granularity=granularity)
         engines = [ArrayEngine(game, opt, s) for s in (start, tm.State(**strict))]
         for engine in engines:

@@ -20,6 +20,7 @@ import pytest
 from calls import CALLS, CELL, PARTS, RECORDS, ROOMS, thing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.animation import Animation
 
 import twomode as tm
 from twomode import game
@@ -61,7 +62,9 @@ def title(call):
 def refusal(call, arguments):
     """The message of an `InputError`, or of Python for a wrong keyword; None for a result."""
     try:
-        call(**arguments)
+        result = call(**arguments)
+        if isinstance(result, Animation):
+            result._draw_was_started = True  # else it warns, some time later, that nobody drew it
     except tm.InputError as error:
         return str(error)
     except TypeError as error:

@@ -78,7 +78,7 @@ def test_a_map_shows_the_samples_and_the_anchors(axes, plane):
 
 def test_each_class_has_a_marker(axes):
     data = Data(np.arange(10.0).reshape(5, 2), np.arange(5) + 5)
-    model = Model.random(Data(data.x, np.array([9])), loss="softmax")
+    model = Model.random(data, loss="softmax")
     tm.plotting.gibbs_map(axes, Quadrature(Target.of(model, data, 0.3, 1)))
     assert sum(len(line.get_xydata()) for line in axes.lines) == 5
     assert len({line.get_marker() for line in axes.lines}) == 5

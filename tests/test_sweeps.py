@@ -93,6 +93,9 @@ NAMES = {
 }
 #: What else a cell must have for a name to mean something.
 NEEDS = {
+    **{name: {"direction": "adam"} for name in ("beta1", "beta2", "eps", "bias_correction")},
+    "heavy_ball": {"direction": "momentum"},
+    "constant": {"magnitude": "constant"},
     "correction_weight": {"correction": "sga"},
     "aligned": {"correction": "sga"},
     "first_step": {"schedule": "optimistic"},

@@ -86,6 +86,8 @@ def robust_error(
     rng, right = np.random.default_rng(seed), np.flatnonzero(model.predict(target.x) == target.y)
     natural, pgd = len(right), method(f"pgd-{steps}").sampler
     for _ in range(restarts):
+        if len(right) == 0:
+            break
         here = target.take(right)
         x = advance(here, pgd, rng.uniform(here.low, here.high), steps, rng).x
         right = right[model.predict(x) == here.y]

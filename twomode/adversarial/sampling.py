@@ -108,9 +108,9 @@ def largest_loss(target: Target, side: Annotated[int, "[2, 1e9]"] = 65) -> Float
     ([-2.5, 1.5, 1.5, -2.5], [-3.0, 1.0, 1.0, -3.0])
     """
     n, d = target.x.shape
-    require_memory(32.0 * side**d * n, f"side={side}", "use a smaller one")
     if d > 2:
         return np.full(n, np.nan)
+    require_memory(32.0 * side**d * n, f"side={side}", "use a smaller one")
     sides = [np.linspace(0, 1, side)] * d
     grid = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 1, d)
     return target.losses(target.low + (target.high - target.low) * grid).max(axis=0)

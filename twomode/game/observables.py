@@ -255,7 +255,7 @@ class Outputs:
     def coverage(
         self,
         probabilities: Annotated[ArrayLike, "(S)"],
-        delta: Annotated[float, "(0, 2]"] = COVERAGE_DELTA,
+        delta: Annotated[float, "(0, 1e100]"] = COVERAGE_DELTA,
     ) -> FloatArray:
         """P_l(delta) = Pr_z(norm(G(z)/norm(G(z)) - u_l) <= delta), shape (..., 2).
 

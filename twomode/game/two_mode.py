@@ -412,7 +412,12 @@ class Game:
         return cls(**(values | laws))
 
 
+#: Of a z that is too large, or of a Lambda that its precision does not have.
+_overflowing = np.errstate(over="ignore", invalid="ignore")
+
+
 @checked
+@_overflowing
 def clipped_cubic(z: Array, clip: Clip) -> Array:
     """z^3 where abs(z) <= clip, continued linearly: +-(3 clip^2 abs(z) - 2 clip^3) beyond.
 
@@ -432,11 +437,11 @@ def clipped_cubic(z: Array, clip: Clip) -> Array:
     [1.0, 8.0, 20.0]
     """
     c = array_namespace(z).clip(z, -clip, clip)
-    with np.errstate(over="ignore"):
-        return c * c * (3 * z - 2 * c)
+    return c * c * (3 * z - 2 * c)
 
 
 @checked
+@_overflowing
 def clipped_cubic_slope(z: Array, clip: Clip) -> Array:
     """Derivative of `clipped_cubic`: 3 z^2 up to abs(z) = clip, 3 clip^2 beyond.
 
@@ -448,11 +453,11 @@ def clipped_cubic_slope(z: Array, clip: Clip) -> Array:
     [0.0, 3.0, 12.0, 12.0]
     """
     c = array_namespace(z).clip(z, -clip, clip)
-    with np.errstate(over="ignore"):
-        return 3 * (c * c)
+    return 3 * (c * c)
 
 
 @checked
+@_overflowing
 def clipped_cubic_curvature(z: Array, clip: Clip) -> Array:
     """Second derivative of `clipped_cubic`: 6z up to abs(z) = clip, 0 beyond.
 

@@ -15,9 +15,8 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from twomode._typing import Count, FloatArray, Whole
-from twomode.adversarial import GibbsLaw
 from twomode.checks import checked
-from twomode.errors import require
+from twomode.errors import require, shown
 from twomode.plotting._style import (
     GROUP_COLOURS,
     GROUP_MARKERS,
@@ -29,6 +28,8 @@ from twomode.plotting.tables import seed_bands
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from twomode.adversarial import GibbsLaw
 
 __all__ = [
     "bias_orders",
@@ -52,7 +53,11 @@ Bins: TypeAlias = Annotated[int, "[1, 1e6]"]
 Losses: TypeAlias = Mapping[str, Annotated[FloatArray, "finite"]]
 
 
-def _require_samples(x: FloatArray | None, n: int) -> None:
+def _require_samples(law: GibbsLaw, x: FloatArray | None) -> None:
+    """Raise `InputError` unless it is a law and there are samples of each of its anchors."""
+    gibbs = hasattr(law, "log_density")  # its class needs more of SciPy than a figure does
+    require(gibbs, f"law={shown(law)} must be a GibbsLaw, like tm.adversarial.closed_form(target)")
+    n = len(law.target.x)
     require(x is None or x.shape[-2] == n, f"x must hold samples of each of the {n} anchors")
 
 
@@ -107,10 +112,10 @@ def gibbs_map(
     >>> [round(float(image.get_array().mean()), 2) for image in axes.images]
     [1.0, 1.0]
     """
+    _require_samples(law, x)
     target = law.target
     n, d = target.x.shape
     require(d == 2, f"d={d}: a map is for d = 2")
-    _require_samples(x, n)
     middles = (np.arange(resolution) + 0.5) / resolution
     grid = np.array(list(itertools.product(middles, repeat=2)))[:, ::-1]  # the first varies fastest
     densities = []
@@ -184,10 +189,10 @@ def gibbs_density(
     >>> axes.get_legend_handles_labels()[1]
     ['200 samples', '$p^*_{adv}$', 'anchors']
     """
+    _require_samples(law, x)
     target = law.target
     n, d = target.x.shape
     require(d == 1, f"d={d}: a density on a line is for d = 1")
-    _require_samples(x, n)
     at = np.linspace(target.low.min(), target.high.max(), points)
     density = np.exp(law.log_density(np.broadcast_to(at[:, None, None], (points, n, 1))))
     if x is not None:
