@@ -331,7 +331,8 @@ def load(path: str | Path) -> Result:
     with reading(Path(path)):
         require(notes.get("format") == _FORMAT, f"not a {_FORMAT}")
         game, source = Game.from_dict(notes["game"]), notes["provenance"]
-        start = {name: arrays.pop(f"start_{name}") for name in _STATE if "start_W" in arrays}
+        explicit = "start_W" in arrays
+        start = {name: arrays.pop(f"start_{name}") for name in _STATE} if explicit else {}
         _require_sound(arrays, game, source)
         result = Result(
             game=game,
