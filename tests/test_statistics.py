@@ -54,9 +54,9 @@ def test_clopper_pearson(k, n, confidence):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((-1, 4), "successes=-1 must lie between 0 and trials=4"),
+        ((-1, 4), "successes=-1 must be a whole number of at least 0"),
         ((5, 4), "successes=5 must lie between 0 and trials=4"),
-        ((0, 0), "trials=0, at least 1"),
+        ((0, 0), "trials=0 must be a whole number of at least 1"),
         ((1, 4, 0), r"confidence=0 must lie in \(0, 1\)"),
         ((1, 4, 1.0), r"confidence=1.0 must lie in \(0, 1\)"),
         ((1, 4, math.nan), "confidence=nan must lie"),
@@ -398,7 +398,7 @@ def test_a_far_origin_of_x_does_not_matter():
 
 @pytest.mark.parametrize("x", [[3.0], [3.0, 3.0]])
 def test_no_logistic_trend_at_one_x(x):
-    with pytest.raises(tm.InputError, match=r"at least two different x, not \[3.\]"):
+    with pytest.raises(tm.InputError, match=r"at least two different x, not x=\[3.0"):
         fit_logistic(x, [1] * len(x), [2] * len(x))
 
 
@@ -420,7 +420,7 @@ def test_unusable_arguments_of_a_logistic_trend(changes):
 
 @pytest.mark.parametrize(("k", "n"), [(0, 0), (3, 2), (-1, 2)])
 def test_counts_that_make_no_proportion(k, n):
-    with pytest.raises(tm.InputError, match="must lie between 0 and trials"):
+    with pytest.raises(tm.InputError, match="must (lie between 0 and trials|be a whole number)"):
         Proportion(k, n)
 
 
@@ -547,8 +547,8 @@ def test_noise_is_no_effect():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((np.zeros((2, 3)),), r"samples has shape \(2, 3\): two axes and one of seeds are needed"),
-        ((np.zeros(3),), r"samples has shape \(3,\)"),
+        ((np.zeros((2, 3)),), r"must be an array of finite numbers of shape \(..., m, n, R\)"),
+        ((np.zeros(3),), "must be an array of finite numbers"),
         ((np.zeros((2, 2, 2)),), r"samples has shape \(2, 2, 2\): at least three seeds"),
         ((np.zeros((2, 2, 2)), 1.0), r"confidence=1.0 must lie in \(0, 1\)"),
         ((np.zeros((2, 2, 2)), 0), r"confidence=0 must lie in \(0, 1\)"),

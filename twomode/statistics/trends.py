@@ -80,7 +80,7 @@ class PowerTrend:
 @checked
 def fit_power(
     x: Positions,
-    samples: Sequence[Annotated[FloatArray, "(R)"]],
+    samples: Sequence[FloatArray],
     *,
     confidence: Level = 0.95,
     draws: Count | None = None,
@@ -136,6 +136,7 @@ def fit_power(
         len(x) == len(values) and len(np.unique(x)) > 1,
         f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
     )
+    require(all(v.size for v in values), "a trend needs at least one sample at each x")
     medians = np.array([np.median(v) for v in values])
     for at, median in zip(x, medians, strict=True):
         require(
