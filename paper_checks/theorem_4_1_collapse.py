@@ -24,8 +24,8 @@ POWERS = (1.0, 1.5, 2.0)
 CARD_AT = 1.0
 TOGETHER = 8  #: seeds of one run
 
-#: Iterations between records, at most: with 350 at d = 2^16, T_0 came late or never (`overshot`) in a
-#: fourth of the seeds, whose residuals then were those of what follows the collapse.
+#: Iterations between records, at most: with 350 at d = 2^16, T_0 came late or never (`overshot`) in
+#: a fourth of the seeds, whose residuals then were those of what follows the collapse.
 SPACING = 150
 
 

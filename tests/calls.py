@@ -189,6 +189,8 @@ CALLS = {
     statistics.main_effects: lambda t: dict(
         samples=np.eye(12).reshape(2, 2, 3, 12), confidence=0.9
     ),
+    theory.left_start: lambda t: dict(result=t.result),
+    theory.overshot: lambda t: dict(result=t.result, at=[0, 1], nu=0.1),
     theory.alignments: lambda t: dict(result=t.result),
     theory.asymmetry_bound: lambda t: dict(game=t.game),
     theory.coverage_bound: lambda t: dict(game=t.game),

@@ -161,9 +161,7 @@ def test_a_paired_difference():
     behind = compare_paired(first, np.ones(64, bool))
     assert ahead == pytest.approx((-behind[1], -behind[0]))
     assert compare_paired(np.ones(64, bool), np.arange(64) < 40)[0] > 0.15
-    with pytest.raises(
-        tm.InputError, match=r"pairs need as many seeds .* shapes \(3,\) and \(2,\)"
-    ):
+    with pytest.raises(tm.InputError, match=r"second=.* must be an array of truth values"):
         compare_paired([True] * 3, [True] * 2)
 
 
@@ -420,7 +418,7 @@ def test_unusable_arguments_of_a_logistic_trend(changes):
 
 @pytest.mark.parametrize(("k", "n"), [(0, 0), (3, 2), (-1, 2)])
 def test_counts_that_make_no_proportion(k, n):
-    with pytest.raises(tm.InputError, match="must (lie between 0 and trials|be a whole number)"):
+    with pytest.raises(tm.InputError, match=r"must (lie between 0 and trials|be a whole number)"):
         Proportion(k, n)
 
 

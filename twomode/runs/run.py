@@ -90,7 +90,7 @@ class Run:
         """The run that the arguments of `twomode.simulate` describe."""
         require_choice("engine", engine, ENGINES)
         require(
-            seed is None or batch_size is not None or not isinstance(start, State),
+            batch_size is not None or not (isinstance(seed, int) and isinstance(start, State)),
             f"seed={seed!r} has no effect: an explicit start without minibatches draws nothing",
         )
         if engine == "auto":
