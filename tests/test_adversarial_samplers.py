@@ -236,7 +236,7 @@ class NoEnergy(Target):
 
 
 def made(kind, t):
-    return kind(**{name: getattr(t, name) for name in t.__dataclass_fields__})
+    return kind(**vars(t))
 
 
 def clip_instead(y, low, high):
