@@ -124,6 +124,8 @@ def test_commands_run(command, small, clone):
     if not small and name in LONG:
         pytest.skip(f"takes {LONG[name]}")
     flags, constants = SHORT[name] if small else ("", {})
+    if "--write" in arguments:  # parsed only: into these pages, whole
+        flags = "--help"
     words = [*arguments, *shlex.split(flags)]
     if "--config" in arguments:  # repeats a run as it was
         first = shlex.split(SHORT[name][0])

@@ -219,7 +219,7 @@ def compare_paired(first: Truths, second: Truths, confidence: Level = 0.95) -> t
     >>> first, second = [True] * 16, [True] * 14 + [False] * 2
     >>> low, high = tm.statistics.compare_paired(first, second)
     >>> round(low, 2), round(high, 2)
-    (-0.29, 0.42)
+    (-0.33, 0.42)
     """
     half = 1 - (1 - confidence) / 2
     disagree = int((first != second).sum())

@@ -14,8 +14,9 @@ from twomode.checks import checked
 from twomode.errors import require, require_memory, shown
 from twomode.statistics.levels import tails
 
-#: Where something was measured, at finite places.
+#: Where something was measured, or is asked for.
 Positions: TypeAlias = Annotated[FloatArray, "(n)", "finite"]
+Places: TypeAlias = Annotated[float, "(-inf, inf)"] | Positions
 
 __all__ = ["LogisticTrend", "PowerTrend", "fit_logistic", "fit_power"]
 
@@ -58,7 +59,7 @@ class PowerTrend:
         return self.coefficient * x**self.exponent
 
     @checked
-    def band(self, x: FloatArray) -> FloatArray:
+    def band(self, x: Places) -> FloatArray:
         """Pointwise confidence band of the curve, shape (2, len(x)).
 
         Examples
@@ -72,7 +73,9 @@ class PowerTrend:
         >>> bool(ratio[1] > ratio[0])
         True
         """
-        log = np.log(x)
+        at = np.atleast_1d(x)
+        require(bool((at > 0).all()), f"x={at.min():g} must be positive for a power law")
+        log = np.log(at)
         curves = self.draws[:, :1] + self.draws[:, 1:] * log
         return np.exp(_between(curves, self.confidence))
 
@@ -200,7 +203,7 @@ class LogisticTrend:
         return _expit(self.intercept + slope * x)
 
     @checked
-    def band(self, x: FloatArray) -> FloatArray:
+    def band(self, x: Places) -> FloatArray:
         """Pointwise confidence band, shape (2, len(x)), by profile likelihood.
 
         Examples
@@ -262,7 +265,7 @@ def fit_logistic(
 
     >>> trend = tm.statistics.fit_logistic([0, 1], [0, 8], [8, 8])
     >>> trend.slope, round(trend.slope_interval[0], 2), trend.slope_interval[1]
-    (inf, 3.01, inf)
+    (inf, 4.12, inf)
     """
     k, n = successes, trials
     require(
