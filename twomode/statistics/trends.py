@@ -134,7 +134,7 @@ def fit_power(
         8.0 * draws * (len(x) + 4), f"draws={draws}", "use fewer, or a smaller confidence"
     )
     require(bool((x > 0).all()), f"x={x.min():g} must be positive for a power law")
-    values = [np.sort(sample) for sample in samples]
+    values = [np.sort(sample, axis=None) for sample in samples]
     require(
         len(x) == len(values) and len(np.unique(x)) > 1,
         f"a trend needs at least two different x and as many samples, not {len(x)}, {len(values)}",
