@@ -44,7 +44,8 @@ def as_array(values: npt.ArrayLike, like: Array) -> Array:
     'float32'
     """
     options = {"device": like.device} if hasattr(like, "__array_namespace__") else {}
-    return array_namespace(like).asarray(values, dtype=like.dtype, **options)
+    with np.errstate(invalid="ignore"):  # NaN among whole numbers: `Game.check` refuses those
+        return array_namespace(like).asarray(values, dtype=like.dtype, **options)
 
 
 @dataclass(frozen=True)
