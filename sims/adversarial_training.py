@@ -20,8 +20,10 @@ import pandas as pd
 
 import twomode as tm
 from twomode import adversarial, cli
+from twomode._typing import Count
 from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
-from twomode.errors import require, require_choice, require_whole
+from twomode.checks import take
+from twomode.errors import require, require_choice
 from twomode.io import new_file, save_text, to_json
 from twomode.tables import Column, Table
 
@@ -80,8 +82,8 @@ def main() -> None:
     """Parse, train, evaluate, print, save."""
     args = parse()
     problem, methods = problem_from(args), methods_from(args)
-    for name, least in (("seeds", 1), ("seed", 0), ("evaluations", 1)):
-        require_whole(name, getattr(args, name), least)
+    for name in ("seeds", "evaluations"):
+        take(name, getattr(args, name), Count)
     require_ready(problem, methods)
     with cli.run_folder(args, f"training-{args.data}-seed{args.seed}") as folder:
         with tm.sweeps.processes(args.workers) as executor, tm.ProgressBar("training") as bar:

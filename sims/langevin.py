@@ -22,6 +22,7 @@ from numpy.random import SeedSequence
 
 import twomode as tm
 from twomode import adversarial, cli
+from twomode._typing import Count, Whole
 from twomode.adversarial import (
     MIXED,
     Chains,
@@ -34,7 +35,8 @@ from twomode.adversarial import (
     describe_chains,
     exact_loss,
 )
-from twomode.errors import InputError, require, require_choice, require_whole
+from twomode.checks import take
+from twomode.errors import InputError, require, require_choice
 from twomode.io import new_file, save_arrays, save_text, to_json
 from twomode.progress import Report
 from twomode.tables import Column, Table
@@ -144,12 +146,12 @@ def main() -> None:
 def sampler_from(args: argparse.Namespace) -> Sampler | None:
     """The sampler, or None for independent draws; checks the whole numbers too."""
     require_choice("sampler", args.sampler, REALLY)
-    for name, least in (("n", 1), ("steps", 1), ("chains", 1), ("train", 0), ("seed", 0)):
-        require_whole(name, getattr(args, name), least)
+    for name, kind in (("n", Count), ("steps", Count), ("chains", Count), ("train", Whole)):
+        take(name, getattr(args, name), kind)
     steps = cli.given(args, *cli.STEP_SIZES)
     if args.sampler != "exact":
         args.burn = args.steps // 10 if args.burn is None else args.burn
-        require_whole("burn", args.burn, 0)
+        take("burn", args.burn, Whole)
         require(
             args.burn < args.steps,
             f"burn={args.burn} leaves none of steps={args.steps}: make it smaller",

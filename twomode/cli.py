@@ -15,12 +15,14 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NoReturn, get_args, get_type_hints
 
-from twomode.errors import InputError, nearest, require, require_whole, shown
+from twomode.checks import take
+from twomode.errors import InputError, nearest, require, shown
 from twomode.game import (
     MODES,
     Bernoulli,
     CorrelatedCoefficients,
     CorrelatedModes,
+    Dimension,
     ExplicitLatents,
     Game,
     GaussianStart,
@@ -246,7 +248,7 @@ def add_game_flags(parser: argparse.ArgumentParser) -> None:
 
 def game_from(args: argparse.Namespace) -> Game:
     """The game that the flags describe; what they leave open is the preset's."""
-    require_whole("d", args.d, 3)
+    take("d", args.d, Dimension)
     changes = given(args, *_GAME_HELP)
     if args.data == CorrelatedCoefficients.kind:
         p_12 = 1 / math.log(args.d) if args.p_12 is None else args.p_12

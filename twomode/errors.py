@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import numbers
 import os
 import reprlib
 from collections.abc import Iterable
@@ -86,27 +85,6 @@ def require(condition: bool, message: str) -> None:
     """
     if not condition:
         raise InputError(message)
-
-
-def require_whole(name: str, value: object, least: int) -> int:
-    """`value` as an int; raise `InputError` unless it is a whole number of at least `least`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from twomode.errors import require_whole
-    >>> require_whole("steps", np.int64(5), least=0)
-    5
-    >>> require_whole("steps", 5.0, least=0)
-    Traceback (most recent call last):
-        ...
-    twomode.errors.InputError: steps=5.0 must be a whole number of at least 0
-    """
-    number: Any = plain(value)
-    whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-    if whole and int(number) >= least:
-        return int(number)
-    raise InputError(f"{name}={shown(value)} must be a whole number of at least {least}")
 
 
 def require_columns(table: Any, *names: str) -> None:

@@ -10,7 +10,6 @@ import numpy as np
 
 from twomode._typing import BoolArray, FloatArray, IntArray, Level
 from twomode.checks import checked
-from twomode.errors import require, shown
 from twomode.game import COVERAGE_DELTA, NU, Game, at_rest
 from twomode.runs import Result
 from twomode.statistics import clopper_pearson
@@ -115,11 +114,8 @@ def overshot(result: Result, at: Annotated[IntArray, "(R)"], nu: Level = NU) -> 
     [1400] [ True]
     [1368] [False]
     """
+    result.require_records(at)
     k = np.arange(result.replicas)
-    require(
-        len(at) == len(k) and bool((np.abs(at) < len(result.steps)).all()),
-        f"at={shown(at)} must name a record of each of {len(k)} replicas",
-    )
     before = at_rest(result.grad_norms[k, np.maximum(at - 1, 0)], result.peak_grad_norms[k, at], nu)
     return np.asarray((at > 0) & before)
 
