@@ -322,11 +322,9 @@ class TruncatedExponentials(GibbsLaw):
             f"{'' if target.model.B is None else ', with one'}",
         )
         lam, sign = target.lam, 2.0 * target.y - 1
-        terms = 1 if target.model.loss == "linear" else lam + 1
-        require_memory(
-            64 * terms * target.x.size, f"lam={lam:g}", "use a smaller one, or quadrature"
-        )
         linear = target.model.loss == "linear"
+        need = 64 * (1 if linear else lam + 1) * target.x.size
+        require_memory(need, f"lam={lam:g}", "use a smaller one, or quadrature")
         k = np.array([lam]) if linear else np.arange(lam + 1)
         log_binomial = 0.0 if linear else gammaln(lam + 1) - gammaln(k + 1) - gammaln(lam - k + 1)
         #: exp(lam l) is the sum over k of exp(constants + <rates, x>), shapes (n, k), (n, k, d).

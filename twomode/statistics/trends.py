@@ -216,11 +216,9 @@ class LogisticTrend:
         [[0.89], [1.0]]
         """
         at = np.atleast_1d(x)
-        ends = [self._likelihood(origin).of_level(self.confidence)[1:] for origin in at]
+        seen = self.x, self.successes, self.trials
+        ends = [_Likelihood.about(origin, *seen).of_level(self.confidence)[1:] for origin in at]
         return _expit(np.transpose(ends))
-
-    def _likelihood(self, origin: float) -> _Likelihood:
-        return _Likelihood.about(origin, self.x, self.successes, self.trials)
 
 
 @checked

@@ -147,9 +147,7 @@ class Comparison:
         what : str
             A column of `runs` that holds truth values.
         """
-        # Two outcomes in each setting of each rule, and a difference of each.
-        error = (1 - self.confidence) / (4 * len(SETTINGS) * len(self.rules))
-        return Proportion.of(self.of(rule, setting)[what], 1 - error)
+        return Proportion.of(self.of(rule, setting)[what], self._of_each)
 
     def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
         """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``.
@@ -164,7 +162,12 @@ class Comparison:
         base = RULES[rule].base
         require(base in self.rules, f"{rule} has no base among the rules compared")
         mine, of_base = (self.of(name, setting)[what] for name in (rule, str(base)))
-        return compare_paired(mine, of_base, self.proportion(rule, setting, what).confidence)
+        return compare_paired(mine, of_base, self._of_each)
+
+    @property
+    def _of_each(self) -> float:
+        """Confidence of an interval: of two outcomes, and their differences, of each run."""
+        return 1 - (1 - self.confidence) / (4 * len(SETTINGS) * len(self.rules))
 
     def agreement(self, rule: str) -> float:
         """Share of the starts on which, with fine steps, a rule collapsed just when its base did.
