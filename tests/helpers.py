@@ -75,7 +75,7 @@ def program_here(program, **constants):
 
     With other constants, if given.
     """
-    path, before = Path(program), sys.argv
+    path, before, known = Path(program), sys.argv, set(sys.modules)
     threads = numba.get_num_threads()
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]
@@ -89,9 +89,16 @@ def program_here(program, **constants):
         yield module.main if check is None else lambda: module.main(check, module.__doc__)
     finally:
         sys.argv = before
-        sys.modules.pop(path.stem, None)
+        # Its neighbours, too: what they have imported may be patched.
+        for name in {path.stem, *(sys.modules.keys() - known)}:
+            if name == path.stem or Path(_file(name)).parent == path.parent:
+                sys.modules.pop(name, None)
         sys.path.remove(str(path.parent))
         numba.set_num_threads(threads)
+
+
+def _file(module):
+    return getattr(sys.modules[module], "__file__", None) or ""
 
 
 def call_here(main, *arguments, cwd):
