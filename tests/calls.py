@@ -28,7 +28,7 @@ RECORDS = {
 }
 #: What only other rooms call: array libraries, the step of an engine, the loop of a run.
 PARTS = {
-    *(game.array_namespace, game.as_array, rules.corrected),
+    *(game.array_namespace, game.as_array, game.player_norms, rules.corrected),
     *(runs.Minibatches, runs.Recorder, runs.commit, runs.draw_start, runs.origin, runs.play),
     *(runs.snapshot, runs.to_host),
 }

@@ -234,3 +234,12 @@ def test_runs_from_shared_starts_agree(rule):
         )
         np.testing.assert_allclose(reduced.gram_V, dense.gram_V, rtol=1e-8, atol=1e-12)
         np.testing.assert_allclose(reduced.bias, dense.bias, rtol=1e-8, atol=1e-12)
+
+
+def test_a_start_whose_gradient_is_no_number_is_refused():
+    scales = tm.GaussianStart().scales(tm.Game.preset(2**480, m_D=2, m_G=2))
+    assert scales == (2.0**-240, 2.0**-480)
+    opt = tm.optimizer("nsgda", eta_D=0.1, eta_G=0.1)
+    for d, start in ((2**500, tm.GaussianStart()), (2**20, tm.GaussianStart(std_V=1e-150))):
+        with pytest.raises(tm.InputError, match=r"start has <w_i, v_j> of some (3.1|1.0)e-15[01]"):
+            tm.simulate(tm.Game.preset(d), opt, 1, start=start)

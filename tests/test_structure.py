@@ -29,7 +29,7 @@ ROOMS = {
         "bilinear",
     ),
     "rules": ("algebra", "named", "recipes", "corrections"),
-    "engines": ("protocol", "compiled", "array", "reduced", "dense"),
+    "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense"),
     "engines.compiled": (
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "products", "records", "gradient", "moves"),
         *("corrections", "passes", "correction_passes"),

@@ -11,9 +11,10 @@ from types import ModuleType
 import numpy as np
 
 from twomode._typing import Array
+from twomode.engines.norms import objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
-from twomode.game import Field, State
+from twomode.game import Field, State, player_norms
 from twomode.rules import Optimizer, Stage, corrected
 
 __all__ = ["ArrayEngine"]
@@ -43,6 +44,8 @@ class ArrayEngine:
             f" R^d, d={game.d}, not in R^{start.dimension}",
         )
         self.game, self.opt, self.t = game, opt, 0
+        self._objective_factor = objective_factor(opt, start, start.W.dtype)
+        self._rule = opt.rescaled(self._objective_factor)
         self.xp, self._start = start.xp, start
         self._X = {"W": start.W, "V": start.V, "b": start.b}
         self._M, self._S, self._past = (
@@ -66,7 +69,8 @@ class ArrayEngine:
     @property
     def update_norms(self) -> Array:
         """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
-        return self.xp.stack([self._update_norms["D"], self._update_norms["G"]], axis=-1)
+        scale = self._objective_factor if self.opt.as_long_as_gradient else 1.0
+        return self.xp.stack([self._update_norms["D"], self._update_norms["G"]], axis=-1) / scale
 
     @property
     def peak_grad_norms(self) -> Array:
@@ -96,13 +100,14 @@ class ArrayEngine:
         """The step Delta of each layer of the players who move, where they stand."""
         gradient = self.game.evaluate(self.state, *weights)
         field = corrected(self.game, self.opt, self.state, gradient, weights)
+        norms, factor = player_norms(gradient), self._objective_factor
         taken: dict[str, Array] = {}
         for player in movers:
-            layers = LAYERS[player]
-            squares = [_sum_of_squares(self.xp, getattr(gradient, layer)) for layer in layers]
-            self._peaks[player] = self.xp.maximum(self._peaks[player], self.xp.sqrt(sum(squares)))
+            norm = norms[:, "DG".index(player)]
+            self._peaks[player] = self.xp.maximum(self._peaks[player], norm)
             self._updates[player] += 1
-            taken |= self._step(player, {layer: getattr(field, layer) for layer in layers})
+            layers = {layer: factor * getattr(field, layer) for layer in LAYERS[player]}
+            taken |= self._step(player, layers)
         return taken
 
     def _step(self, player: str, field: dict[str, Array]) -> dict[str, Array]:
@@ -125,7 +130,7 @@ class ArrayEngine:
         self, player: str, stage: Stage, base: dict[str, Array], taken: dict[str, Array]
     ) -> None:
         """theta <- base + eta (new Delta + old Delta_before) + pull (theta_0 - base)."""
-        opt = self.opt
+        opt = self._rule
         eta, pull = opt.step_sizes(self.t)[player], opt.pulls(self.t)[player]
         for layer in LAYERS[player]:
             place = base[layer] if stage.back else self._X[layer]
@@ -145,7 +150,7 @@ class ArrayEngine:
 
     def _vectors(self, layer: str, g: Array, update: int) -> dict[str, Array]:
         """The gradient, the first moment and Adam's vector, the moments advanced by g."""
-        opt = self.opt
+        opt = self._rule
         vectors = {"gradient": g}
         if opt.uses_first_moment:
             if opt.past_scale == "today":
@@ -158,7 +163,7 @@ class ArrayEngine:
 
     def _scaled_moments(self, layer: str, update: int) -> dict[str, Array]:
         """The first moment and Adam's vector, with the bias correction of this update."""
-        opt, xp = self.opt, self.xp
+        opt, xp = self._rule, self.xp
         first, second = opt.moment_scales(update)
         vectors = {"momentum": first * self._M[layer]}
         if opt.uses_second_moment:
@@ -184,7 +189,7 @@ class ArrayEngine:
 
     def _factor(self, layer: str, norm: Array, magnitude: Array) -> Array:
         """What multiplies the direction, before eta."""
-        opt, xp = self.opt, self.xp
+        opt, xp = self._rule, self.xp
         if opt.magnitude == "own":
             return xp.ones_like(norm)
         if opt.magnitude == "unit":

@@ -17,6 +17,7 @@ from twomode.engines.compiled.correction_passes import correct
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, lane_zeros
 from twomode.engines.compiled.products import padded
+from twomode.engines.norms import objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require, require_choice
 from twomode.game import Game, State
@@ -62,8 +63,10 @@ class DenseEngine:
         self._shares, self._derivative_shares = self._make_shares()
         self._pace = self._zeros(self.replicas, 2, 2)
         self._pace[:, :, 0] = np.nan
-        self._game_code, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
-        self._probabilities = enc.population_weights(game, self.dtype)
+        self._objective_factor = objective_factor(opt, start, self.dtype)
+        self._game_code = enc.encode_game(game)
+        self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
+        self._probabilities = enc.population_weights(game, self.dtype, self._objective_factor)
         D, G, _, U = self._players
         passes.project(D.X, G.X, U, self._shares.y, self._shares.h)
         passes.gather(self._shares, self._work)
@@ -72,7 +75,9 @@ class DenseEngine:
         """Take `steps` iterations; see `ReducedEngine.advance`."""
         weights = self._probabilities
         if batches is not None:
-            weights = enc.Weights(*(self._weights(batch) for batch in batches))
+            weights = enc.Weights(
+                *(self._weights(self._objective_factor * batch) for batch in batches)
+            )
         threads = numba.get_num_threads()
         if self.replicas * self.game.d < WORTH_THREADS:
             numba.set_num_threads(1)
@@ -109,12 +114,13 @@ class DenseEngine:
     @property
     def update_norms(self) -> np.ndarray:
         """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
-        return self._pace[:, :, 0, 0].copy()
+        scale = self._objective_factor if self.opt.as_long_as_gradient else 1.0
+        return self._pace[:, :, 0, 0] / scale
 
     @property
     def peak_grad_norms(self) -> np.ndarray:
         """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2)."""
-        return self._pace[:, :, 1, 0].copy()
+        return self._pace[:, :, 1, 0] / self._objective_factor
 
     def _zeros(self, *shape: int) -> np.ndarray:
         return lane_zeros(shape, self.dtype)

@@ -19,6 +19,7 @@ from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, lane_zeros
 from twomode.engines.compiled.products import clear, padded
+from twomode.engines.norms import objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
 from twomode.game import Game, State
@@ -66,8 +67,10 @@ class ReducedEngine:
         self._correction = enc.make_correction(game, opt, self._players, lambda *n: lane_zeros(n))
         self._pace = lane_zeros((blocks, 2, 2))
         self._pace[:, :, 0] = np.nan
-        self._game_code, self._rule = enc.encode_game(game), enc.encode_rule(game, opt)
-        self._probabilities = enc.population_weights(game, np.float64)
+        self._objective_factor = objective_factor(opt, start, np.float64)
+        self._game_code = enc.encode_game(game)
+        self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
+        self._probabilities = enc.population_weights(game, np.float64, self._objective_factor)
         arrays = (self._players, self._work, self._correction, self._pace)
         self._blocks = [enc.share(arrays, block) for block in range(blocks)]
 
@@ -91,7 +94,9 @@ class ReducedEngine:
         """
         weights = self._probabilities
         if batches is not None:
-            weights = enc.Weights(*(self._lanes(batch)[:, :, None] for batch in batches))
+            weights = enc.Weights(
+                *(self._lanes(self._objective_factor * batch)[:, :, None] for batch in batches)
+            )
         stages = enc.encode_stages(self.opt)
 
         def advance_block(block: int) -> None:
@@ -126,12 +131,13 @@ class ReducedEngine:
     @property
     def update_norms(self) -> np.ndarray:
         """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
-        return self._unpack(self._pace)[:, :, 0]
+        scale = self._objective_factor if self.opt.as_long_as_gradient else 1.0
+        return self._unpack(self._pace)[:, :, 0] / scale
 
     @property
     def peak_grad_norms(self) -> np.ndarray:
         """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2)."""
-        return self._unpack(self._pace)[:, :, 1]
+        return self._unpack(self._pace)[:, :, 1] / self._objective_factor
 
     def _neurons(self, start: np.ndarray) -> enc.Neurons:
         X = self._pack(start)

@@ -2,7 +2,7 @@
 
 from twomode.game.bilinear import Bilinear
 from twomode.game.every_latent import Extremes, extremes, over_latents
-from twomode.game.field import Evaluation, Field, Vector
+from twomode.game.field import LARGE, Evaluation, Field, Vector, player_norms
 from twomode.game.laws import (
     Bernoulli,
     CorrelatedCoefficients,
@@ -35,6 +35,7 @@ from twomode.game.two_mode import (
 
 __all__ = [
     "COVERAGE_DELTA",
+    "LARGE",
     "LARGEST_CHECKED",
     "MODES",
     "NU",
@@ -67,4 +68,5 @@ __all__ = [
     "law_from_dict",
     "mode_cosines",
     "over_latents",
+    "player_norms",
 ]

@@ -2,10 +2,15 @@
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from twomode._typing import Array
-from twomode.game.state import State
+import numpy as np
 
-__all__ = ["Evaluation", "Field", "Vector"]
+from twomode._typing import Array
+from twomode.game.state import State, array_namespace
+
+__all__ = ["LARGE", "Evaluation", "Field", "Vector", "player_norms"]
+
+#: Numbers from 1e-290 to 1e10 times this have squares in range; a power of two rounds nothing.
+LARGE = 2.0**470
 
 
 class Vector(NamedTuple):
@@ -46,6 +51,31 @@ class Evaluation(NamedTuple):
     W: Array  #: ascent direction for W, shape (..., m_D, d)
     b: Array  #: ascent direction for b, shape (...)
     V: Array  #: descent direction for V, shape (..., m_G, d)
+
+
+def player_norms(v: Vector | Evaluation) -> Array:
+    """Norms of (W, b) and of V, shape (..., 2), also where squares would underflow.
+
+    Examples
+    --------
+    >>> import numpy as np, twomode as tm
+    >>> from twomode.game import player_norms
+    >>> player_norms(tm.Vector(W=np.array([[3e-200]]), b=np.array(4e-200), V=np.eye(1))).tolist()
+    [5e-200, 1.0]
+    """
+    xp = array_namespace(v.W)
+
+    def norms(factor: float) -> Array:
+        W, b, V = factor * v.W, factor * v.b, factor * v.V
+        D, G = xp.sum(W * W, axis=(-2, -1)) + b * b, xp.sum(V * V, axis=(-2, -1))
+        return xp.sqrt(xp.stack([D, G], axis=-1)) / factor
+
+    plain = norms(1.0)
+    small = plain < LARGE**-0.5
+    if v.W.dtype == xp.float64 and xp.any(small):
+        with np.errstate(over="ignore"):  # of those that are not
+            return xp.where(small, norms(LARGE), plain)
+    return plain
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ import numpy as np
 
 from twomode._typing import JSON, NotNegative
 from twomode.checks import check_fields, checked
-from twomode.errors import require_choice
+from twomode.errors import require, require_choice
 from twomode.game.state import State
 from twomode.game.two_mode import Game
 
@@ -17,6 +17,10 @@ __all__ = ["MODES", "GaussianStart"]
 
 #: What the directions of u_1 and u_2 may be.
 MODES = ("random", "axis")
+
+#: Products <w_i, v_j> of this size have squares, and so gradients, that still are numbers to all
+#: digits when divided by a few thousand.
+LEAST_PRODUCT = 1e-145
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class GaussianStart:
     def scales(self, game: Game) -> tuple[float, float]:
         """(std_W, std_V) for this game.
 
+        Raises
+        ------
+        InputError
+            Where the generator's gradient would be 0 in floating point: beyond d = 2^480.
+
         Examples
         --------
         >>> import twomode as tm
@@ -75,6 +84,12 @@ class GaussianStart:
         """
         std_W = game.d**-0.5 if self.std_W is None else self.std_W
         std_V = 1 / game.d if self.std_V is None else self.std_V
+        product = math.sqrt(game.d) * std_W * std_V
+        require(
+            not (std_W and std_V) or product >= LEAST_PRODUCT,
+            f"the start has <w_i, v_j> of some {product:.1e}, whose squares floating point does not"
+            f" hold: use d <= 2**480, or sqrt(d) std_W std_V >= {LEAST_PRODUCT}",
+        )
         return std_W, std_V
 
     @checked

@@ -15,7 +15,7 @@ goes with any other: extragradient on normalized gradients is a rule like all th
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, ClassVar, NamedTuple
 
 from twomode._typing import JSON, NotNegative, Probability
@@ -536,6 +536,28 @@ class Optimizer(Rule):
         {'D': 0.05, 'G': 0.25}
         """
         return {"D": self.eta_D / t**self.decay_D, "G": self.eta_G / t**self.decay_G}
+
+    def rescaled(self, factor: float) -> Optimizer:
+        """What moves alike, without a correction, where the objective is multiplied by a factor.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.optimizer("sgda", eta_D=0.5, eta_G=0.25).rescaled(2.0).eta_G
+        0.125
+        >>> opt = tm.optimizer("adam", eta_D=0.5, eta_G=0.25, eps=0.25).rescaled(2.0)
+        >>> opt.eta_G, opt.eps
+        (0.25, 0.5)
+        """
+        longer = factor if self.as_long_as_gradient else 1.0
+        normed = self.uses_norms and self.direction != "adam"
+        return replace(
+            self,
+            eta_D=self.eta_D / longer,
+            eta_G=self.eta_G / longer,
+            eps=self.eps * (factor if self.uses_second_moment else 1.0),
+            norm_eps=self.norm_eps * (factor if normed else 1.0),
+        )
 
     def to_dict(self) -> JSON:
         """Plain-JSON form; the keyword arguments of the constructor.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from twomode._typing import Array
 from twomode.engines import Engine
-from twomode.game import NU, Game, Outputs, at_rest
+from twomode.game import NU, Game, Outputs, at_rest, player_norms
 
 __all__ = ["TRACE", "Recorder", "is_finite", "snapshot", "to_host"]
 
@@ -48,17 +48,13 @@ def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
     state = engine.state
     xp, W, V, U = state.xp, state.W, state.V, state.U
     gradient = game.evaluate(state)
-    squares = {
-        "D": xp.sum(gradient.W**2, axis=(-2, -1)) + gradient.b**2,
-        "G": xp.sum(gradient.V**2, axis=(-2, -1)),
-    }
     return {
         "projections_V": xp.matmul(V, U.mT),
         "gram_V": xp.matmul(V, V.mT),
         "projections_W": xp.matmul(W, U.mT),
         "norms_W": xp.sqrt(xp.sum(W * W, axis=-1)),
         "bias": state.b,
-        "grad_norms": xp.sqrt(xp.stack([squares["D"], squares["G"]], axis=-1)),
+        "grad_norms": player_norms(gradient),
         "peak_grad_norms": engine.peak_grad_norms,
         "update_norms": engine.update_norms,
         "objective": gradient.objective,

@@ -270,16 +270,16 @@ def make_correction(
     )
 
 
-def population_weights(game: Game, dtype: DTypeLike) -> Weights:
-    """Those of the population gradient, shapes (1, 1, 1, S, LANES): any run, any step."""
+def population_weights(game: Game, dtype: DTypeLike, factor: float) -> Weights:
+    """Those of the population gradient times a factor, shapes (1, 1, 1, S, LANES): of any step."""
     weights = Weights(
         *(
             lane_zeros((1, 1, 1, len(points[1])), dtype)
             for points in (game.data_points, game.latent_points)
         )
     )
-    weights.data[:] = game.data_points[1][:, None]
-    weights.latents[:] = game.latent_points[1][:, None]
+    weights.data[:] = factor * game.data_points[1][:, None]
+    weights.latents[:] = factor * game.latent_points[1][:, None]
     return weights
 
 
