@@ -328,14 +328,41 @@ def test_a_block_without_gradient_stays(Engine):
     assert np.abs(moved).max() > 0.01
 
 
-# Far from 1
+# Norms
 
 
 def engines_of(opt):
     return [ArrayEngine, DenseEngine, *[ReducedEngine] * opt.equivariant]
 
 
-ONE_LOOK = ["sgda", "nsgda", "l-nsgda", "g-nsgda", "nsgda-momentum", "optimistic-nsgda", "anchored"]
+MOVES = {name: make_rule(name, 37) for name in tm.RULES} | {
+    "anchored, decaying, extragradient": make_rule(
+        "extragradient", 37, anchor=2.5, decay_D=0.7, decay_G=0.3
+    ),
+    "decaying, alternating": make_rule("alternating-adam", 37, decay_D=0.5, decay_G=1.0),
+    "a double first step": make_rule("optimistic-nsgda", 37, first_step="double", anchor=0.5),
+    "moments of today": make_rule("optimistic-adam", 37, past_scale="today", decay_G=0.5),
+    "no steps": replace(make_rule("anchored", 37), eta_D=0.0),
+}
+
+
+@pytest.mark.parametrize("opt", MOVES.values(), ids=MOVES)
+def test_update_norms_are_those_of_the_whole_move(opt):
+    """Of the last of three iterations, from two engines, one of which stops before it."""
+    game, eta = clipping_game(37), np.array([opt.eta_D, opt.eta_G])
+    batches = minibatches(game, 2, 3)
+    for Engine in engines_of(opt):
+        engines = [Engine(game, opt, make_start(game)) for _ in range(2)]
+        for engine, steps in zip(engines, (2, 3), strict=True):
+            engine.advance(steps, tuple(x[:, :steps] for x in batches))
+        before, after = (engine.state for engine in engines)
+        W, b, V = after.W - before.W, after.b - before.b, after.V - before.V
+        moved = np.sqrt([(W**2).sum(axis=(1, 2)) + b**2, (V**2).sum(axis=(1, 2))]).T
+        assert (moved[:, eta > 0] > 0).all()
+        np.testing.assert_allclose(engines[1].update_norms * eta, moved, rtol=1e-10)
+
+
+ONE_LOOK = ["sgda", "nsgda", "l-nsgda", "g-nsgda", "nsgda-momentum", "optimistic-nsgda"]
 ONE_LOOK += ["alternating-nsgda", "adam", "adalr", "adadir"]
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from twomode._typing import Array
-from twomode.engines.norms import objective_factor
+from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
 from twomode.game import Field, State, player_norms
@@ -23,7 +23,7 @@ __all__ = ["ArrayEngine"]
 LAYERS = {"D": ("W", "b"), "G": ("V",)}
 
 
-class ArrayEngine:
+class ArrayEngine(MovesMeasured):
     """Advances replicas of a game, in R^d or in R^r, as whole arrays.
 
     Parameters
@@ -53,7 +53,7 @@ class ArrayEngine:
         )
         self._updates = dict.fromkeys("DG", 0)
         nothing = self.xp.zeros_like(start.b)
-        self._update_norms = dict.fromkeys("DG", nothing + float("nan"))
+        self._lengths = dict.fromkeys("DG", nothing + float("nan"))
         self._peaks = dict.fromkeys("DG", nothing)
 
     @property
@@ -67,18 +67,15 @@ class ArrayEngine:
         return State(**self._X, U=self._start.U)
 
     @property
-    def update_norms(self) -> Array:
-        """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
-        scale = self._objective_factor if self.opt.as_long_as_gradient else 1.0
-        return self.xp.stack([self._update_norms["D"], self._update_norms["G"]], axis=-1) / scale
+    def _step_norms(self) -> Array:
+        return self.xp.stack([self._lengths["D"], self._lengths["G"]], axis=-1)
 
     @property
     def peak_grad_norms(self) -> Array:
         """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2)."""
         return self.xp.stack([self._peaks["D"], self._peaks["G"]], axis=-1)
 
-    def advance(self, steps: int, batches: Batches | None = None) -> None:
-        """Take `steps` iterations; see `ReducedEngine.advance`."""
+    def _take(self, steps: int, batches: Batches | None) -> None:
         # A replica that diverges overflows in silence, as in the compiled engines.
         with np.errstate(over="ignore", invalid="ignore"):
             self._advance(steps, batches)
@@ -123,7 +120,7 @@ class ArrayEngine:
             for layer, direction in directions.items()
         }
         squares = [_sum_of_squares(self.xp, step) for step in taken.values()]
-        self._update_norms[player] = self.xp.sqrt(sum(squares))
+        self._lengths[player] = self.xp.sqrt(sum(squares))
         return taken
 
     def _move(

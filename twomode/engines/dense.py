@@ -17,7 +17,7 @@ from twomode.engines.compiled.correction_passes import correct
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, lane_zeros
 from twomode.engines.compiled.products import padded
-from twomode.engines.norms import objective_factor
+from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require, require_choice
 from twomode.game import Game, State
@@ -29,7 +29,7 @@ __all__ = ["DenseEngine"]
 WORTH_THREADS = 2048
 
 
-class DenseEngine:
+class DenseEngine(MovesMeasured):
     """Advances replicas of a game in R^d.
 
     Parameters
@@ -71,8 +71,7 @@ class DenseEngine:
         passes.project(D.X, G.X, U, self._shares.y, self._shares.h)
         passes.gather(self._shares, self._work)
 
-    def advance(self, steps: int, batches: Batches | None = None) -> None:
-        """Take `steps` iterations; see `ReducedEngine.advance`."""
+    def _take(self, steps: int, batches: Batches | None) -> None:
         weights = self._probabilities
         if batches is not None:
             weights = enc.Weights(
@@ -112,10 +111,8 @@ class DenseEngine:
         )
 
     @property
-    def update_norms(self) -> np.ndarray:
-        """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
-        scale = self._objective_factor if self.opt.as_long_as_gradient else 1.0
-        return self._pace[:, :, 0, 0] / scale
+    def _step_norms(self) -> np.ndarray:
+        return self._pace[:, :, 0, 0]
 
     @property
     def peak_grad_norms(self) -> np.ndarray:

@@ -1,12 +1,15 @@
-"""What the engines share about norms."""
+"""What the engines share about norms: of gradients, in range, and of whole moves."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from twomode._typing import Array
-from twomode.game import LARGE, State, array_namespace
+from twomode.engines.protocol import Batches
+from twomode.game import LARGE, State, Vector, array_namespace, as_array, player_norms
 from twomode.rules import Optimizer
 
-__all__ = ["objective_factor"]
+__all__ = ["MovesMeasured", "objective_factor"]
 
 #: The generator's gradient is made of squares of products <w_i, v_j>: with products below this,
 #: squares of it come close to the smallest numbers.
@@ -37,3 +40,56 @@ def objective_factor(opt: Optimizer, start: State, dtype: object) -> float:
     products: Array = xp.max(xp.abs(xp.matmul(start.W, start.V.mT)), axis=(-2, -1))
     small = bool(xp.any((products > 0) & (products < LEAST_PRODUCT)))
     return LARGE if small and dtype == xp.float64 and not opt.corrected else 1.0
+
+
+class MovesMeasured:
+    """What an engine has to do with `update_norms`, given how it takes steps.
+
+    A move that is not a step alone is measured from the state before it and the one after it.
+    """
+
+    opt: Optimizer
+    t: int
+    _objective_factor: float
+    _last_move: Array | None = None
+
+    @property
+    def state(self) -> State:
+        """Where the players are."""
+        raise NotImplementedError
+
+    @property
+    def _step_norms(self) -> Array:
+        """Length of the last step Delta, by the rescaled rule."""
+        raise NotImplementedError
+
+    def _take(self, steps: int, batches: Batches | None) -> None:
+        """Take steps."""
+        raise NotImplementedError
+
+    def advance(self, steps: int, batches: Batches | None = None) -> None:
+        """Take `steps` iterations; see `Engine.advance`."""
+        if steps == 0 or self.opt.moves_by_steps:
+            self._take(steps, batches)
+            return
+        self._take(steps - 1, batches and (batches[0][:, :-1], batches[1][:, :-1]))
+        before = self.state
+        self._take(1, batches and (batches[0][:, -1:], batches[1][:, -1:]))
+        after, eta_D, eta_G = self.state, self.opt.eta_D or 1.0, self.opt.eta_G or 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._last_move = player_norms(
+                Vector(
+                    W=(after.W - before.W) / eta_D,
+                    b=(after.b - before.b) / eta_D,
+                    V=(after.V - before.V) / eta_G,
+                )
+            )
+
+    @property
+    def update_norms(self) -> Array:
+        """Length of the last move over eta for (D, G), shape (R, 2); NaN before any."""
+        if self._last_move is not None:
+            return self._last_move
+        opt, t = self.opt, max(1, self.t)
+        norms = self._step_norms / (self._objective_factor if opt.as_long_as_gradient else 1.0)
+        return norms / as_array([t**opt.decay_D, t**opt.decay_G], like=norms)

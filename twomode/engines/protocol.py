@@ -37,7 +37,11 @@ class Engine(Protocol):
 
     @property
     def update_norms(self) -> Array:
-        """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
+        """Length of the last move over eta for (D, G), shape (R, 2); NaN before any.
+
+        Of the whole move, theta_t - theta_{t-1}: decay, old steps and the anchor's pull included.
+        Where it is more than a step, what is lost in rounding is no move.
+        """
 
     @property
     def peak_grad_norms(self) -> Array:

@@ -19,7 +19,7 @@ from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, lane_zeros
 from twomode.engines.compiled.products import clear, padded
-from twomode.engines.norms import objective_factor
+from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
 from twomode.game import Game, State
@@ -31,7 +31,7 @@ __all__ = ["ReducedEngine"]
 WORTH_THREADS = 200
 
 
-class ReducedEngine:
+class ReducedEngine(MovesMeasured):
     """Advances replicas of a game in R^r.
 
     Parameters
@@ -83,15 +83,7 @@ class ReducedEngine:
             " each coordinate of R^d, which a reduction to R^r does not keep; use engine='dense'",
         )
 
-    def advance(self, steps: int, batches: Batches | None = None) -> None:
-        """Take `steps` iterations.
-
-        Parameters
-        ----------
-        steps : int
-        batches : pair of ndarray, shapes (R, steps, S_data) and (R, steps, S_latent), optional
-            Weights of the points, step by step, for minibatches.
-        """
+    def _take(self, steps: int, batches: Batches | None) -> None:
         weights = self._probabilities
         if batches is not None:
             weights = enc.Weights(
@@ -129,10 +121,8 @@ class ReducedEngine:
         )
 
     @property
-    def update_norms(self) -> np.ndarray:
-        """Length of the last step over eta for (D, G), shape (R, 2); NaN before any step."""
-        scale = self._objective_factor if self.opt.as_long_as_gradient else 1.0
-        return self._unpack(self._pace)[:, :, 0] / scale
+    def _step_norms(self) -> np.ndarray:
+        return self._unpack(self._pace)[:, :, 0]
 
     @property
     def peak_grad_norms(self) -> np.ndarray:

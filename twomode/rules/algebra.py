@@ -347,6 +347,18 @@ class Rule:
         return any(stage.back for stage in self.stages)
 
     @property
+    def moves_by_steps(self) -> bool:
+        """Whether an iteration moves the players by eta Delta, with no old step and no pull.
+
+        Examples
+        --------
+        >>> from twomode.rules import named_rule
+        >>> [named_rule(name).moves_by_steps for name in ("extragradient", "optimistic")]
+        [True, False]
+        """
+        return not (self.anchor or self.stages[-1].old)
+
+    @property
     def memory(self) -> int:
         """How many vectors as long as the state the rule keeps or works with besides it.
 

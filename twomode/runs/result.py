@@ -79,7 +79,7 @@ class Result(Shown):
     peak_grad_norms : ndarray, shape (R, T, 2)
         Largest norms of the gradients that the rule was given at any iteration before this one.
     update_norms : ndarray, shape (R, T, 2)
-        Length of the step that led here, over eta_D and over eta_G; NaN at iteration 0.
+        Length of the move that led here, over eta_D and over eta_G; NaN at iteration 0.
     objective : ndarray, shape (R, T)
         In nats.
     state : State

@@ -143,9 +143,8 @@ def explain(result: Result) -> Mechanism:
         np.stack([_first(result, np.any(c[..., k] >= ALIGNED, axis=2)) for k in range(3)], axis=1)
         for c in alignments(result)
     )
-    eta = [list(result.opt.step_sizes(max(1, t)).values()) for t in result.steps.tolist()]
     with np.errstate(divide="ignore", invalid="ignore"):
-        lengths = result.update_norms * eta
+        lengths = result.update_norms * [result.opt.eta_D, result.opt.eta_G]
         step_ratio = lengths[..., 0] / lengths[..., 1]
     return Mechanism(first_D, first_G, step_ratio)
 
