@@ -352,6 +352,19 @@ def test_separated_seeds_bound_the_slope_from_one_side(k, sign):
     assert high[k == 0].max() < 0.5
 
 
+@pytest.mark.parametrize(
+    ("x", "k", "n"),
+    [([0.68, 1.82], [0, 15], [9, 19]), ([0, 1, 100], [0, 0, 2], [2, 2, 2])],
+    ids=["tie at the end", "wide gap"],
+)
+def test_separation_is_seen_in_the_counts(x, k, n):
+    """Not in a score, which is zero as well where every probability has been rounded to 0 or 1."""
+    trend = fit_logistic(x, k, n)
+    assert (trend.slope, trend.slope_interval[1]) == (math.inf, math.inf)
+    assert 0 < trend.slope_interval[0] < 10
+    assert trend.band(x)[0, 0] == 0.0
+
+
 @pytest.mark.parametrize("k", [0, 64])
 def test_seeds_that_all_agree_say_nothing_about_the_slope(k):
     trend = fit_logistic([8, 10, 12], [k] * 3, [64] * 3)
@@ -394,9 +407,9 @@ def test_a_far_origin_of_x_does_not_matter():
     assert_same_trend_elsewhere(1e6, 1)
 
 
-@pytest.mark.parametrize("x", [[3.0], [3.0, 3.0]])
+@pytest.mark.parametrize("x", [[3.0], [3.0, 3.0], [3.0, 3.0 + 1e-9, 4.0]])
 def test_no_logistic_trend_at_one_x(x):
-    with pytest.raises(tm.InputError, match=r"at least two different x, not x=\[3.0"):
+    with pytest.raises(tm.InputError, match=r"at least two different x.* not x=\[3.0"):
         fit_logistic(x, [1] * len(x), [2] * len(x))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypeAlias
 
 import numpy as np
@@ -217,7 +218,7 @@ class LogisticTrend:
         """
         at = np.atleast_1d(x)
         seen = self.x, self.successes, self.trials
-        ends = [_Likelihood.about(origin, *seen).of_level(self.confidence)[1:] for origin in at]
+        ends = [_Likelihood.about(origin, *seen).of_level(self.confidence) for origin in at]
         return _expit(np.transpose(ends))
 
 
@@ -271,13 +272,15 @@ def fit_logistic(
         f"successes={shown(k.tolist())} must be whole numbers between 0 and"
         f" trials={shown(n.tolist())}, of at least one trial each",
     )
+    gaps = np.diff(np.unique(x))
     require(
-        len(np.unique(x)) > 1, f"a trend needs at least two different x, not x={shown(x.tolist())}"
+        gaps.size > 0 and gaps.min() > 1e-6 * gaps.sum(),
+        "a trend needs at least two different x, which differ by more than a millionth of their"
+        f" range, not x={shown(x.tolist())}",
     )
     middle = float(x.mean())
     likelihood = _Likelihood.about(middle, x, k, n)
-    slope, low, high = likelihood.of_slope(confidence)
-    level, _, _ = likelihood.of_level(confidence)
+    slope, low, high, level = likelihood.of_slope(confidence)
     return LogisticTrend(
         x=x,
         successes=k,
@@ -291,88 +294,133 @@ def fit_logistic(
 
 @dataclass(frozen=True)
 class _Likelihood:
-    """Of logit(p) = level + slope * z, where z is x from an origin in units of its spread.
+    """Of logit(p) = level + slope * z, where z is x from an origin in units of its range.
 
-    It is concave, and so are its profiles, whose scores therefore have at most one root; where
-    there is none below `steepest` or `farthest`, no datum can tell the parameter from infinity.
+    It is concave, and so are its profiles.  It grows for ever, to its value where the shares
+    themselves are the probabilities, where some point has no failure to one side of it and no
+    success to the other.
     """
 
     z: FloatArray
     unit: float
     successes: FloatArray
-    trials: FloatArray
+    failures: FloatArray
 
     @classmethod
     def about(cls, origin: float, x: FloatArray, k: FloatArray, n: FloatArray) -> _Likelihood:
-        unit = float(x.std())
-        return cls((x - origin) / unit, unit, k, n)
+        unit = float(np.ptp(x))
+        z, which = np.unique((x - origin) / unit, return_inverse=True)
+        z[abs(z) < 1e-9] = 0.0  # up to rounding at the origin
+        at_each = (np.bincount(which, counts).astype(float) for counts in (k, n - k))
+        return cls(z, unit, *at_each)
 
-    def of_slope(self, confidence: float) -> tuple[float, float, float]:
-        """Estimate and profile interval of the slope, in units of x."""
-        if not 0 < self.successes.sum() < self.trials.sum():
-            return math.nan, -math.inf, math.inf
+    def _gap(self, sign: int) -> tuple[float, float]:
+        """The last failure and the first success, along z or against it."""
+        z = sign * self.z
+        failures, successes = z[self.failures > 0], z[self.successes > 0]
+        return float(failures.max(initial=-np.inf)), float(successes.min(initial=np.inf))
+
+    def of_slope(self, confidence: float) -> tuple[float, float, float, float]:
+        """Estimate and profile interval of the slope, in units of x; level at the estimate."""
+        falls, rises = (first >= last for last, first in (self._gap(-1), self._gap(1)))
         one = np.ones_like(self.z)
-        found = self._profile(self.z, self.steepest, one, self.farthest, confidence)
+        *found, level = self._profile(self.z, one, (falls, rises), confidence)
         slope, low, high = (value / self.unit for value in found)
-        return slope, low, high
+        return slope, low, high, level
 
-    def of_level(self, confidence: float) -> tuple[float, float, float]:
-        """Estimate and profile interval of the logit at the origin."""
-        one = np.ones_like(self.z)
-        return self._profile(one, self.farthest, self.z, self.steepest, confidence)
-
-    @property
-    def steepest(self) -> float:
-        """A slope that no two different x (or an x and the origin) can tell from infinity."""
-        apart = np.diff(np.unique([*self.z, 0.0]))
-        return _CERTAIN / float(apart[apart > 1e-9].min())
-
-    @property
-    def farthest(self) -> float:
-        """The logit to which such a slope leads."""
-        return _CERTAIN + self.steepest * float(np.abs(self.z).max())
+    def of_level(self, confidence: float) -> tuple[float, float]:
+        """Profile interval of the logit at the origin."""
+        gaps = [(last, first) for last, first in (self._gap(-1), self._gap(1)) if first >= last]
+        endless = any(first > 0 for _, first in gaps), any(last < 0 for last, _ in gaps)
+        seen = self
+        if any(last <= 0 <= first for last, first in gaps):  # the slope takes care of the others
+            here = self.z == 0
+            seen = _Likelihood(self.z[here], self.unit, self.successes[here], self.failures[here])
+        return seen._profile(np.ones_like(seen.z), seen.z, endless, confidence)[1:3]
 
     def _profile(
-        self, a: FloatArray, most_a: float, b: FloatArray, most_b: float, confidence: float
-    ) -> tuple[float, float, float]:
-        """Estimate and interval of alpha in logit = alpha * a + beta * b, beta at its best."""
-        from scipy.optimize import brentq
-        from scipy.special import chdtri
+        self, a: FloatArray, b: FloatArray, endless: tuple[bool, bool], confidence: float
+    ) -> tuple[float, float, float, float]:
+        """Estimate and interval of alpha in logit = alpha * a + beta * b, beta at its best.
 
-        def residual(logit: FloatArray) -> FloatArray:
-            return self.successes - self.trials * _expit(logit)
+        And the best beta at the estimate.  To an endless side the likelihood grows for ever.
+        """
+        from scipy.special import chdtri, expit, xlogy
 
-        def logits(alpha: float) -> FloatArray:
-            beta = _root(lambda beta: float(b @ residual(alpha * a + beta * b)), most_b)
-            return np.asarray(alpha * a + min(max(beta, -most_b), most_b) * b)
+        if all(endless):
+            return math.nan, -math.inf, math.inf, math.nan
+        k, failures, both = self.successes, self.failures, np.stack([a, b])
+        trials = k + failures
+        at = best = turn = 0.0
 
-        def surprise(alpha: float) -> float:
-            logit = logits(alpha)
-            return float(np.sum(self.trials * np.logaddexp(0, logit) - self.successes * logit))
+        def slopes(alpha: float, beta: float) -> tuple[FloatArray, FloatArray]:
+            """Of the log-likelihood, and theirs."""
+            p, q = expit(logit := alpha * a + beta * b), expit(-logit)
+            return both @ (k * q - failures * p), -(both * (trials * p * q)) @ both.T
 
-        estimate = _root(lambda alpha: float(a @ residual(logits(alpha))), most_a)
-        inside = min(max(estimate, -most_a), most_a)
-        bound = surprise(inside) + float(chdtri(1, 1 - confidence)) / 2
+        def along_b(alpha: float, beta: float) -> tuple[float, float]:
+            (_, score), (_, (_, curvature)) = slopes(alpha, beta)
+            return float(score), float(curvature)
+
+        def profile(alpha: float) -> tuple[float, float, float]:
+            """The log-likelihood at the best beta, its slope and its curvature."""
+            nonlocal at, best, turn  # from which the search at the next alpha starts
+            best = _root(partial(along_b, alpha), best + turn * (alpha - at))
+            (score, _), ((curvature, mixed), (_, other)) = slopes(alpha, best)
+            at, turn = alpha, -float(mixed / min(other, -_TINY))
+            logit = alpha * a + best * b
+            value = -(k @ np.logaddexp(0, -logit) + failures @ np.logaddexp(0, logit))
+            return float(value), float(score), float(curvature + turn * mixed)
+
+        def excess(sign: int, alpha: float) -> tuple[float, float]:
+            """What the interval still contains, to the right or, mirrored, to the left."""
+            value, score, _ = profile(sign * alpha)
+            return value - bound, sign * score
+
+        half = float(chdtri(1, 1 - confidence)) / 2
+        if any(endless):
+            estimate, beta = math.inf if endless[1] else -math.inf, math.nan
+            inside = reach = 0.0
+            most = float((xlogy(k, k / trials) + xlogy(failures, failures / trials)).sum())
+        else:
+            estimate = inside = _root(lambda alpha: profile(alpha)[1:], 0.0)
+            most, _, curvature = profile(estimate)
+            rounding = np.finfo(float).eps * trials.sum()
+            beta, reach = best, math.sqrt(2 * half / max(-curvature, rounding))
+        bound = most - half
         low, high = (
-            math.copysign(math.inf, end)
-            if inside == end or surprise(end) < bound
-            else float(brentq(lambda alpha: surprise(alpha) - bound, inside, end))
-            for end in (-most_a, most_a)
+            sign * (math.inf if ever else _root(partial(excess, sign), sign * inside + reach))
+            for sign, ever in zip((-1, 1), endless, strict=True)
         )
-        return estimate, low, high
+        return estimate, low, high, beta
 
 
-#: A logit beyond which a probability cannot be told from 0 or 1.
-_CERTAIN = 50.0
+#: In place of a curvature that has vanished.
+_TINY = float(np.finfo(float).tiny)
 
 
-def _root(score: Callable[[float], float], most: float) -> float:
-    """Where a decreasing function is zero; infinite if not within [-most, most]."""
-    from scipy.optimize import brentq
+def _root(function: Callable[[float], tuple[float, float]], at: float) -> float:
+    """Where a decreasing function, given with its slope, is zero.
 
-    if score(most) > 0:
-        return math.inf
-    return float(brentq(score, -most, most)) if score(-most) > 0 else -math.inf
+    Newton's steps; in place of one that leads out of the bracket, or is not half as long as the
+    one before would have been, one of twice the last or, once there is a bracket, to its middle.
+    """
+    low, high, step, newton = -math.inf, math.inf, 16.0, 16.0
+    while abs(step) > (enough := 1e-7 * max(1.0, abs(at))):
+        value, slope = function(at)
+        if value == 0:
+            break
+        low, high = (at, high) if value > 0 else (low, at)
+        last, newton = abs(newton), -value / min(slope, -_TINY)
+        middle = (low + high) / 2
+        if abs(newton) <= enough or (low < at + newton < high and abs(newton) < last / 2):
+            step = newton
+        elif math.isfinite(middle):
+            step = middle - at
+        else:
+            step = math.copysign(2 * step, value)
+        at += step
+    return at
 
 
 def _lines(x: FloatArray, y: FloatArray) -> FloatArray:
