@@ -1,9 +1,11 @@
 """How often intervals miss, simulated at the confidence and the sizes at which they are used.
 
-Differences and proportions are enumerated in `test_statistics`; what is asymptotic or a bootstrap
-is here, over `SETS` planted data sets each (TWOMODE_SETS=10000 for more: half an hour).  Either end
-may miss as often as it says, at a false alarm rate of `ALARM`; and intervals must not be so wide
-that they hardly ever do.
+Proportions and differences, paired or not, are exact: no data set is left out in
+`test_statistics`, which enumerates them, and they miss less often than they say.  What is
+asymptotic or a bootstrap is here, over `SETS` planted data sets each (TWOMODE_SETS changes that);
+a bootstrap at the confidence of the game's checks has 39,000 draws, and a quarter of the sets.
+Either end may miss as often as it says: more is an alarm, of which one in 1 / `ALARM` is false,
+by the binomial law of so many sets.  And intervals must not be so wide that they hardly ever do.
 """
 
 import os
@@ -16,7 +18,7 @@ from scipy.stats import binom
 from twomode.statistics import fit_logistic, fit_power, main_effects
 
 pytestmark = pytest.mark.slow
-SETS, ALARM = int(os.environ.get("TWOMODE_SETS", "1000")), 1e-4
+SETS, ALARM = int(os.environ.get("TWOMODE_SETS", "10000")), 1e-4
 #: The game's checks, and the adversary's, each a family of so many findings (`run_all.py --full`).
 GAME, ADVERSARY = 1 - 0.05 / 97, 1 - 0.05 / 28
 
@@ -63,31 +65,27 @@ def skewed(rng, n):
 
 
 @pytest.mark.parametrize(
-    ("x", "seeds", "confidence"),
+    ("x", "seeds", "confidence", "sets"),
     [
-        (2.0 ** np.arange(6, 26, 3), [96] * 5 + [32] * 2, 0.95),
-        (2.0 ** np.arange(8, 18, 2), [96] * 5, GAME),
-        (np.array([0.02, 0.05, 0.1, 0.2]), [32] * 4, ADVERSARY),
+        (2.0 ** np.arange(6, 26, 3), [96] * 5 + [32] * 2, 0.95, SETS),
+        (2.0 ** np.arange(8, 18, 2), [96] * 5, GAME, SETS // 4),
+        (np.array([0.02, 0.05, 0.1, 0.2]), [32] * 4, ADVERSARY, SETS),
     ],
     ids=["theorem_4_1", "any_step_size", "one_langevin_step"],
 )
-def test_exponent_of_a_power_law(x, seeds, confidence):
-    """The bootstrap of medians misses less often than it may: .5 to 1 times at 95 %."""
-    rng = np.random.default_rng(3)
-    trends = [
-        fit_power(
-            x,
-            [at**-0.5 * skewed(rng, n) for at, n in zip(x, seeds, strict=True)],
-            confidence=confidence,
-            seed=k,
-        )
-        for k in range(SETS)
-    ]
+def test_exponent_of_a_power_law(x, seeds, confidence, sets):
+    """The bootstrap of medians misses less often than it may: .5 to .8 times at 95 %."""
+    rng, exponents, medians = np.random.default_rng(3), [], []
+    for k in range(sets):
+        samples = [at**-0.5 * skewed(rng, n) for at, n in zip(x, seeds, strict=True)]
+        trend = fit_power(x, samples, confidence=confidence, seed=k)
+        exponents.append(trend.exponent_interval)
+        medians.append(trend.band(x[3:4])[:, 0])
     least = 0.3 if confidence == 0.95 else 0.0
-    assert_covers([t.exponent_interval for t in trends], -0.5, confidence, at_least=least)
-    if confidence == 0.95:  # the band at one x is an interval of a median
-        ends = [t.band(x[3:4])[:, 0] for t in trends]
-        assert_covers(ends, x[3] ** -0.5, confidence, at_least=least)
+    assert_covers(exponents, -0.5, confidence, at_least=least)
+    # A median of few skewed values is too large by 1/n or so, and a resampled one by twice that:
+    # the lower end of a band may miss 1.5 times as often as it says.
+    assert_covers(medians, x[3] ** -0.5, confidence, at_least=least / 2, excess=1.5)
 
 
 def test_main_effects():
