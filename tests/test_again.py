@@ -34,7 +34,10 @@ RUNS = {
     "array": ("sga", {"engine": "array", "batch_size": 2}),
     "resolved": ("sgda", {"resolve": 1.2, "record_every": 16}),
     "another start": ("optimistic", {"start": tm.GaussianStart(std_V=0.3, shared=True)}),
-    "explicit start": ("adam", {"start": tm.GaussianStart().draw(GAME, np.random.default_rng(0))}),
+    "explicit start": (
+        "adam",
+        {"start": tm.GaussianStart().draw(GAME, np.random.default_rng(0)), "replicas": 1},
+    ),
 }
 
 

@@ -243,3 +243,12 @@ def test_a_start_whose_gradient_is_no_number_is_refused():
     for d, start in ((2**500, tm.GaussianStart()), (2**20, tm.GaussianStart(std_V=1e-150))):
         with pytest.raises(tm.InputError, match=r"start has <w_i, v_j> of some (3.1|1.0)e-15[01]"):
             tm.simulate(tm.Game.preset(d), opt, 1, start=start)
+
+
+def test_one_explicit_start_is_one_run_and_counted_once():
+    game, opt = tm.Game.preset(16), tm.optimizer("sgda", eta_D=0.1, eta_G=0.1)
+    start = tm.GaussianStart().draw(game, np.random.default_rng(0))
+    with pytest.raises(tm.InputError, match=r"replicas=\(0, 1\) would be one run 2 times"):
+        tm.simulate(game, opt, 1, replicas=2, start=start)
+    drawn = tm.simulate(game, opt, 1, replicas=2, start=start, batch_size=2)
+    assert (drawn.projections_W[0, 1] != drawn.projections_W[1, 1]).any()

@@ -141,7 +141,8 @@ def explicit(V, U, **changes):
     game = tm.Game.preset(64, m_G=len(V), gamma=float(U[0] @ U[1]), **changes)
     W = np.random.default_rng(0).standard_normal((game.m_D, 64)) / 8
     opt = tm.optimizer("nsgda", eta_D=0.1, eta_G=0.1)
-    return tm.simulate(game, opt, 0, replicas=8, start=tm.State(W, V, 0.0, U), engine="array")
+    start = tm.State(W, V, 0.0, U).replicated(8)
+    return tm.simulate(game, opt, 0, replicas=8, start=start, engine="array")
 
 
 def test_cards_of_a_generator_written_down():

@@ -13,7 +13,7 @@ import numpy as np
 from twomode._typing import JSON, Count, SeedNumber, Whole
 from twomode.checks import check_fields, checked, take
 from twomode.engines import ReducedEngine
-from twomode.errors import require, require_choice, require_memory
+from twomode.errors import require, require_choice, require_memory, shown
 from twomode.game import Game, GaussianStart, State
 from twomode.rules import Optimizer
 
@@ -52,6 +52,12 @@ class Run:
     def __post_init__(self) -> None:
         check_fields(self)
         require(bool(self.replicas), "replicas=[] must name at least one")
+        alike = isinstance(self.start, State) and self.start.W.ndim == 2 and not self.batch_size
+        require(
+            not alike or len(self.replicas) == 1,
+            f"replicas={shown(self.replicas)} would be one run {len(self.replicas)} times: an"
+            " explicit start without minibatches draws nothing; leave replicas out",
+        )
         entropy = take("seed", self.seed.entropy, SeedNumber | list[SeedNumber])
         key = take("spawn_key", self.seed.spawn_key, tuple[SeedNumber, ...])
         object.__setattr__(self, "seed", np.random.SeedSequence(entropy, spawn_key=key))
