@@ -733,3 +733,10 @@ def test_a_table_of_real_runs(compared):
         assert table.loc[rule, "recovered"].interval == pytest.approx((low, high))
     assert all(isinstance(line, str) and "\n" not in line for line in answers(compared))
     assert isinstance(compared.runs, pd.DataFrame)
+
+
+def test_too_many_replicas_are_refused_before_the_tuning():
+    heard = []
+    with pytest.raises(tm.InputError, match="replicas=1000000000000"):
+        tm.compare_rules(["sgda"], {"d": 64}, replicas=10**12, progress=heard.append)
+    assert not heard

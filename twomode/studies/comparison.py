@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from twomode._typing import Count, Positive, SeedNumber
 from twomode.checks import checked
-from twomode.errors import require
+from twomode.errors import require, require_memory
 from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
@@ -297,6 +297,8 @@ def compare_rules(
         cell["shared"], "shared=False cannot be: a comparison has the same starts for all rules"
     )
     cells = [{**cell, "opt": rule} for rule in names]
+    # Here already, before the tuning: at the recipe and at the best of it, as `sweep` asks.
+    require_memory(2048.0 * replicas * len(cells), f"replicas={replicas}", "use fewer")
     options: dict[str, Any] = {"executor": executor, "seed": seed, "progress": progress}
     best, tried = tune(
         cells, tuning, step_scales=step_scales, ratios=ratios, paired=["opt"], **options
