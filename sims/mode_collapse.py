@@ -40,6 +40,7 @@ def parse() -> argparse.Namespace:
         metavar="NAME",
         help=f"{', '.join(tm.ENGINES)} [auto: reduced, or dense for coordinate-wise rules]",
     )
+    run.add_argument("--rtol", type=float, help="largest error of a step (flow engine) [1e-6]")
     run.add_argument("--dtype", default="float64", help="float64 or float32 (dense engine)")
     run.add_argument(
         "--threads", type=cli.whole, help="threads of the compiled engines [all cores]"
@@ -86,8 +87,8 @@ def described(args: argparse.Namespace) -> Run:
     )
     replicas = args.replicas
     if replicas is None:
-        reduced = args.engine == "reduced" or (args.engine == "auto" and opt.equivariant)
-        replicas = 16 if reduced else 4
+        in_span = args.engine in ("reduced", "flow") or (args.engine == "auto" and opt.equivariant)
+        replicas = 16 if in_span else 4
     return Run.of(
         game,
         opt,
@@ -100,6 +101,7 @@ def described(args: argparse.Namespace) -> Run:
         resolve=args.resolve,
         start=cli.start_from(args),
         dtype=args.dtype,
+        rtol=args.rtol,
     )
 
 

@@ -465,7 +465,7 @@ def test_resolve_changes_records_only():
 
 def test_resolve_watches_no_replica_that_has_diverged(monkeypatch):
     """One is at rest, the other's gradients grow tenfold between records, until it is no more."""
-    engine = SimpleNamespace(t=0, replicas=2)
+    engine = SimpleNamespace(t=0, replicas=2, ended=False)
     recorder = trace_module.Recorder(GAME, engine, 10_000, every=64, resolve=2.0)
 
     def snapshot(game, engine):

@@ -29,10 +29,10 @@ ROOMS = {
         "bilinear",
     ),
     "rules": ("algebra", "named", "recipes", "corrections"),
-    "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense"),
+    "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense", "flow"),
     "engines.compiled": (
-        *("lanes_numpy", "jit", "lanes_llvm", "lanes", "products", "records", "gradient", "moves"),
-        *("corrections", "passes", "correction_passes"),
+        *("lanes_numpy", "jit", "lanes_llvm", "lanes", "blocks", "products", "records", "gradient"),
+        *("moves", "corrections", "passes", "correction_passes", "field", "dormand_prince"),
     ),
     "runs": ("run", "streams", "trace", "play", "provenance", "result", "simulate"),
     "statistics": ("levels", "proportions", "trends", "factorial"),

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 __all__ = [
     *("JSON", "Array", "BoolArray", "FloatArray", "IntArray", "Namespace", "Rows", "Seed"),
-    *("Count", "Level", "SeedNumber", "NotNegative", "Positive", "Probability", "Whole"),
+    *("Count", "Horizon", "Level", "SeedNumber", "NotNegative", "Positive", "Probability", "Whole"),
 ]
 
 # Numbers, with the bounds that `twomode.checks` holds them to.
 # Whatever is counted fits into 64 bits.
 Whole: TypeAlias = Annotated[int, "[0, 9e18]"]
+# Iterations of a flow are not counted: as many as a float can hold.
+Horizon: TypeAlias = Annotated[int, "[0, 1e300]"]
 Count: TypeAlias = Annotated[int, "[1, 9e18]"]
 SeedNumber: TypeAlias = Annotated[int, "[0, inf)"]
 NotNegative: TypeAlias = Annotated[float, "[0, inf)"]

@@ -36,6 +36,7 @@ class ArrayEngine(MovesMeasured):
     """
 
     name = "array"
+    ended = False
 
     def __init__(self, game: Field, opt: Optimizer, start: State) -> None:
         require(

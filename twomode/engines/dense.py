@@ -43,6 +43,7 @@ class DenseEngine(MovesMeasured):
     """
 
     name = "dense"
+    ended = False
 
     def __init__(self, game: Game, opt: Optimizer, start: State, dtype: str = "float64") -> None:
         require_choice("dtype", dtype, ("float64", "float32"))

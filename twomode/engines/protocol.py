@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias
 
-from twomode._typing import Array, FloatArray
+from twomode._typing import Array, BoolArray, FloatArray
 from twomode.game import State
 
 __all__ = ["Batches", "Engine"]
@@ -34,6 +34,10 @@ class Engine(Protocol):
     @property
     def state(self) -> State:
         """Where the players are, with a replica axis, in R^d or reduced to R^r."""
+
+    @property
+    def ended(self) -> BoolArray | bool:
+        """Which replicas no call of `advance` will move any more, shape (R,), or none or all."""
 
     @property
     def update_norms(self) -> Array:

@@ -1,23 +1,18 @@
 """Many replicas at once in R^r, whatever d: compiled, replicas in the vector lanes.
 
 Every gradient lies in the span of the modes and the start, so a rotation-equivariant rule in R^d
-*is* the same rule in R^r with r = 2 + m_D + m_G.  Blocks of LANES replicas advance independently,
-each on one thread, so a replica's numbers do not depend on how many others run or on how many
-threads there are.  The threads are Python's (the kernel holds no lock): they sleep when done,
-where OpenMP's would spin and, on a busy machine, keep each other waiting.
+*is* the same rule in R^r with r = 2 + m_D + m_G.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
-import numba
 import numpy as np
 
 from twomode.engines.compiled import corrections, gradient, moves
 from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.blocks import each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
-from twomode.engines.compiled.lanes import LANES, lane_zeros
+from twomode.engines.compiled.lanes import lane_zeros
 from twomode.engines.compiled.products import clear, padded
 from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
@@ -26,9 +21,6 @@ from twomode.game import Game, State
 from twomode.rules import Optimizer
 
 __all__ = ["ReducedEngine"]
-
-#: Iterations times blocks below which starting threads costs more than it saves.
-WORTH_THREADS = 200
 
 
 class ReducedEngine(MovesMeasured):
@@ -49,6 +41,7 @@ class ReducedEngine(MovesMeasured):
     """
 
     name = "reduced"
+    ended = False
 
     def __init__(self, game: Game, opt: Optimizer, start: State) -> None:
         self.check(opt)
@@ -87,7 +80,7 @@ class ReducedEngine(MovesMeasured):
         weights = self._probabilities
         if batches is not None:
             weights = enc.Weights(
-                *(self._lanes(self._objective_factor * batch)[:, :, None] for batch in batches)
+                *(pack(self._objective_factor * batch)[:, :, None] for batch in batches)
             )
         stages = enc.encode_stages(self.opt)
 
@@ -96,15 +89,7 @@ class ReducedEngine(MovesMeasured):
             own = enc.Weights(*(w[block % len(w)] for w in weights))
             _advance(steps, self.t, stages, self._game_code, self._rule, own, *self._blocks[block])
 
-        blocks = range(len(self._blocks))
-        threads = min(numba.get_num_threads(), len(blocks))
-        if threads > 1 and steps * len(blocks) >= WORTH_THREADS:
-            with ThreadPoolExecutor(threads) as pool:
-                for _ in pool.map(advance_block, blocks):
-                    pass
-        else:
-            for block in blocks:
-                advance_block(block)
+        each_block(advance_block, len(self._blocks), steps)
         self.t += steps
 
     @property
@@ -136,20 +121,10 @@ class ReducedEngine(MovesMeasured):
     def _pack(self, array: np.ndarray) -> np.ndarray:
         """(R, rows, columns) to (blocks, rows, columns, LANES), rows and columns padded."""
         spare = [(0, 0)] + [(0, padded(size) - size) for size in array.shape[1:]]
-        return self._lanes(np.pad(array, spare))
-
-    def _lanes(self, array: np.ndarray) -> np.ndarray:
-        """(R, rows, columns) to (blocks, rows, columns, LANES); spare lanes repeat replica 0."""
-        blocks = -(-self.replicas // LANES)
-        spare = np.broadcast_to(array[:1], (blocks * LANES - self.replicas, *array.shape[1:]))
-        full = np.concatenate([array, spare]).reshape(blocks, LANES, *array.shape[1:])
-        packed = lane_zeros((blocks, *array.shape[1:]))
-        packed[:] = np.moveaxis(full, 1, -1)
-        return packed
+        return pack(np.pad(array, spare))
 
     def _unpack(self, packed: np.ndarray) -> np.ndarray:
-        flat = np.moveaxis(packed, -1, 1).reshape(-1, *packed.shape[1:3])
-        return flat[: self.replicas].copy()
+        return unpack(packed, self.replicas)
 
 
 @kernel(nogil=True)

@@ -30,6 +30,7 @@ def over_latents(
     projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
     gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
     measure: Callable[[Outputs], FloatArray],
+    differences_V: Annotated[FloatArray, "(..., m_G)"] | None = None,
 ) -> FloatArray:
     """Measure generators at every nonzero z, those of the law's support if m_G > 20.
 
@@ -39,6 +40,8 @@ def over_latents(
     projections_V, gram_V : ndarray, shapes (..., m_G, 2) and (..., m_G, m_G)
     measure : callable
         Takes the outputs of n generators, returns an array of shape (n, ...) without the latents.
+    differences_V : ndarray, shape (..., m_G), optional
+        As for `Outputs`.
 
     Returns
     -------
@@ -48,6 +51,7 @@ def over_latents(
     shape = gram_V.shape[:-2]
     projections = projections_V.reshape(-1, *projections_V.shape[-2:])
     gram = gram_V.reshape(-1, *gram_V.shape[-2:])
+    differences = None if differences_V is None else differences_V.reshape(len(gram), -1)
     every = game.m_G <= LARGEST_CHECKED
     support = game.latent_points[0]
     support = support[support.any(axis=1)]
@@ -55,11 +59,9 @@ def over_latents(
     measured = []
     for begin in range(0, len(gram), at_once):
         piece = slice(begin, begin + at_once)
-        outputs = (
-            EveryOutput(projections[piece], gram[piece], game.gamma)
-            if every
-            else Outputs(projections[piece], gram[piece], game.gamma, support)
-        )
+        known = (projections[piece], gram[piece], game.gamma)
+        apart = None if differences is None else differences[piece]
+        outputs = EveryOutput(*known, apart) if every else Outputs(*known, support, apart)
         measured.append(measure(outputs))
     found = np.concatenate(measured)
     return found.reshape(*shape, *found.shape[1:])
@@ -70,6 +72,7 @@ def extremes(
     game: Game,
     projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
     gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
+    differences_V: Annotated[FloatArray, "(..., m_G)"] | None = None,
 ) -> Extremes:
     """Extremes over the latents, with the leading axes of the arguments."""
 
@@ -77,4 +80,5 @@ def extremes(
         found = outputs.asymmetry.max(-1), outputs.residual.max(-1), outputs.alpha.min(-1)
         return np.stack(found, axis=-1)
 
-    return Extremes(*np.moveaxis(over_latents(game, projections_V, gram_V, measure), -1, 0))
+    found = over_latents(game, projections_V, gram_V, measure, differences_V)
+    return Extremes(*np.moveaxis(found, -1, 0))

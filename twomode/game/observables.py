@@ -145,6 +145,8 @@ class Outputs:
         <u_1, u_2>.
     latents : ndarray, shape (S, m_G)
         The z of interest.
+    differences_V : ndarray, shape (..., m_G), optional
+        <v_j, u_1 - u_2>, where it is known better than as a difference of projections.
 
     Notes
     -----
@@ -168,6 +170,7 @@ class Outputs:
     gram_V: Annotated[FloatArray, "(..., m_G, m_G)"]
     gamma: Annotated[float, "[0, 1)"]
     latents: Annotated[FloatArray, "(S, m_G)"]
+    differences_V: Annotated[FloatArray, "(..., m_G)"] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -176,6 +179,14 @@ class Outputs:
     def projections(self) -> FloatArray:
         """<G(z), u_l>, shape (..., S, 2)."""
         return self.latents @ self.projections_V
+
+    @cached_property
+    def differences(self) -> FloatArray:
+        """<G(z), u_1 - u_2>, shape (..., S)."""
+        if self.differences_V is None:
+            difference: FloatArray = self.projections[..., 0] - self.projections[..., 1]
+            return difference
+        return self.differences_V @ self.latents.T
 
     @cached_property
     def squared_norms(self) -> FloatArray:
@@ -209,8 +220,7 @@ class Outputs:
     @property
     def asymmetry(self) -> FloatArray:
         """max_l abs(<xi, u_l>) / norm(xi) = abs(<G, u_1 - u_2>) / (2 norm(xi))."""
-        across = np.abs(self.projections[..., 0] - self.projections[..., 1])
-        return _ratio(across, 2 * self.residual_norms)
+        return _ratio(np.abs(self.differences), 2 * self.residual_norms)
 
     @property
     def residual(self) -> FloatArray:
@@ -296,7 +306,7 @@ class EveryOutput(Outputs):
 
     Parameters
     ----------
-    projections_V, gram_V, gamma
+    projections_V, gram_V, gamma, differences_V
         As for `Outputs`.
 
     Raises
@@ -320,9 +330,15 @@ class EveryOutput(Outputs):
         projections_V: Annotated[FloatArray, "(..., m_G, 2)"],
         gram_V: Annotated[FloatArray, "(..., m_G, m_G)"],
         gamma: Annotated[float, "[0, 1)"],
+        differences_V: Annotated[FloatArray, "(..., m_G)"] | None = None,
     ) -> None:
         _require_few(projections_V.shape[-2])
-        for name, value in (("projections_V", projections_V), ("gram_V", gram_V), ("gamma", gamma)):
+        for name, value in (
+            ("projections_V", projections_V),
+            ("gram_V", gram_V),
+            ("gamma", gamma),
+            ("differences_V", differences_V),
+        ):
             object.__setattr__(self, name, value)
 
     @cached_property
@@ -335,6 +351,13 @@ class EveryOutput(Outputs):
         """<G(z), u_l>, shape (..., S, 2)."""
         p = self.projections_V
         return np.stack([_subset_sums(p[..., mode])[..., 1:] for mode in (0, 1)], axis=-1)
+
+    @cached_property
+    def differences(self) -> FloatArray:
+        """<G(z), u_1 - u_2>, shape (..., S)."""
+        if self.differences_V is None:
+            return super().differences
+        return _subset_sums(self.differences_V)[..., 1:]
 
     @cached_property
     def squared_norms(self) -> FloatArray:

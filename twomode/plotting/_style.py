@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from twomode._typing import FloatArray
 from twomode.errors import require
 from twomode.runs import Result
 from twomode.theory import Judgement
@@ -40,15 +42,30 @@ def typical(judgement: Judgement, replica: int | None) -> int:
     return replica
 
 
-def end_of_view(result: Result, judgement: Judgement, replica: int) -> float:
-    """Where the time axis of a replica ends: at 1.3 T_0 if it collapsed there.
+def clock(result: Result, replica: int) -> FloatArray:
+    """Where a replica's records stand on the time axis, shape (T,): see `time_axis`."""
+    if result.intervals is None:
+        return result.times[replica].astype(float)
+    left = np.append(np.cumsum(result.intervals[replica, :0:-1])[::-1], 0.0)
+    return np.where(left > 0, left, np.nan)  # the end itself is nowhere on a logarithmic axis
 
-    The theorem is silent past T_0, and what follows would hide what led to it.
+
+def time_axis(result: Result, judgement: Judgement, replica: int) -> dict[str, Any]:
+    """What makes an axis that of a replica's time, for ``Axes.set``.
+
+    A collapse is shown up to 1.3 T_0: the theorem is silent past it, and what follows would hide
+    what led to it.  A flow ends at T_0; what leads there has all scales, and is shown by how long
+    before it happens.
     """
+    if result.intervals is not None:
+        left = clock(result, replica)
+        at_T0 = np.isfinite(judgement.T0[replica])
+        words = "iterations before $T_0$" if at_T0 else "iterations before the end"
+        return {"xscale": "log", "xlim": (np.nanmax(left), np.nanmin(left)), "xlabel": words}
     end = max(1, int(result.steps[-1]))
     if judgement.verdicts[replica] == "collapsed":
-        return min(end, 1.3 * judgement.T0[replica])
-    return end
+        return {"xlim": (0, min(end, 1.3 * judgement.T0[replica])), "xlabel": "iteration"}
+    return {"xlim": (0, end), "xlabel": "iteration"}
 
 
 def which_replica(result: Result, judgement: Judgement, replica: int) -> str:

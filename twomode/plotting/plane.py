@@ -147,8 +147,8 @@ def modes_plane(
         axes.set(xticks=[], yticks=[])
     axes.set_title(which_replica(result, judgement, k), fontsize=10)
     what = r"$G(z) \,/\, \|G(z)\|$" if directions else "$G(z)$"
-    at = f"iteration {result.steps[record]:,}"
-    if result.steps[record] == judgement.T0[k]:
+    at = f"iteration {result.times[k, record]:,.0f}"
+    if result.times[k, record] == judgement.T0[k]:
         at += " = $T_0$"
     legend = "area: probability of $z$" + ("; lines: the way of each $v_j$" if trails else "")
     axes.set_xlabel(f"{what} in the plane of $u_1$ and $u_2$, {at}\n{legend}")
@@ -204,7 +204,7 @@ def animate(
     for ax, result in zip(axes, listed, strict=True):
         judgement = judge(result)
         k = typical(judgement, replica)
-        end = int(np.searchsorted(result.steps, judgement.judged_at[k]))
+        end = int(judgement.at[k])
         w, v = (
             plane_coordinates(p[k, : end + 1] / lengths[: end + 1, :, None], result.game.gamma)
             for p, lengths in (
@@ -228,7 +228,7 @@ def animate(
             )
         ]
         clock = ax.text(-1.25, -1.25, "", fontsize=9)
-        moving.append((result, shown, w, v, trails, dots, clock))
+        moving.append((result.times[k], shown, w, v, trails, dots, clock))
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
     )
@@ -238,13 +238,13 @@ def animate(
 
     def draw(frame: int) -> list[Artist]:
         """Move everything to one frame."""
-        for result, shown, w, v, trails, dots, clock in moving:
+        for times, shown, w, v, trails, dots, clock in moving:
             at = shown[frame]
             for j, trail in enumerate(trails):
                 trail.set_data(v[: at + 1, j, 0], v[: at + 1, j, 1])
             for dot, points in zip(dots, (w, v), strict=True):
                 dot.set_data(*points[at].T)
-            clock.set_text(f"iteration {result.steps[at]:,}")
+            clock.set_text(f"iteration {times[at]:,.0f}")
         return []
 
     return FuncAnimation(figure, draw, frames=frames, interval=interval, init_func=list)

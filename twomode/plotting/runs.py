@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,8 +18,9 @@ from twomode.plotting._style import (
     OTHERS,
     PLAYER_COLOURS,
     as_list,
-    end_of_view,
+    clock,
     mark_T0,
+    time_axis,
     typical,
     which_replica,
     which_replicas,
@@ -103,6 +105,9 @@ def mode_alignment(
         xlabel="iteration",
         xlim=(0, max(1, result.steps[-1])),
     )
+    if result.intervals is not None:
+        below.set(**time_axis(result, judgement, replica))
+        T0 = math.nan  # at the right edge
     mark_T0(above, T0, -0.97)
     mark_T0(below, T0)
     above.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=3, frameon=False)
@@ -116,14 +121,13 @@ def mode_alignment(
 
 def _draw_alignment(above: Axes, below: Axes, result: Result, replica: int) -> None:
     """One replica's cosines, and its pace among the others'."""
+    time = clock(result, replica)
     cosines = mode_cosines(result.projections_V[replica], result.gram_V[replica])
     for mode, (colour, style) in enumerate(zip(MODE_COLOURS, MODE_STYLES, strict=True)):
-        lines = above.plot(
-            result.steps, cosines[..., mode], color=colour, linestyle=style, linewidth=1
-        )
+        lines = above.plot(time, cosines[..., mode], color=colour, linestyle=style, linewidth=1)
         lines[0].set_label(rf"$\langle v_j, u_{mode + 1}\rangle / \|v_j\|$, each $j$")
     above.plot(
-        result.steps,
+        time,
         result.collapse_cosine()[replica],
         color="black",
         linewidth=2,
@@ -132,10 +136,10 @@ def _draw_alignment(above: Axes, below: Axes, result: Result, replica: int) -> N
     above.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     pace = result.pace()
     if result.replicas > 1:
-        others = np.delete(pace, replica, axis=0)
-        grey = below.plot(result.steps, others.T, color=OTHERS, linewidth=0.6)
+        for other in (k for k in range(result.replicas) if k != replica):
+            grey = below.plot(clock(result, other), pace[other], color=OTHERS, linewidth=0.6)
         grey[0].set_label("the other replicas")
-    below.plot(result.steps, pace[replica], color="black", linewidth=1.4, label="this replica")
+    below.plot(time, pace[replica], color="black", linewidth=1.4, label="this replica")
 
 
 @checked
@@ -177,13 +181,13 @@ def neuron_alignment(
     for column, result in zip(axes.T, listed, strict=True):
         judgement = judge(result)
         k = typical(judgement, replica)
-        at = int(np.searchsorted(result.steps, judgement.judged_at[k]))
+        at, time = judgement.at[k], clock(result, k)
         for ax, cosines, name in zip(column, alignments(result), ("w_i", "v_j"), strict=True):
             nearest = int(np.argmax(cosines[k, : at + 1].max(axis=(0, 2))))
             for target, (colour, style) in enumerate(looks):
                 look = {"color": colour, "linestyle": style}
                 ax.plot(
-                    result.steps,
+                    time,
                     cosines[k, :, nearest, target],
                     linewidth=1.8,
                     label=f"with {targets[target]}",
@@ -192,11 +196,9 @@ def neuron_alignment(
                 )
             for target, (colour, style) in enumerate(looks):
                 others = np.delete(cosines[k, :, :, target], nearest, axis=1)
-                ax.plot(
-                    result.steps, others, color=colour, linestyle=style, linewidth=0.6, alpha=0.3
-                )
+                ax.plot(time, others, color=colour, linestyle=style, linewidth=0.6, alpha=0.3)
             ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-            ax.set(ylim=(-1.05, 1.05), xlim=(0, end_of_view(result, judgement, k)))
+            ax.set(ylim=(-1.05, 1.05), **time_axis(result, judgement, k) | {"xlabel": ""})
             ax.set_ylabel(f"cosine of ${name}$" if column is axes.T[0] else "")
         mark_T0(column[0], judgement.T0[k])
         mark_T0(column[1], judgement.T0[k], -0.97)
@@ -246,14 +248,14 @@ def latent_extremes(
     for ax, result in zip(axes, listed, strict=True):
         judgement = judge(result)
         k = typical(judgement, replica)
-        low, high = _extremes(result, k)
+        time, (low, high) = clock(result, k), _extremes(result, k)
         for mode, (colour, style) in enumerate(zip(MODE_COLOURS, MODE_STYLES, strict=True)):
             of = rf"$z$ of $|\langle G(z), u_{mode + 1}\rangle| \,/\, \|G(z)\|$"
             look = {"color": colour, "linestyle": style}
-            ax.plot(result.steps, high[:, mode], linewidth=1.8, label=f"max over {of}", **look)
-            ax.plot(result.steps, low[:, mode], linewidth=0.9, label=f"min over {of}", **look)
+            ax.plot(time, high[:, mode], linewidth=1.8, label=f"max over {of}", **look)
+            ax.plot(time, low[:, mode], linewidth=0.9, label=f"min over {of}", **look)
             band = {"color": colour, "alpha": 0.12, "linewidth": 0, "rasterized": True}
-            ax.fill_between(result.steps, low[:, mode], high[:, mode], **band)
+            ax.fill_between(time, low[:, mode], high[:, mode], **band)
         average = np.sqrt((1 + result.game.gamma) / 2)
         ax.axhline(average, color="0.4", linewidth=0.8, linestyle="-.", zorder=0)
         ax.text(
@@ -264,8 +266,7 @@ def latent_extremes(
             verticalalignment="center",
             fontsize=8,
         )
-        end = end_of_view(result, judgement, k)
-        ax.set(ylim=(0, 1.02), xlim=(0, end), xlabel="iteration")
+        ax.set(ylim=(0, 1.02), **time_axis(result, judgement, k))
         ax.set_title(which_replica(result, judgement, k), fontsize=10)
         mark_T0(ax, judgement.T0[k], 0.93)
     axes[0].set_ylabel("cosine, absolute value")
@@ -313,7 +314,7 @@ def pace(
         if judgement.verdict == "collapsed":
             time, label = np.linspace(0, 1.3, 400), "iteration / $T_0$"
             found = np.flatnonzero(np.isfinite(judgement.T0))
-            own = [result.steps / judgement.T0[k] for k in found]
+            own = [result.times[k] / judgement.T0[k] for k in found]
             norms, ratio = (
                 np.stack([_resample(time, s, x[k]) for s, k in zip(own, found, strict=True)])
                 for x in (norms, ratio)

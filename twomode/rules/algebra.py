@@ -316,6 +316,11 @@ class Rule:
         return self.equivariant and self.as_long_as_gradient
 
     @property
+    def _moved_by_momentum(self) -> bool:
+        """Whether M gives the step its length."""
+        return "momentum" in (self.magnitude, self.direction if self.magnitude == "own" else "")
+
+    @property
     def uses_norms(self) -> bool:
         """Whether the step needs norms over whole blocks before it can be taken."""
         return self.magnitude != "own"
@@ -570,6 +575,35 @@ class Optimizer(Rule):
             eps=self.eps * (factor if self.uses_second_moment else 1.0),
             norm_eps=self.norm_eps * (factor if normed else 1.0),
         )
+
+    def flow_speeds(self) -> tuple[float, float]:
+        """Distance over gradient that each iteration goes in the limit of short steps, (D, G).
+
+        Every schedule discretizes the same flow: extragradient looks ahead by as much as it steps,
+        optimistic steps add up to one, and the second of two that alternate answers a move that
+        vanishes.  Heavy-ball momentum repeats each step 1/(1 - beta1) times.
+
+        Raises
+        ------
+        InputError
+            If the rule has no such limit, or one that depends on time or on the Jacobian.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.optimizer("sgda-momentum", eta_D=0.25, eta_G=0.5, beta1=0.5).flow_speeds()
+        (0.5, 1.0)
+        """
+        for refused, why in (
+            (not self.equivariant, "depends on the coordinates of R^d"),
+            (not self.as_long_as_gradient, "takes steps of one length, which chatter in the limit"),
+            (self.corrected, "is corrected by the Jacobian"),
+            (self.anchor > 0, "is pulled to its start by a force that depends on time"),
+            (self.decay_D or self.decay_G, "has step sizes that depend on time"),
+        ):
+            require(not refused, f"{self.name} {why}: it has no flow; use engine='reduced'")
+        repeats = 1 / (1 - self.beta1) if self.heavy_ball and self._moved_by_momentum else 1.0
+        return self.eta_D * repeats, self.eta_G * repeats
 
     def to_dict(self) -> JSON:
         """Plain-JSON form; the keyword arguments of the constructor.

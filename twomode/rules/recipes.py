@@ -8,7 +8,7 @@ both modes.  The README has the proportions measured on other seeds.
 import math
 from typing import Any, NamedTuple
 
-from twomode._typing import NotNegative, Positive, Whole
+from twomode._typing import Horizon, NotNegative, Positive
 from twomode.checks import checked
 from twomode.errors import require
 from twomode.game import Game
@@ -18,7 +18,7 @@ from twomode.rules.named import RULES, named_rule, optimizer
 __all__ = ["Recipe", "recipe"]
 
 #: More iterations than this are not chosen for anyone.
-_MOST = 1e12
+_MOST = 1e300
 _EULER = 0.5772156649015329  #: 1 + 1/2 + ... + 1/n is about ln n + this
 
 
@@ -46,7 +46,7 @@ def recipe(
     eta_D: NotNegative | None = None,
     eta_G: NotNegative | None = None,
     ratio: NotNegative | None = None,
-    steps: Whole | None = None,
+    steps: Horizon | None = None,
     step_scale: Positive = 1.0,
     **changes: Any,
 ) -> Recipe:

@@ -4,8 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from twomode._typing import FloatArray, IntArray
-from twomode.engines import ArrayEngine, DenseEngine, Engine, ReducedEngine
+import numpy as np
+
+from twomode._typing import JSON, FloatArray, IntArray
+from twomode.engines import ArrayEngine, DenseEngine, Engine, FlowEngine, ReducedEngine
 from twomode.errors import InputError
 from twomode.game import State
 from twomode.progress import Progress, Report, unreported, watched
@@ -42,19 +44,21 @@ class Played(NamedTuple):
     diverged_at: IntArray
     wall_seconds: float
     compile_seconds: float
+    notes: JSON  #: what the engine has to say
 
 
 def play(run: Run, progress: Report | bool | None = None) -> Played:
     """Play a run from its start to its end; `progress` takes a `RunProgress`, True is a bar."""
-    start = draw_start(run.game, run.start, run.seed, run.replicas, reduced=run.engine == "reduced")
-    engine = _make_engine(run, start)
+    start = draw_start(run.game, run.start, run.seed, run.replicas, reduced=run.in_span)
     batches = None
     if run.batch_size is not None:
         batches = Minibatches(run.game, run.batch_size, run.seed, run.replicas)
     began = time.perf_counter()
+    engine = _make_engine(run, start)
     engine.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
     compiled = time.perf_counter()
-    recorder = Recorder(run.game, engine, run.steps, run.record_every, run.resolve)
+    last = None if isinstance(engine, FlowEngine) else run.steps
+    recorder = Recorder(run.game, engine, last, run.record_every, run.resolve)
     with watched(progress, f"{run.opt.name} d={run.game.d}") as report:
         _advance(engine, recorder, batches, report)
     return Played(
@@ -64,6 +68,7 @@ def play(run: Run, progress: Report | bool | None = None) -> Played:
         diverged_at=recorder.diverged_at,
         wall_seconds=time.perf_counter() - began,
         compile_seconds=compiled - began,
+        notes=engine.notes if isinstance(engine, FlowEngine) else {},
     )
 
 
@@ -76,9 +81,10 @@ def _advance(
         if progress is unreported:
             return
         cosine, coverage = recorder.last()
-        progress(
-            RunProgress(engine.t, recorder.last_step, collapse_cosine=cosine, coverage=coverage)
-        )
+        done, total, unit = engine.t, recorder.last_step, "it"
+        if total is None:  # a flow comes to its end when it does
+            done, total, unit = int(np.sum(engine.ended)), engine.replicas, "replicas"
+        progress(RunProgress(done, total, unit, collapse_cosine=cosine, coverage=coverage))
 
     recorder.record()
     piece, reported = 16, time.perf_counter()
@@ -103,6 +109,9 @@ def _advance(
 def _make_engine(run: Run, start: State) -> Engine:
     if run.engine == "reduced":
         return ReducedEngine(run.game, run.opt, start)
+    if run.engine == "flow":
+        assert run.rtol is not None
+        return FlowEngine(run.game, run.opt, start, run.steps, run.rtol)
     if run.engine == "dense":
         return DenseEngine(run.game, run.opt, start, run.dtype)
     if run.engine == "cupy":

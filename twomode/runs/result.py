@@ -20,7 +20,7 @@ from twomode.rules import Optimizer, label
 from twomode.runs.play import play
 from twomode.runs.provenance import origin
 from twomode.runs.run import Run
-from twomode.runs.trace import TRACE, is_finite, to_host
+from twomode.runs.trace import OF_FLOWS, TRACE, is_finite, to_host
 from twomode.shown import Shown, figure
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Result(Shown):
     game, opt : Game, Optimizer
         What was run.
     steps : ndarray of int, shape (T,)
-        Recorded iterations, from 0.
+        Recorded iterations, from 0; of a flow, places of its integrator (see `times`).
     projections_V : ndarray, shape (R, T, m_G, 2)
         <v_j, u_l>.
     gram_V : ndarray, shape (R, T, m_G, m_G)
@@ -94,6 +94,11 @@ class Result(Shown):
         (None outside a checkout), ``versions``, ``cpu``, ``cores``, ``blas``.
     start : State or None
         The explicit start, if it was one.
+    intervals : ndarray, shape (R, T), or None
+        Of a flow, the iterations since the record before: times near the end of a plateau could
+        not be told apart.
+    differences_V : ndarray, shape (R, T, m_G), or None
+        Of a flow, <v_j, u_1 - u_2>, which may be far smaller than the rounding of either.
     """
 
     EXAMPLE: ClassVar[str] = "tm.simulate(game, opt, steps)"
@@ -114,6 +119,8 @@ class Result(Shown):
     diverged_at: np.ndarray
     provenance: JSON
     start: State | None = None
+    intervals: FloatArray | None = None
+    differences_V: FloatArray | None = None
 
     @classmethod
     def of(cls, run: Run, progress: Report | bool | None = None) -> Result:
@@ -134,6 +141,7 @@ class Result(Shown):
                 "compile_seconds": played.compile_seconds,
                 "steps_per_second": done * len(run.replicas) / max(ran, 1e-9),
                 **origin(),
+                **({"flow": played.notes} if played.notes else {}),
             },
             start=run.start if isinstance(run.start, State) else None,
         )
@@ -196,6 +204,16 @@ class Result(Shown):
         """R, the number of replicas."""
         return len(self.bias)
 
+    @cached_property
+    def times(self) -> FloatArray | IntArray:
+        """Iterations at each record, shape (R, T): `steps`, or in a flow each replica's own.
+
+        A replica that has ended stays where it is, and so does its time.
+        """
+        if self.intervals is None:
+            return np.broadcast_to(self.steps, self.bias.shape)
+        return np.cumsum(self.intervals, axis=1)
+
     @property
     def diverged(self) -> np.ndarray:
         """Which replicas diverged, shape (R,)."""
@@ -212,7 +230,8 @@ class Result(Shown):
         """
         if latents is None:
             latents = self.game.latent_points[0]
-        return Outputs(self.projections_V, self.gram_V, self.game.gamma, latents)
+        known = (self.projections_V, self.gram_V, self.game.gamma)
+        return Outputs(*known, latents, self.differences_V)
 
     @checked
     def outputs_at(self, records: Records) -> Outputs:
@@ -223,8 +242,9 @@ class Result(Shown):
         records : ndarray of int, shape (R,), or int
             Indices into the T recorded iterations; one for all replicas if it is a number.
         """
-        projections, gram = self._generators_at(records)
-        return Outputs(projections, gram, self.game.gamma, self.game.latent_points[0])
+        projections, gram, differences = self._generators_at(records)
+        support = self.game.latent_points[0]
+        return Outputs(projections, gram, self.game.gamma, support, differences)
 
     @cached_property
     def extremes(self) -> Extremes:
@@ -232,7 +252,7 @@ class Result(Shown):
 
         Where m_G > 20, the support of the latent law stands for all z.
         """
-        return extremes(self.game, self.projections_V, self.gram_V)
+        return extremes(self.game, self.projections_V, self.gram_V, self.differences_V)
 
     @checked
     def extremes_at(self, records: Records) -> Extremes:
@@ -247,11 +267,14 @@ class Result(Shown):
             f"records={shown(records)} must be among the {T} recorded, one or one a replica",
         )
 
-    def _generators_at(self, records: IntArray | int) -> tuple[FloatArray, FloatArray]:
-        """Projections and Gram matrices at one record a replica."""
+    def _generators_at(
+        self, records: IntArray | int
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Projections, Gram matrices and differences at one record a replica."""
         self.require_records(records)
-        replicas = np.arange(self.replicas)
-        return self.projections_V[replicas, records], self.gram_V[replicas, records]
+        k = np.arange(self.replicas)
+        apart = None if self.differences_V is None else self.differences_V[k, records]
+        return self.projections_V[k, records], self.gram_V[k, records], apart
 
     def collapse_cosine(self) -> FloatArray:
         """E_z over z != 0 of the cosine between G(z) and u_1 + u_2, shape (R, T)."""
@@ -272,10 +295,10 @@ class Result(Shown):
 
         outputs, probabilities = self.outputs(), self.game.latent_points[1]
         coverage = outputs.coverage(probabilities)
-        R, T = self.bias.shape
+        T = len(self.steps)
         columns = {
             "replica": np.repeat(self.provenance["replicas"], T),
-            "step": np.tile(self.steps, R),
+            "step": np.ravel(self.times),
             "collapse_cosine": outputs.mean_collapse_cosine(probabilities),
             "asymmetry": outputs.asymmetry.max(axis=-1),
             "residual": outputs.residual.max(axis=-1),
@@ -299,7 +322,8 @@ class Result(Shown):
         InputError
             If the file exists and `overwrite` is false, or it cannot be written.
         """
-        arrays = {name: getattr(self, name) for name in ("steps", "diverged_at", *TRACE)}
+        names = ("steps", "diverged_at", *TRACE, *(OF_FLOWS if self.intervals is not None else ()))
+        arrays = {name: getattr(self, name) for name in names}
         arrays |= {f"state_{name}": array for name, array in self.state.arrays().items()}
         if self.start is not None:
             start = self.start.arrays().items()
@@ -352,7 +376,8 @@ def _require_sound(arrays: Mapping[str, np.ndarray], game: Game, source: JSON) -
     for name, kinds in _NOTED.items():
         require(isinstance(source[name], kinds), f"{name}={source[name]!r} is not a run's")
     shapes: dict[str, tuple[str | int, ...]] = {"steps": ("T",), "diverged_at": ("R",)}
-    shapes |= {name: ("R", "T", *rest) for name, rest in TRACE.items()}
+    trace = TRACE | (OF_FLOWS if source["engine"] == "flow" else {})
+    shapes |= {name: ("R", "T", *rest) for name, rest in trace.items()}
     shapes |= {f"state_{name}": ("R", *rest) for name, rest in _STATE.items()}
     other = ", ".join(sorted(shapes.keys() ^ arrays.keys()))
     require(not other, f"not the arrays of a result: {other} missing, or too many")

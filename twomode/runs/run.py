@@ -10,18 +10,24 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
-from twomode._typing import JSON, Count, SeedNumber, Whole
+from twomode._typing import JSON, Count, Horizon, SeedNumber, Whole
 from twomode.checks import check_fields, checked, take
-from twomode.engines import ReducedEngine
+from twomode.engines import FlowEngine, ReducedEngine
 from twomode.errors import require, require_choice, require_memory, shown
 from twomode.game import Game, GaussianStart, State
 from twomode.rules import Optimizer
 
 __all__ = ["ENGINES", "Run"]
 
-ENGINES = ("auto", "reduced", "dense", "array", "cupy")
+ENGINES = ("auto", "reduced", "dense", "array", "cupy", "flow")
 #: By which a gradient may change between records.
 Factor: TypeAlias = Annotated[float, "(1, inf)"]
+#: Of an integrator of order 8 in double precision.
+Tolerance: TypeAlias = Annotated[float, "[1e-13, 1e-2]"]
+#: More iterations than this no stepping engine takes.
+MOST_STEPS = 10**12
+#: Largest error of a flow's step by default.
+RTOL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Run:
 
     game: Game
     opt: Optimizer
-    steps: Whole
+    steps: Horizon
     replicas: tuple[Whole, ...]
     seed: np.random.SeedSequence
     batch_size: Count | None
@@ -48,6 +54,7 @@ class Run:
     resolve: Factor | None
     start: GaussianStart | State
     dtype: str
+    rtol: Tolerance | None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -64,11 +71,14 @@ class Run:
         require_choice("dtype", self.dtype, ("float64", "float32"))
         if self.engine == "reduced":
             ReducedEngine.check(self.opt)
+        if self.engine == "flow":
+            FlowEngine.check(self.opt)
+        self._require_effect()
         require(
             self.dtype == "float64" or self.engine == "dense",
             f"dtype={self.dtype!r} needs engine='dense', not {self.engine!r}",
         )
-        if isinstance(self.start, GaussianStart) and self.engine == "reduced":
+        if isinstance(self.start, GaussianStart) and self.in_span:
             require(
                 self.start.modes == "random" or self.start.shared,
                 f"modes={self.start.modes!r} has no effect on {self.opt.name} in R^r: it needs a"
@@ -76,13 +86,35 @@ class Run:
             )
         self._require_memory()
 
+    @property
+    def in_span(self) -> bool:
+        """Whether it is played in R^r."""
+        return self.engine in ("reduced", "flow")
+
+    def _require_effect(self) -> None:
+        """Refuse what means nothing to the engine."""
+        flow = self.engine == "flow"
+        for name, of_flows, words in (
+            ("rtol", True, "is the tolerance of an integrator, engine='flow'"),
+            ("batch_size", False, "needs minibatches, which a flow has not: use engine='reduced'"),
+            ("resolve", False, "has no effect on a flow: its steps are as short as they need be"),
+        ):
+            value = getattr(self, name)
+            require(value is None or flow == of_flows, f"{name}={value!r} {words}")
+        has_flow = self.opt.discretizes_flow and not self.opt.corrected
+        require(
+            flow or self.steps <= MOST_STEPS,
+            f"steps={shown(self.steps)} are more than an engine takes one by one, {MOST_STEPS:.0e}:"
+            f" {'engine=' + repr('flow') + ' goes so far' if has_flow else 'choose fewer'}",
+        )
+
     @classmethod
     @checked
     def of(
         cls,
         game: Game,
         opt: Optimizer,
-        steps: Whole,
+        steps: Horizon,
         *,
         replicas: Count | Iterable[Whole] = 1,
         seed: SeedNumber | np.random.SeedSequence | None = None,
@@ -92,6 +124,7 @@ class Run:
         resolve: Factor | None = None,
         start: State | GaussianStart | None = None,
         dtype: str = "float64",
+        rtol: Tolerance | None = None,
     ) -> Run:
         """The run that the arguments of `twomode.simulate` describe."""
         require_choice("engine", engine, ENGINES)
@@ -115,13 +148,14 @@ class Run:
             resolve=resolve,
             start=GaussianStart() if start is None else start,
             dtype=dtype,
+            rtol=RTOL if rtol is None and engine == "flow" else rtol,
         )
 
     def changed(self, **changes: Any) -> Run:
         """The run with other steps, replicas, seed or records."""
         if "replicas" in changes:
             changes["replicas"] = _replica_indices(changes["replicas"])
-        steps = changes["steps"] = take("steps", changes.get("steps", self.steps), Whole)
+        steps = changes["steps"] = take("steps", changes.get("steps", self.steps), Horizon)
         if "record_every" in changes:
             every = changes["record_every"]
             changes["record_every"] = _interval(self.game, self.engine, steps, every)
@@ -138,6 +172,7 @@ class Run:
             "engine": self.engine,
             "record_every": self.record_every,
             "resolve": self.resolve,
+            **({} if self.rtol is None else {"rtol": self.rtol}),
             "start": self.start.to_dict() if isinstance(self.start, GaussianStart) else "explicit",
         }
 
@@ -153,6 +188,7 @@ class Run:
             replicas=list(source["replicas"]),
             start=GaussianStart(**source["start"]) if start is None else start,
             dtype=source["dtype"] if source["engine"] == "dense" else "float64",
+            rtol=source.get("rtol"),
             **{k: source[k] for k in ("steps", "batch_size", "engine", "record_every", "resolve")},
         )
 
@@ -160,7 +196,7 @@ class Run:
         """Refuse a run in R^d that would not fit, instead of being killed half-way."""
         game, vector = self.game, 8.0 * (self.game.m_D + self.game.m_G + 2) * self.game.d
         shared = isinstance(self.start, GaussianStart) and self.start.shared
-        if self.engine != "reduced":
+        if not self.in_span:
             # The state, the steps, a gradient and a copy to record from, and the rule's memory.
             need = (4 + self.opt.memory) * len(self.replicas) * vector
             what = f" with {len(self.replicas)} replicas"
@@ -174,7 +210,8 @@ class Run:
         )
         # What is recorded, and a state in R^r and its gradient.
         record = 2.0 * game.m_G**2 + 2 * game.m_G + 4 * game.m_D
-        each = record * (2 + self.steps / self.record_every) + 4.0 * (
+        length = FlowEngine.USUAL if self.engine == "flow" else self.steps
+        each = record * (2 + length / self.record_every) + 4.0 * (
             (game.m_D + game.m_G + 2) * game.reduced_dimension
         )
         require_memory(
@@ -189,6 +226,8 @@ def _interval(game: Game, engine: str, steps: int, every: int | None) -> int:
     """Iterations between records: as many as asked for, by default by the engine."""
     if every is not None:
         return int(take("record_every", every, Count))
+    if engine == "flow":
+        return FlowEngine.PLACES
     points = max(150, len(game.latent_points[1]))
     records = 150_000 / points if engine == "reduced" else 200
     return max(1, math.ceil(steps / records))

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from twomode._typing import Count, SeedNumber, Whole
+from twomode._typing import Count, Horizon, SeedNumber, Whole
 from twomode.checks import checked
 from twomode.game import Game, GaussianStart, State
 from twomode.progress import Report
 from twomode.rules import Optimizer
 from twomode.runs.result import Result
-from twomode.runs.run import Factor, Run
+from twomode.runs.run import Factor, Run, Tolerance
 
 __all__ = ["simulate"]
 
@@ -21,7 +21,7 @@ __all__ = ["simulate"]
 def simulate(
     game: Game,
     opt: Optimizer,
-    steps: Whole,
+    steps: Horizon,
     *,
     replicas: Count | Iterable[Whole] = 1,
     seed: SeedNumber | np.random.SeedSequence | None = None,
@@ -31,6 +31,7 @@ def simulate(
     resolve: Factor | None = None,
     start: State | GaussianStart | None = None,
     dtype: str = "float64",
+    rtol: Tolerance | None = None,
     progress: Report | bool | None = None,
 ) -> Result:
     """Run replicas of a game under one rule.
@@ -40,7 +41,7 @@ def simulate(
     game : Game
     opt : Optimizer
     steps : int
-        Iterations.
+        Iterations; those after which a flow ends that has not come to T_0.
     replicas : int or iterable of int
         How many, or which: replica k of a seed is the same run however it is asked for.
     seed : int or SeedSequence, optional
@@ -48,9 +49,10 @@ def simulate(
     batch_size : int, optional
         Points of data and of z in a minibatch, drawn anew each iteration and shared by both
         players; the population gradient by default.  The cost does not depend on it.
-    engine : {"auto", "reduced", "dense", "array", "cupy"}
+    engine : {"auto", "reduced", "dense", "array", "cupy", "flow"}
         ``auto`` is ``reduced`` for rotation-equivariant rules, else ``dense``.  ``array`` and
-        ``cupy`` work in R^d with whole arrays.
+        ``cupy`` work in R^d with whole arrays.  ``flow`` is the limit of short steps, at any d:
+        each replica ends at its T_0, and is recorded at times of its own (`Result.times`).
     record_every : int, optional
         Iterations between records; the first and the last iteration always are.  The default
         makes 1000 records with the reduced engine, fewer if the latent law has more than 150
@@ -66,6 +68,9 @@ def simulate(
     dtype : {"float64", "float32"}
         Precision of the dense engine.  The reduced one uses float64, ``array`` and ``cupy`` that of
         the start.
+    rtol : float, optional
+        Of ``flow``: the largest error of a step, for each coordinate over its size; 1e-6 by
+        default.
     progress : callable, optional
         True for a bar on a terminal or in a notebook; or called with a `Progress` about ten
         times a second.
@@ -97,5 +102,6 @@ def simulate(
         resolve=resolve,
         start=start,
         dtype=dtype,
+        rtol=rtol,
     )
     return Result.of(run, progress)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from twomode._typing import Array
-from twomode.engines import Engine
+from twomode.engines import Engine, FlowEngine
 from twomode.game import NU, Game, Outputs, at_rest, player_norms
 
-__all__ = ["TRACE", "Recorder", "is_finite", "snapshot", "to_host"]
+__all__ = ["OF_FLOWS", "TRACE", "Recorder", "is_finite", "snapshot", "to_host"]
 
 #: The recorded quantities, each with shape (R, T, ...) in a `Result`, and what stands for the dots.
 TRACE: dict[str, tuple[str | int, ...]] = {
@@ -26,6 +26,8 @@ TRACE: dict[str, tuple[str | int, ...]] = {
     "update_norms": (2,),
     "objective": (),
 }
+#: What is recorded of a flow besides.
+OF_FLOWS: dict[str, tuple[str | int, ...]] = {"intervals": (), "differences_V": ("m_G",)}
 #: With `resolve`, the interval between records may be this much shorter than asked for.
 FINEST = 64
 
@@ -48,7 +50,7 @@ def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
     state = engine.state
     xp, W, V, U = state.xp, state.W, state.V, state.U
     gradient = game.evaluate(state)
-    return {
+    record = {
         "projections_V": xp.matmul(V, U.mT),
         "gram_V": xp.matmul(V, V.mT),
         "projections_W": xp.matmul(W, U.mT),
@@ -59,6 +61,10 @@ def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
         "update_norms": engine.update_norms,
         "objective": gradient.objective,
     }
+    if isinstance(engine, FlowEngine):
+        differences = xp.matmul(V, (U[:, :1] - U[:, 1:]).mT)[..., 0]
+        record |= {"intervals": engine.take_lap(), "differences_V": differences}
+    return record
 
 
 class Recorder:
@@ -69,8 +75,8 @@ class Recorder:
     game : Game
     engine : Engine
         What runs.
-    steps : int
-        The last iteration.
+    steps : int, optional
+        The last iteration; None if the engine knows when to end.
     every : int
         Iterations between records; the first and the last iteration always are recorded.
     resolve : float, optional
@@ -79,7 +85,12 @@ class Recorder:
     """
 
     def __init__(
-        self, game: Game, engine: Engine, steps: int, every: int, resolve: float | None = None
+        self,
+        game: Game,
+        engine: Engine,
+        steps: int | None,
+        every: int,
+        resolve: float | None = None,
     ) -> None:
         self.game, self.engine = game, engine
         self.last_step, self._every = steps, every
@@ -96,10 +107,12 @@ class Recorder:
 
     @property
     def next_step(self) -> int | None:
-        """The next iteration to record; None at the end, or when every replica has diverged."""
-        if self.engine.t == self.last_step or (self.diverged_at >= 0).all():
+        """The next iteration to record; None at the end, or when nothing moves any more."""
+        over = (self.diverged_at >= 0) | self.engine.ended
+        if self.engine.t == self.last_step or over.all():
             return None
-        return min(self.engine.t + self._interval, self.last_step)
+        after = self.engine.t + self._interval
+        return after if self.last_step is None else min(after, self.last_step)
 
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
@@ -129,7 +142,8 @@ class Recorder:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything recorded so far, each with shape (R, T, ...)."""
-        return {name: np.stack([r[name] for r in self._records], axis=1) for name in TRACE}
+        names = self._records[0]
+        return {name: np.stack([r[name] for r in self._records], axis=1) for name in names}
 
     def last(self) -> tuple[float, tuple[float, float]]:
         """Collapse cosine and coverage of the last record, medians over the finite replicas."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Count, Positive, SeedNumber, Whole
+from twomode._typing import Count, Horizon, Positive, SeedNumber, Whole
 from twomode.checks import checked, take
 from twomode.errors import InputError, plain, require, require_memory, shown
 from twomode.game import Game, GaussianStart, Law, SparsePairs
@@ -47,7 +47,7 @@ Measure: TypeAlias = Callable[[Result], Mapping[str, npt.ArrayLike]]
 _GAME = {f.name for f in fields(Game)}
 _RULE = {f.name for f in fields(Rule)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
-_RUN = {"batch_size", "engine", "dtype", "record_every", "resolve"}
+_RUN = {"batch_size", "engine", "dtype", "record_every", "resolve", "rtol"}
 _OWN = {"opt", "eta_D", "eta_G", "ratio", "steps", "step_scale", "q", "horizon"}
 #: Replicas of a cell that run together: two blocks of vector lanes.  Few, so that processes share
 #: the work of a large cell, and so that with `resolve` the records that one replica needs are not
@@ -94,7 +94,7 @@ def plan(cell: Cell) -> Run:
         `GaussianStart`; ``eta_D``, ``eta_G``, or ``ratio`` for eta_G/eta_D; ``q`` for
         ``latents=SparsePairs(q)``; ``steps``, or ``horizon``, a multiple of the recipe's;
         ``step_scale``, how many times as long the recipe's steps are; ``batch_size``, ``engine``,
-        ``dtype``, ``record_every``, ``resolve``.
+        ``dtype``, ``record_every``, ``resolve``, ``rtol``.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def plan(cell: Cell) -> Run:
         opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "horizon" in given:
             steps = math.ceil(take("horizon", given["horizon"], Positive) * steps)
-        steps = take("steps", steps, Count)
+        steps = take("steps", steps, Horizon)
         start = GaussianStart(**_pick(given, _START))
         return Run.of(game, opt, steps, start=start, **_pick(given, _RUN))
     except (InputError, TypeError) as error:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 
-from twomode._typing import BoolArray, FloatArray, Positive
+from twomode._typing import BoolArray, FloatArray, IntArray, Positive
 from twomode.checks import checked
 from twomode.shown import Shown
 from twomode.statistics import Proportion
@@ -40,6 +40,8 @@ class Card(Shown):
     hypotheses : tuple of Hypothesis
     steps : ndarray, shape (T,)
         Recorded iterations.
+    times : ndarray, shape (R, T)
+        `Result.times`.
     left : ndarray, shape (R, T)
     right : float
     asked : ndarray of bool, shape (R, T)
@@ -60,6 +62,7 @@ class Card(Shown):
     at_most: bool
     hypotheses: tuple[Hypothesis, ...]
     steps: np.ndarray
+    times: FloatArray | IntArray
     left: FloatArray
     right: float
     asked: np.ndarray
@@ -181,8 +184,8 @@ class Card(Shown):
             low, middle, high = np.quantile(
                 self.left[self.asked], [0.25, 0.5, 0.75], method="inverted_cdf"
             )
-            times = self.steps[self.asked.any(axis=0)]
-            when = f"{times[0]:,}" + (f" to {times[-1]:,}" if len(times) > 1 else "")
+            first, last = (f"{f(self.times[self.asked]):,.0f}" for f in (np.min, np.max))
+            when = first + (f" to {last}" if last != first else "")
             return [f"{lines[0]}, quartiles at t = {when}: {low:.4g}, {middle:.4g}, {high:.4g}"]
         columns = np.flatnonzero(self.asked.any(axis=0))
         few = np.unique(columns[np.linspace(0, len(columns) - 1, 6).round().astype(int)])
@@ -190,8 +193,9 @@ class Card(Shown):
         for t in few:
             left = self.left[self.asked[:, t], t]
             margin = np.median(margins_of(left, self.right, self.at_most))
+            middle = np.median(self.times[self.asked[:, t], t])
             lines.append(
-                f"      t = {self.steps[t]:>10,}: {np.median(left):<9.4g} margin {margin:+.2f}"
+                f"      t = {middle:>10,.0f}: {np.median(left):<9.4g} margin {margin:+.2f}"
                 f"  ({len(left)} replicas)"
             )
         return lines

@@ -193,7 +193,8 @@ def spread(
 
 def _first(result: Result, happened: np.ndarray) -> FloatArray:
     """First recorded iteration of each replica at which something happened; NaN for never."""
-    return np.where(happened.any(axis=1), result.steps[happened.argmax(axis=1)], np.nan)
+    times = result.times[np.arange(result.replicas), happened.argmax(axis=1)]
+    return np.where(happened.any(axis=1), times, np.nan)
 
 
 def _earliest(times: FloatArray) -> FloatArray:

@@ -320,6 +320,7 @@ def theorem_4_2(
             ),
         ),
         steps=result.steps,
+        times=result.times,
         left=left,
         right=right,
         asked=_only(result, at),
@@ -361,7 +362,10 @@ def _card_about_T0(
     margins = margins_of(left, right, at_most=True)
     at = first_stationary(result, nu)
     sensitivity = []
+    ended = result.intervals is not None  # a flow, at the T_0 of NU
     for value in _two_decades(nu):
+        if ended and value < NU:
+            continue
         other = first_stationary(result, value)
         held = worst_of(margins, asked(result, other)) >= 0
         name = f"nu = {value:.2g} (T_0 found in {(other >= 0).sum()})"
@@ -376,6 +380,7 @@ def _card_about_T0(
             reached_T0(nu, at, probability),
         ),
         steps=result.steps,
+        times=result.times,
         left=left,
         right=right,
         asked=asked(result, at),

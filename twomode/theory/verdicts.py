@@ -192,9 +192,11 @@ class Judgement:
         95 % Clopper-Pearson interval of `share`.
     T0 : ndarray, shape (R,)
         Iteration of `first_stationary`; NaN where there is none.
-    judged_at : ndarray of int, shape (R,)
-        Iteration at which the numbers below were taken: T_0 for a collapse, else the last one
-        (the last finite one, if the replica diverged).
+    at : ndarray of int, shape (R,)
+        Record at which the numbers below were taken: T_0's for a collapse, else the last one (the
+        last finite one, if the replica diverged).
+    judged_at : ndarray, shape (R,)
+        The iteration of that record.
     collapse_cosine : ndarray, shape (R,)
         E_z over z != 0 of the cosine between G(z) and u_1 + u_2.
     asymmetry, residual : ndarray, shape (R,)
@@ -219,6 +221,7 @@ class Judgement:
     share: float
     interval: tuple[float, float]
     T0: FloatArray
+    at: IntArray
     judged_at: np.ndarray
     collapse_cosine: FloatArray
     asymmetry: FloatArray
@@ -271,7 +274,7 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
     last = _last_finite(result)
     near = result.outputs_at(T0).mean_collapse_cosine(probabilities) >= NEAR
     collapsed = (T0 >= 0) & near
-    at = np.where(collapsed, T0, last)
+    at, every = np.where(collapsed, T0, last), np.arange(result.replicas)
 
     outputs = result.outputs_at(at)
     extremes = result.extremes_at(at)
@@ -292,8 +295,9 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
         verdicts=verdicts,
         share=count / len(verdicts),
         interval=clopper_pearson(count, len(verdicts)),
-        T0=np.where(T0 >= 0, result.steps[T0], np.nan),
-        judged_at=result.steps[at],
+        T0=np.where(T0 >= 0, result.times[every, T0], np.nan),
+        at=at,
+        judged_at=result.times[every, at],
         collapse_cosine=collapse_cosine,
         asymmetry=extremes.asymmetry,
         residual=extremes.residual,

@@ -1,0 +1,435 @@
+"""The limit of short steps: a flow in R^r, followed by an adaptive integrator at any d.
+
+SGDA's plateau lasts sqrt(d)/(a eta_D) iterations, and a stepping engine takes each of them.  In the
+limit of short steps the rule is a flow, whose integrator crosses the plateau in a number of steps
+that is linear in ln d.  Replicas are in the vector lanes, as in `ReducedEngine`, each with steps of
+its own length and an end of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from twomode._typing import JSON, FloatArray
+from twomode.engines.compiled import dormand_prince as pair
+from twomode.engines.compiled import field
+from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.blocks import each_block, pack, unpack
+from twomode.engines.compiled.jit import kernel, part
+from twomode.engines.compiled.lanes import LANES, fill, lane_zeros, load, store
+from twomode.engines.compiled.products import padded
+from twomode.engines.protocol import Batches
+from twomode.errors import require
+from twomode.game import NU, Game, State
+from twomode.rules import Optimizer
+
+__all__ = ["ENDS", "FlowEngine"]
+
+#: Places in a step at which a replica can be recorded; all but the last are interpolated.
+PLACES = 4
+#: Why a replica has ended.
+ENDS = ("running", "at rest", "horizon", "stalled", "too many steps")
+RUNNING, AT_REST, HORIZON, STALLED, TOO_MANY = range(5)
+#: Attempts rejected in a row after which a replica has stalled, and attempts after which it ends.
+MOST_REJECTED, MOST_STEPS = 60, 20_000
+#: Length of the first step, in units in which a state changes by its own size.
+FIRST = 0.01
+#: So that no rounding puts T_0 above NU.
+NEARLY_NU = NU * (1 - 1e-9)
+#: Points of the grid on which a peak is sought, between two places.
+FINE = 32
+#: Halvings of the part of a step in which a replica ends.
+HALVINGS = 40
+
+
+class Problem(NamedTuple):
+    """What all replicas have in common."""
+
+    game: enc.GameCode
+    code: field.FieldCode
+    latents: np.ndarray  #: their probabilities
+    horizon: float
+    rtol: float
+
+
+class Course(NamedTuple):
+    """How far each replica is; arrays of shape (..., 1, columns, LANES)."""
+
+    x: np.ndarray  #: the share of the step to look at, and a bracket of the end's
+    passed: np.ndarray  #: iterations from the step's beginning to there, and to the place before
+    lap: np.ndarray  #: iterations since they were last asked for
+    norms: np.ndarray  #: of the gradients of (D, G) at the last place
+    peaks: np.ndarray  #: their largest so far
+    tops: np.ndarray  #: where in the step each is highest, and how high, shape (..., 2, 2, LANES)
+    nodes: np.ndarray  #: norms at the step's beginning and at its places, shape (..., 5, 2, LANES)
+    tried: np.ndarray  #: norms where it looks
+    moving: np.ndarray  #: 1 where the last place is a new one
+    end: np.ndarray  #: which of `ENDS`
+
+
+class Replicas(NamedTuple):
+    """Everything that changes, of LANES replicas."""
+
+    state: np.ndarray  #: at the last place: W, V and b one below the other, t beside b
+    steps: pair.Steps
+    course: Course
+    work: enc.Work
+
+
+class FlowEngine:
+    """Advances replicas of a game along the flow that a rule discretizes.
+
+    Its `t` counts places, `PLACES` to an attempted step; a replica whose step was rejected, or
+    that has ended, stays where it is.
+
+    Parameters
+    ----------
+    game : Game
+    opt : Optimizer
+        With a flow (see `Optimizer.flow_speeds`); only the ratio of its step sizes changes the
+        path.
+    start : State
+        With a replica axis; in R^d (reduced here by a QR factorization) or in R^r already.
+    horizon : float
+        Iterations after which a replica ends, if it has not come to rest (at T_0) before.
+    rtol : float
+        Largest error of a step, for each coordinate over its size.
+
+    Raises
+    ------
+    InputError
+        If the rule has no flow, or minibatches are asked for.
+
+    Notes
+    -----
+    The basis has e_1 along u_1 + u_2 and e_2 along u_1 - u_2 (see `compiled.field`).  The absolute
+    tolerance of a coordinate is rtol/sqrt(d) times the largest entry of its row at the start.
+    """
+
+    name = "flow"
+    PLACES = PLACES
+    USUAL = 4000  #: places that a run has, at most a few times
+
+    def __init__(
+        self, game: Game, opt: Optimizer, start: State, horizon: float, rtol: float
+    ) -> None:
+        self.check(opt)
+        self.game, self.opt, self.t = game, opt, 0
+        if start.dimension != game.reduced_dimension or np.any(start.U[:, :, 2:]):
+            start, _ = start.reduce()
+        self.replicas = len(start.W)
+        self._problem = Problem(
+            enc.encode_game(game),
+            field.encode_field(game, *opt.flow_speeds()),
+            enc.population_weights(game, np.float64).latents[0, 0],
+            float(horizon),
+            rtol,
+        )
+        state, floor = self._stacked(start)
+        blocks = len(state)
+        columns = {"x": 3, "passed": 2, "norms": 2, "peaks": 2, "tops": 2, "nodes": 2, "tried": 2}
+        rows = {"tops": 2, "nodes": PLACES + 1}
+        course = (
+            lane_zeros((blocks, rows.get(name, 1), columns.get(name, 1))) for name in Course._fields
+        )
+        self._all = Replicas(
+            state,
+            pair.make_steps(state.copy(), floor),
+            Course(*course),
+            enc.make_work(game, blocks, np.float64),
+        )
+        self._blocks = [enc.share(self._all, block) for block in range(blocks)]
+        for replicas in self._blocks:
+            _begin(self._problem, replicas)
+
+    @staticmethod
+    def check(opt: Optimizer) -> None:
+        """Raise `InputError` if the rule has no flow, or not both of its players move."""
+        for name, eta in (("eta_D", opt.eta_D), ("eta_G", opt.eta_G)):
+            require(eta > 0, f"{name}={eta!r}: a flow needs two players that move")
+        opt.flow_speeds()
+
+    def _stacked(self, start: State) -> tuple[np.ndarray, np.ndarray]:
+        """The state in the modes' basis, and the size below which no error of a row counts."""
+        game, (at_V, at_b) = self.game, field.places(self.game)
+        Y = np.zeros((self.replicas, at_b + 1, padded(game.reduced_dimension)))
+        for first, X in ((0, start.W), (at_V, start.V)):
+            Y[:, first : first + X.shape[1], : X.shape[2]] = X
+        Y[:, :, :2] = Y[:, :, :2] @ field.turn(game)
+        floor = np.abs(Y).max(axis=2, keepdims=True) / math.sqrt(game.d)
+        Y[:, at_b, 0], floor[:, at_b] = start.b, 1
+        return pack(Y), pack(floor)
+
+    def advance(self, steps: int, batches: Batches | None = None) -> None:
+        """Go on by so many places."""
+        require(batches is None, "a flow has no minibatches: use engine='reduced'")
+
+        def advance_block(block: int) -> None:
+            _advance(steps, self.t, self._problem, self._blocks[block])
+
+        each_block(advance_block, len(self._blocks), steps)
+        self.t += steps
+
+    @property
+    def state(self) -> State:
+        """The state in R^r, in the basis of the modes' sum and difference (copied)."""
+        game, r, (at_V, at_b) = self.game, self.game.reduced_dimension, field.places(self.game)
+        Y = unpack(self._all.state, self.replicas)
+        U = np.zeros((self.replicas, 2, r))
+        U[:, :, :2] = np.array([[1, 1], [1, -1]]) * field.halves(game)
+        return State(
+            W=Y[:, : game.m_D, :r], V=Y[:, at_V : at_V + game.m_G, :r], b=Y[:, at_b, 0], U=U
+        )
+
+    @property
+    def ended(self) -> np.ndarray:
+        """Which replicas have come to an end, shape (R,)."""
+        return self._column(self._all.course.end) != RUNNING
+
+    @property
+    def notes(self) -> JSON:
+        """What it took, and why it ended, replica by replica.
+
+        Besides the right-hand sides counted here, peaks cost one each and the end some forty.
+        """
+        steps = self._all.steps
+        accepted, rejected = (
+            self._column(count).astype(int) for count in (steps.accepted, steps.rejected)
+        )
+        each = pair.SLOPES - 1 + PLACES
+        return {
+            "accepted": accepted.tolist(),
+            "rejected": rejected.tolist(),
+            "right_hand_sides": (1 + each * (accepted + rejected)).tolist(),
+            "ended": [ENDS[int(end)] for end in self._column(self._all.course.end)],
+        }
+
+    @property
+    def update_norms(self) -> FloatArray:
+        """A flow's step is its gradient: norms of (D, G), shape (R, 2)."""
+        return unpack(self._all.course.norms, self.replicas)[:, 0]
+
+    @property
+    def peak_grad_norms(self) -> FloatArray:
+        """Largest norm of the gradient of (D, G) at all places so far, shape (R, 2)."""
+        return unpack(self._all.course.peaks, self.replicas)[:, 0]
+
+    def take_lap(self) -> FloatArray:
+        """Iterations of each replica since the last call, shape (R,).
+
+        SGDA's plateau is so long that times, other than differences of times, could not tell what
+        comes after it apart.
+        """
+        lap = self._column(self._all.course.lap)
+        self._all.course.lap[:] = 0
+        return lap
+
+    def _column(self, packed: np.ndarray) -> FloatArray:
+        return unpack(packed, self.replicas)[:, 0, 0]
+
+
+@kernel(nogil=True)
+def _begin(problem: Problem, replicas: Replicas) -> None:
+    """The first slope, and a first step, short."""
+    steps, course = replicas.steps, replicas.course
+    _slope(problem, steps.base, replicas, steps.K[0])
+    store(steps.next_h, 0, 0, fill(steps.h, FIRST))
+    for player in range(2):
+        norm = load(course.tried, 0, player)
+        store(course.norms, 0, player, norm)
+        store(course.peaks, 0, player, norm)
+        store(course.nodes, 0, player, norm)
+
+
+@kernel(nogil=True)
+def _advance(places: int, t: int, problem: Problem, replicas: Replicas) -> None:
+    """From place to place, LANES replicas."""
+    for n in range(places):
+        place = (t + n) % PLACES
+        if place == 0:
+            _attempt(problem, replicas)
+        _go_to(place + 1, problem, replicas)
+
+
+@kernel(nogil=True)
+def _slope(problem: Problem, Y: np.ndarray, replicas: Replicas, K: np.ndarray) -> None:
+    """K = dY/ds."""
+    field.velocities(
+        problem.game,
+        problem.code,
+        problem.latents,
+        replicas.work,
+        Y,
+        replicas.course.tried,
+        K,
+    )
+    pair.change_time(replicas.steps, Y, K)
+
+
+@kernel(nogil=True)
+def _attempt(problem: Problem, replicas: Replicas) -> None:
+    """A step from where the last one that was accepted ended; of length 0 after the end."""
+    steps, course = replicas.steps, replicas.course
+    pair.choose(steps.taken, steps.after, steps.base)
+    pair.choose(steps.taken, steps.K[pair.STAGES], steps.K[0])
+    pair.choose(steps.taken, course.nodes[PLACES:], course.nodes[:1])
+    for lane in range(LANES):
+        if course.end[0, 0, lane] == RUNNING:
+            attempts = steps.accepted[0, 0, lane] + steps.rejected[0, 0, lane]
+            if steps.in_a_row[0, 0, lane] >= MOST_REJECTED:
+                course.end[0, 0, lane] = STALLED
+            elif attempts >= MOST_STEPS:
+                course.end[0, 0, lane] = TOO_MANY
+        running = course.end[0, 0, lane] == RUNNING
+        steps.h[0, 0, lane] = steps.next_h[0, 0, lane] if running else 0.0
+        course.passed[0, 0, lane] = 0.0
+    for s in range(1, pair.STAGES + 1):
+        argument = steps.after if s == pair.STAGES else steps.point
+        pair.combine_row(steps, s, argument)
+        _slope(problem, argument, replicas, steps.K[s])
+    pair.measure(steps, problem.rtol)
+    pair.decide(steps)
+    for s in range(pair.STAGES + 1, pair.SLOPES):  # for the interpolant
+        pair.combine_row(steps, s, steps.point)
+        _slope(problem, steps.point, replicas, steps.K[s])
+    _survey(problem, replicas)
+
+
+@kernel(nogil=True)
+def _survey(problem: Problem, replicas: Replicas) -> None:
+    """The gradients' norms at the step's places, and where they are highest between them."""
+    course = replicas.course
+    for place in range(1, PLACES + 1):
+        store(course.x, 0, 0, fill(course.x, place / PLACES))
+        _look(problem, replicas)
+        for player in range(2):
+            store(course.nodes, place, player, load(course.tried, 0, player))
+    for player in range(2):
+        someone_peaks = False
+        for lane in range(LANES):
+            course.x[0, 0, lane] = _top(course.nodes[:, player, lane])
+            someone_peaks = someone_peaks or course.x[0, 0, lane] > 0.0
+        if someone_peaks:
+            _look(problem, replicas)
+        store(course.tops, 0, player, load(course.x, 0, 0))
+        store(course.tops, 1, player, load(course.tried, 0, player))
+
+
+@kernel(nogil=True)
+def _top(norms: np.ndarray) -> float:
+    """Where the quartic through the logarithms of the norms is highest; 0 at an end of the step."""
+    best, last = 0, PLACES
+    for n in range(1, last + 1):
+        if norms[n] > norms[best]:
+            best = n
+    y = np.log(norms)
+    from_0 = -25 * y[0] + 48 * y[1] - 36 * y[2] + 16 * y[3] - 3 * y[4]
+    from_1 = 25 * y[4] - 48 * y[3] + 36 * y[2] - 16 * y[1] + 3 * y[0]
+    if (best == 0 and not from_0 > 0) or (best == last and not from_1 < 0):
+        return 0.0
+    # Newton's forward differences
+    first = np.diff(y)
+    second, third = np.diff(first), np.diff(first, 2)
+    fourth = third[1] - third[0]
+    top, where = -np.inf, 0.0
+    for n in range(FINE * last + 1):
+        u = n / FINE
+        fall = u * (u - 1)
+        value = y[0] + u * first[0] + fall / 2 * second[0]
+        value += fall * (u - 2) / 6 * third[0] + fall * (u - 2) * (u - 3) / 24 * fourth
+        if value > top:
+            top, where = value, u
+    return where / last
+
+
+@kernel(nogil=True)
+def _go_to(place: int, problem: Problem, replicas: Replicas) -> None:
+    """To a place of the step, or to the end, where it was passed on the way."""
+    steps, course, x = replicas.steps, replicas.course, place / PLACES
+    someone_ends = False
+    for lane in range(LANES):
+        running = course.end[0, 0, lane] == RUNNING
+        course.moving[0, 0, lane] = running and steps.taken[0, 0, lane] == 1.0
+        course.x[0, 0, lane] = x
+        course.passed[0, 1, lane] = course.passed[0, 0, lane]
+    _interpolate(replicas)
+    for player in range(2):
+        store(course.tried, 0, player, load(course.nodes, place, player))
+    for lane in range(LANES):
+        if course.moving[0, 0, lane] == 1.0:
+            for player in range(2):
+                peak = max(course.peaks[0, player, lane], course.nodes[place, player, lane])
+                if 0.0 < course.tops[0, player, lane] <= x:
+                    peak = max(peak, course.tops[1, player, lane])
+                course.peaks[0, player, lane] = peak
+            course.end[0, 0, lane] = _end(problem.horizon, replicas, lane)
+            someone_ends = someone_ends or course.end[0, 0, lane] != RUNNING
+    if someone_ends:
+        _find_end(x, problem, replicas)
+    for lane in range(LANES):
+        if course.moving[0, 0, lane] == 1.0:
+            course.lap[0, 0, lane] += course.passed[0, 0, lane] - course.passed[0, 1, lane]
+    pair.choose(course.moving, steps.point, replicas.state)
+    pair.choose(course.moving, course.tried, course.norms)
+
+
+@kernel(nogil=True)
+def _interpolate(replicas: Replicas) -> None:
+    """The state at each lane's share of its step, and how long it took."""
+    steps, course = replicas.steps, replicas.course
+    pair.interpolate(steps, course.x)
+    pair.combine(steps, pair.SLOPES, steps.point)
+    last = steps.base.shape[0] - 1
+    store(course.passed, 0, 0, pair.combination(steps, pair.SLOPES, 0, last, 1))
+
+
+@kernel(nogil=True)
+def _look(problem: Problem, replicas: Replicas) -> None:
+    """`_interpolate`, and the norms there."""
+    _interpolate(replicas)
+    steps, course = replicas.steps, replicas.course
+    field.velocities(
+        problem.game,
+        problem.code,
+        problem.latents,
+        replicas.work,
+        steps.point,
+        course.tried,
+        steps.slope,
+    )
+
+
+@part
+def _end(horizon: float, replicas: Replicas, lane: int) -> int:
+    """Which end the state that was looked at is beyond, if any: `at_rest`, or the horizon."""
+    tried, peaks, point = replicas.course.tried, replicas.course.peaks, replicas.steps.point
+    if (
+        tried[0, 0, lane] <= NEARLY_NU * peaks[0, 0, lane]
+        and tried[0, 1, lane] <= NEARLY_NU * peaks[0, 1, lane]
+    ):
+        return AT_REST
+    return HORIZON if point[-1, 1, lane] >= horizon else RUNNING
+
+
+@kernel(nogil=True)
+def _find_end(x: float, problem: Problem, replicas: Replicas) -> None:
+    """Look just beyond the end, in the lanes that have passed it since the place before x."""
+    course = replicas.course
+    for lane in range(LANES):
+        course.x[0, 1, lane] = x - 1 / PLACES
+        for player in range(2):  # it comes after a peak that it is measured by
+            if course.tops[0, player, lane] <= x:
+                course.x[0, 1, lane] = max(course.x[0, 1, lane], course.tops[0, player, lane])
+        course.x[0, 2, lane] = x
+    for n in range(HALVINGS + 1):
+        for lane in range(LANES):
+            if course.moving[0, 0, lane] == 1.0 and course.end[0, 0, lane] != RUNNING:
+                middle = 0.5 * (course.x[0, 1, lane] + course.x[0, 2, lane])
+                course.x[0, 0, lane] = middle if n < HALVINGS else course.x[0, 2, lane]
+        _look(problem, replicas)
+        for lane in range(LANES):
+            beyond = _end(problem.horizon, replicas, lane) != RUNNING
+            course.x[0, 2 if beyond else 1, lane] = course.x[0, 0, lane]
