@@ -22,7 +22,7 @@ R = 2 + 2 * M
 #: The dimension's logarithm to base 2, eta_G/eta_D, and where to compare, in the changed time: a
 #: neuron turns to a mode, merges both, the generator follows.
 CASES = {"2^12": (12, 1, (3, 8, 13, 30)), "2^100": (100, 8, (34, 46, 52, 60))}
-COLUMNS, STEP = 10, mpf(1) / 4
+COLUMNS, ENOUGH = 10, mpf(10) ** -15
 #: z and its probability, as SparsePairs(Q) has them.
 LATENTS = [
     ([int(k in on) for k in range(M)], (1 - Q) / M if len(on) == 1 else Q / (M * (M - 1) / 2))
@@ -106,18 +106,21 @@ def main():
             rate = sqrt(sum(p * p / (x * x + f * f) for p, x, f in changes))
             return [x / rate for x in g]
 
-        s, states = mpf(0), {}
+        s, H, states = mpf(0), mpf(1) / 8, {}
         for until in times:
             while s < until:
-                y, s = gragg(slope, y, STEP), s + STEP
+                z, error = gragg(slope, y, H := min(H, until - s), floor)
+                if error < ENOUGH:
+                    y, s = z, s + H
+                H *= min(mpf(2), max(mpf(1) / 4, (ENOUGH / error) ** (mpf(1) / 20) * 4 / 5))
             states[until] = [mp.nstr(x, 20) for x in turned(y)]
             print(name, until, flush=True)
         made[name] = {"log_d": log_d, "ratio": ratio, "W": W, "V": V, "states": states}
     Path(__file__).with_name("flow.json").write_text(json.dumps(made, indent=1) + "\n")
 
 
-def gragg(slope, y, H):
-    """One step: midpoint rules with 2, 4, 6, ... substeps, extrapolated in h^2."""
+def gragg(slope, y, H, floor):
+    """One step, midpoint rules with 2, 4, 6, ... substeps extrapolated in h^2, and its error."""
     table, first = [], slope(y)
     for column in range(COLUMNS):
         n = 2 * (column + 1)
@@ -132,7 +135,9 @@ def gragg(slope, y, H):
             share = (mpf(n) / (2 * (column - j))) ** 2 - 1
             row.append([x + (x - z) / share for x, z in zip(row[j], table[j])])
         table = row
-    return table[-1]
+    least = [f * mpf(10) ** -6 for f in floor]
+    changes = zip(table[-1], table[-2], least)
+    return table[-1], max(abs(p - q) / (abs(p) + f) for p, q, f in changes) + mpf(10) ** -40
 
 
 if __name__ == "__main__":

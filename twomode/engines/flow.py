@@ -124,7 +124,7 @@ class FlowEngine:
         self._problem = Problem(
             enc.encode_game(game),
             field.encode_field(game, *opt.flow_speeds()),
-            enc.population_weights(game, np.float64).latents[0, 0],
+            enc.population_weights(game, np.float64, 1.0).latents[0, 0],
             float(horizon),
             rtol,
         )
@@ -285,7 +285,6 @@ def _attempt(problem: Problem, replicas: Replicas) -> None:
                 course.end[0, 0, lane] = TOO_MANY
         running = course.end[0, 0, lane] == RUNNING
         steps.h[0, 0, lane] = steps.next_h[0, 0, lane] if running else 0.0
-        course.passed[0, 0, lane] = 0.0
     for s in range(1, pair.STAGES + 1):
         argument = steps.after if s == pair.STAGES else steps.point
         pair.combine_row(steps, s, argument)
@@ -310,7 +309,7 @@ def _survey(problem: Problem, replicas: Replicas) -> None:
     for player in range(2):
         someone_peaks = False
         for lane in range(LANES):
-            course.x[0, 0, lane] = _top(course.nodes[:, player, lane])
+            course.x[0, 0, lane] = _top(course.nodes, player, lane)
             someone_peaks = someone_peaks or course.x[0, 0, lane] > 0.0
         if someone_peaks:
             _look(problem, replicas)
@@ -318,31 +317,43 @@ def _survey(problem: Problem, replicas: Replicas) -> None:
         store(course.tops, 1, player, load(course.tried, 0, player))
 
 
-@kernel(nogil=True)
-def _top(norms: np.ndarray) -> float:
+@part
+def _top(nodes: np.ndarray, player: int, lane: int) -> float:
     """Where the quartic through the logarithms of the norms is highest; 0 at an end of the step."""
-    best, last = 0, PLACES
-    for n in range(1, last + 1):
-        if norms[n] > norms[best]:
-            best = n
-    y = np.log(norms)
-    from_0 = -25 * y[0] + 48 * y[1] - 36 * y[2] + 16 * y[3] - 3 * y[4]
-    from_1 = 25 * y[4] - 48 * y[3] + 36 * y[2] - 16 * y[1] + 3 * y[0]
-    if (best == 0 and not from_0 > 0) or (best == last and not from_1 < 0):
+    a, b, c, d, e = (
+        math.log(nodes[0, player, lane]),
+        math.log(nodes[1, player, lane]),
+        math.log(nodes[2, player, lane]),
+        math.log(nodes[3, player, lane]),
+        math.log(nodes[4, player, lane]),
+    )
+    highest = max(a, b, c, d, e)
+    rises = -25 * a + 48 * b - 36 * c + 16 * d - 3 * e > 0
+    falls = 3 * a - 16 * b + 36 * c - 48 * d + 25 * e < 0
+    if (highest == a and not rises) or (highest == e and not falls):
         return 0.0
-    # Newton's forward differences
-    first = np.diff(y)
-    second, third = np.diff(first), np.diff(first, 2)
-    fourth = third[1] - third[0]
-    top, where = -np.inf, 0.0
-    for n in range(FINE * last + 1):
-        u = n / FINE
-        fall = u * (u - 1)
-        value = y[0] + u * first[0] + fall / 2 * second[0]
-        value += fall * (u - 2) / 6 * third[0] + fall * (u - 2) * (u - 3) / 24 * fourth
+    # Newton's forward differences.
+    first, second, third = b - a, a - 2 * b + c, -a + 3 * b - 3 * c + d
+    fourth = a - 4 * b + 6 * c - 4 * d + e
+    top, at = a, 0.0
+    for n in range(1, FINE * PLACES + 1):
+        value = _quartic(n / FINE, a, first, second, third, fourth)
         if value > top:
-            top, where = value, u
-    return where / last
+            top, at = value, n / FINE
+    before = _quartic(at - 1 / FINE, a, first, second, third, fourth) - top
+    after = _quartic(at + 1 / FINE, a, first, second, third, fourth) - top
+    if before + after < 0:  # a parabola
+        at += (before - after) / (before + after) / (2 * FINE)
+    return min(max(at / PLACES, 0.0), 1.0)
+
+
+@part
+def _quartic(
+    u: float, value: float, first: float, second: float, third: float, fourth: float
+) -> float:
+    """The quartic with these forward differences, at u in units of their distance."""
+    tail = second / 2 + (u - 2) * (third / 6 + (u - 3) * fourth / 24)
+    return value + u * first + u * (u - 1) * tail
 
 
 @kernel(nogil=True)
@@ -354,7 +365,7 @@ def _go_to(place: int, problem: Problem, replicas: Replicas) -> None:
         running = course.end[0, 0, lane] == RUNNING
         course.moving[0, 0, lane] = running and steps.taken[0, 0, lane] == 1.0
         course.x[0, 0, lane] = x
-        course.passed[0, 1, lane] = course.passed[0, 0, lane]
+        course.passed[0, 1, lane] = 0.0 if place == 1 else course.passed[0, 0, lane]
     _interpolate(replicas)
     for player in range(2):
         store(course.tried, 0, player, load(course.nodes, place, player))
