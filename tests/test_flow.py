@@ -127,7 +127,7 @@ def test_what_the_tolerance_changes_is_of_its_size():
 def test_the_clip_is_crossed_without_a_loss_that_the_tolerance_does_not_see():
     """Order 8 ends at the kink, and the error control takes shorter steps there."""
     game = tm.Game.preset(2**12, clip=0.5)
-    start, ends, rejected = drawn(game), [], []
+    start, ends = drawn(game), []
     for rtol in (1e-6, 1e-12):
         opt = tm.optimizer("sgda", eta_D=1.0, eta_G=8.0)
         run = tm.simulate(game, opt, 10**9, start=start, engine="flow", rtol=rtol)
