@@ -21,6 +21,7 @@ import adalr_adadir
 import adam_norm
 import any_step_size
 import claims
+import continuous_time
 import correlated_coefficients
 import granularity
 import langevin_samples_p_adv
@@ -54,6 +55,7 @@ PARTS = {
         minibatch_size,
         correlated_coefficients,
     ),
+    "flow": (continuous_time,),
     "adversary": (
         langevin_samples_p_adv,
         one_langevin_step,

@@ -120,3 +120,13 @@ def test_the_cards_at_other_dimensions(d):
     for card in (sgda[0], sgda[1], nsgda[2]):
         card.assert_holds()
     assert [nsgda[0].verdict, nsgda[1].verdict, sgda[2].verdict] == ["fails"] * 3
+
+
+def test_bounds_that_hold_where_the_others_fail():
+    """The measured medians of `continuous_time` at d = 2^200: .048 and 2.15 (ln d)^2/sqrt(d)."""
+    game = tm.Game.preset(2**200, m_D=3, m_G=3)
+    assert tm.theory.residual_bound(game) < 0.038 < tm.theory.slow_residual_bound(game)
+    assert tm.theory.window_bound(game) > 2.15 * math.log(game.d) ** 2 / math.sqrt(game.d)
+    result = tm.simulate(tm.Game.preset(64), *tm.recipe(tm.Game.preset(64), "sgda"), replicas=2)
+    card = tm.theory.theorem_4_1(result, bound=tm.theory.window_bound)
+    assert "ln(d)^(5/2)/(4 sqrt(d))" in card.inequality

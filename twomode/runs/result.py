@@ -20,6 +20,7 @@ from twomode.rules import Optimizer, label
 from twomode.runs.play import play
 from twomode.runs.provenance import origin
 from twomode.runs.run import Run
+from twomode.runs.streams import draw_start
 from twomode.runs.trace import OF_FLOWS, TRACE, is_finite, to_host
 from twomode.shown import Shown, figure
 
@@ -178,6 +179,26 @@ class Result(Shown):
             f"{', '.join(sorted(unknown))} would make another run: again() can change"
             f" {', '.join(sorted(Changes.__optional_keys__))}",
         )
+        return Result.of(self._run().changed(**changes), progress)
+
+    @cached_property
+    def starts(self) -> State:
+        """Where the replicas started, drawn again, in R^d or reduced to R^r as the run was.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> game = tm.Game.preset(d=64)
+        >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=4, seed=0)
+        >>> start = result.starts
+        >>> bool(((start.W @ start.U.mT)[1] == result.projections_W[1, 0]).all())
+        True
+        """
+        run = self._run()
+        return draw_start(run.game, run.start, run.seed, run.replicas, reduced=run.in_span)
+
+    def _run(self) -> Run:
+        """What was run."""
         noted = self.provenance
         explicit = noted["start"] == "explicit"
         require(
@@ -185,8 +206,7 @@ class Result(Shown):
             "this result was saved by a version that did not note"
             f" {'its explicit start' if explicit else 'record_every'}: simulate again",
         )
-        run = Run.from_provenance(self.game, self.opt, noted, self.start)
-        return Result.of(run.changed(**changes), progress)
+        return Run.from_provenance(self.game, self.opt, noted, self.start)
 
     def __repr__(self) -> str:
         R, T = self.bias.shape

@@ -6,9 +6,11 @@ from twomode.theory.theorems import (
     asymmetry_bound,
     coverage_bound,
     residual_bound,
+    slow_residual_bound,
     theorem_4_1,
     theorem_4_1_collapse,
     theorem_4_2,
+    window_bound,
 )
 from twomode.theory.verdicts import (
     NEAR,
@@ -45,9 +47,11 @@ __all__ = [
     "moved",
     "overshot",
     "residual_bound",
+    "slow_residual_bound",
     "spread",
     "theorem_4_1",
     "theorem_4_1_collapse",
     "theorem_4_2",
+    "window_bound",
     "worst_of",
 ]

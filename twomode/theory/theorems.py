@@ -50,9 +50,11 @@ __all__ = [
     "asymmetry_bound",
     "coverage_bound",
     "residual_bound",
+    "slow_residual_bound",
     "theorem_4_1",
     "theorem_4_1_collapse",
     "theorem_4_2",
+    "window_bound",
 ]
 
 #: Default c of T_1 = c/eta_D in `theorem_4_2`: each neuron may travel a length of 25.
@@ -85,6 +87,38 @@ def residual_bound(game: Game) -> float:
     [0.902, 0.451]
     """
     return 5 / math.log(game.d)
+
+
+@checked
+def window_bound(game: Game) -> float:
+    """(ln d)^(5/2) / (4 sqrt(d)): an o(1) for Theorem 4.1 at the worst ratio of step sizes too.
+
+    Near eta_G = sqrt(d) eta_D the asymmetry has more powers of ln d than `asymmetry_bound` (see
+    ``paper_checks/continuous_time.py``).  Below d = 2^14 it asks for nothing: no asymmetry exceeds
+    sqrt((1 - gamma)/2), and in that window SGDA does tell the modes apart.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> [round(tm.theory.window_bound(tm.Game.preset(d=d)), 3) for d in (2**16, 2**24, 2**32)]
+    [0.4, 0.069, 0.009]
+    """
+    return math.log(game.d) ** 2.5 / (4 * math.sqrt(game.d))
+
+
+@checked
+def slow_residual_bound(game: Game) -> float:
+    """2.5 / (ln d)^(2/3), an o(1) for the special case of Theorem 4.1 that every d supports.
+
+    The residual falls more slowly than `residual_bound`, which it exceeds at d = 2^200.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> [round(tm.theory.slow_residual_bound(tm.Game.preset(d=d)), 3) for d in (2**16, 2**200)]
+    [0.502, 0.093]
+    """
+    return 2.5 / math.log(game.d) ** (2 / 3)
 
 
 @checked
@@ -426,6 +460,8 @@ def _name(bound: Callable[[Game], float]) -> str:
     formulas: dict[Callable[[Game], float], str] = {
         asymmetry_bound: "ln(d)/sqrt(d)",
         residual_bound: "5/ln(d)",
+        window_bound: "ln(d)^(5/2)/(4 sqrt(d))",
+        slow_residual_bound: "2.5/ln(d)^(2/3)",
         coverage_bound: "1/(2 m_G)",
     }
     return formulas.get(bound, getattr(bound, "__name__", repr(bound)))
