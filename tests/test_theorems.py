@@ -6,6 +6,8 @@ is at most `ALARM` whenever the true proportion is at least `FLOOR`; the proport
 the README are above it.  Each has a negative control: the other rule must fail the same bound.
 """
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binom
