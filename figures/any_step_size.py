@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import twomode_program
 
-from typing import Any
-
 import common
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,20 +21,13 @@ REPLICAS, ETA_G = 32, 2.0
 SCALED = [2.0**k for k in range(-6, 4)]  #: (eta_G/eta_D) / sqrt(d)
 
 
-def until_T0(result: tm.Result) -> dict[str, Any]:
-    """Largest asymmetry while the theorem speaks."""
-    card = tm.theory.theorem_4_1(result)
-    largest = np.max(np.where(card.asked, card.left, 0), axis=1)
-    return common.outcome(result) | {"largest": largest, "exceeds": largest > 0.3}
-
-
 def main() -> None:
     """Sweep (or load), draw, save."""
     args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "larger d")
     dimensions = [2**k for k in (8, 10, 12, *((14, 16) if args.full else ()))]
     points = [(d, x * d**0.5) for d in dimensions for x in SCALED]
     cells = [common.sgda_cell(d, eta_D := min(0.1, ETA_G / r), r * eta_D) for d, r in points]
-    table = common.sweep(args, {"ratio": cells}, REPLICAS, measure=until_T0)
+    table = common.sweep(args, {"ratio": cells}, REPLICAS, measure=common.until_T0)
     table["scaled"] = np.round(table["eta_G"] / table["eta_D"] / np.sqrt(table["d"]), 9)
     table["group"] = [f"d = {d:,}" for d in table["d"]]
     figure = Figure(figsize=(10, 4.2), layout="constrained")

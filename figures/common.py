@@ -161,7 +161,7 @@ def outcome(result: tm.Result) -> dict[str, Any]:
     )
     cosine = result.outputs_at(at).mean_collapse_cosine(game.latent_points[1])
     return {
-        "T0": np.where(found, result.steps[at], np.nan),
+        "T0": np.where(found, result.times[np.arange(result.replicas), at], np.nan),
         "asymmetry": asymmetry,
         "residual": residual,
         "asymmetric": found & (asymmetry > 0.3),
@@ -182,6 +182,19 @@ def sgda_cell(d: int, eta_D: float, eta_G: float) -> dict[str, Any]:
     steps = math.ceil(time * math.sqrt(d) / (tm.Game.preset(d).a * eta_D))
     cell = {"opt": "sgda", "d": d, "eta_D": eta_D, "eta_G": eta_G, "steps": steps}
     return cell | {"record_every": max(1, steps // 150), "resolve": 1.3}
+
+
+def flow_cell(k: int, ratio: float) -> dict[str, Any]:
+    """A cell of SGDA's flow with m = 9 at d = 2^k, from its start to each replica's T_0."""
+    run = {"eta_D": 1.0, "ratio": ratio, "steps": 10**60, "engine": "flow"}
+    return {"opt": "sgda", "d": 2**k, "m_D": 9, "m_G": 9, **run}
+
+
+def until_T0(result: tm.Result) -> dict[str, Any]:
+    """`outcome`, and the largest asymmetry while the theorem speaks."""
+    card = tm.theory.theorem_4_1(result)
+    largest = np.max(np.where(card.asked, card.left, 0), axis=1)
+    return outcome(result) | {"largest": largest, "exceeds": largest > 0.3}
 
 
 def classifier(data: str, n: int, **options: float) -> tuple[Model, Data]:

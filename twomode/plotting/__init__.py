@@ -1,5 +1,6 @@
 """Figures.  Takes results and tables, returns Matplotlib axes, simulates nothing."""
 
+from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS
 from twomode.plotting.adversarial import (
     bias_orders,
     face_atoms,
@@ -22,6 +23,8 @@ from twomode.plotting.runs import (
 from twomode.plotting.tables import fitted, phase_diagram, proportions, scaling, seed_bands
 
 __all__ = [
+    "GROUP_COLOURS",
+    "GROUP_MARKERS",
     "animate",
     "bias_orders",
     "compared",
