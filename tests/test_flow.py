@@ -41,7 +41,7 @@ def of_record(case):
         *(2**log_d, m, m),
         gamma=1 / 8,
         a=1 / 8,
-        lam=1 / 16,
+        lam=2.0 ** (-log_d // 2),
         clip=math.inf,
         latents=tm.SparsePairs(1 / 16),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from mpmath import exp, mp, mpf, sqrt
 
 mp.dps = 50
-M, A, GAMMA, LAM, Q = 3, mpf(1) / 8, mpf(1) / 8, mpf(1) / 16, mpf(1) / 16
+M, A, GAMMA, Q = 3, mpf(1) / 8, mpf(1) / 8, mpf(1) / 16
 R = 2 + 2 * M
 #: The dimension's logarithm to base 2, eta_G/eta_D, and where to compare, in the changed time: a
 #: neuron turns to a mode, merges both, the generator follows.
@@ -48,22 +48,22 @@ def sigmoid(x):
     return 1 / (1 + exp(-x))
 
 
-def field(W, V, b):
+def field(W, V, b, lam):
     """dW/dt, dV/dt and db/dt of SGDA's flow."""
     across = sqrt(1 - GAMMA**2)
     modes = [[mpf(1), mpf(0), *[mpf(0)] * (R - 2)], [GAMMA, across, *[mpf(0)] * (R - 2)]]
     to_W, to_V, to_b = [[mpf(0)] * R for _ in W], [[mpf(0)] * R for _ in V], mpf(0)
     for x in modes:
         values = [(z**3, 3 * z**2) for z in (dot(w, x) for w in W)]
-        wrong = sigmoid(-(A * sum(v for v, _ in values) + LAM * b)) / 2
-        to_b += LAM * wrong
+        wrong = sigmoid(-(A * sum(v for v, _ in values) + lam * b)) / 2
+        to_b += lam * wrong
         for i, (_, slope) in enumerate(values):
             to_W[i] = [g + A * slope * wrong * c for g, c in zip(to_W[i], x)]
     for z, p in LATENTS:
         x = [sum((V[j][k] for j in range(M) if z[j]), mpf(0)) for k in range(R)]
         values = [(z**3, 3 * z**2) for z in (dot(w, x) for w in W)]
-        wrong = p * sigmoid(A * sum(v for v, _ in values) + LAM * b)
-        to_b -= LAM * wrong
+        wrong = p * sigmoid(A * sum(v for v, _ in values) + lam * b)
+        to_b -= lam * wrong
         for i, (_, slope) in enumerate(values):
             to_W[i] = [g - A * slope * wrong * c for g, c in zip(to_W[i], x)]
             for j in range(M):
@@ -99,9 +99,9 @@ def main():
         floor = [s / sqrt(mpf(2) ** log_d) for s in size for _ in range(R)] + [mpf(1)]
         ratios = [mpf(1)] * (M * R) + [mpf(ratio)] * (M * R) + [mpf(1)]
 
-        def slope(y, floor=floor, ratios=ratios):
+        def slope(y, floor=floor, ratios=ratios, lam=mpf(2) ** (-log_d // 2)):
             """dy/ds: a rate of change of 1, in the turned coordinates."""
-            g = [r * x for r, x in zip(ratios, flat(*field(*rows(y))))]
+            g = [r * x for r, x in zip(ratios, flat(*field(*rows(y), lam)))]
             changes = zip(turned(g), turned(y), floor)
             rate = sqrt(sum(p * p / (x * x + f * f) for p, x, f in changes))
             return [x / rate for x in g]
