@@ -62,7 +62,7 @@ def run(settings: Settings) -> Claim:
     seeds, few = settings.pick((32, 16), (96, 32))
     hunted = sweep(settings, "window", all_k, WINDOW, few)
     chosen = hunted.groupby(["k", "c"])["asymmetry"].median().groupby("k").idxmax()
-    worst_c = dict(chosen)
+    worst_c = dict(chosen.tolist())
     fresh = replace(settings, seed=settings.seed + 2)  # its sentences were written after + 1
     worst = pd.concat(
         [sweep(fresh, "worst ratio", [k], [worst_c[k]], seeds) for k in all_k], ignore_index=True
