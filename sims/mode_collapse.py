@@ -17,6 +17,7 @@ import twomode as tm
 from twomode import cli
 from twomode.errors import require
 from twomode.io import new_file, read_json, reading, save_text, to_json
+from twomode.rules import UNTIL_T0
 from twomode.runs import Run
 from twomode.summary import summarize, tell
 
@@ -26,7 +27,9 @@ def parse() -> argparse.Namespace:
     parser = cli.Parser(description=__doc__)
     cli.add_rule_flags(parser)
     run = parser.add_argument_group("the run")
-    run.add_argument("--steps", type=cli.whole, help="iterations [by rule, d and eta_D]")
+    run.add_argument(
+        "--steps", type=cli.whole, help="iterations [by rule, d and eta_D; a flow: until T_0]"
+    )
     run.add_argument("--replicas", type=cli.whole, help="independent seeds [16; 4 in R^d]")
     run.add_argument("--seed", type=cli.natural, default=0, help="root of all randomness [0]")
     run.add_argument("--batch-size", type=cli.whole, help="minibatch [none: population gradient]")
@@ -77,12 +80,15 @@ def repeated(path: Path) -> Run:
 def described(args: argparse.Namespace) -> Run:
     """The run that the flags describe."""
     game = cli.game_from(args)
+    steps = args.steps
+    if steps is None and args.engine == "flow":
+        steps = UNTIL_T0
     opt, steps = tm.recipe(
         game,
         args.opt,
         eta_D=args.eta_D,
         eta_G=args.eta_G,
-        steps=args.steps,
+        steps=steps,
         **cli.rule_changes_from(args),
     )
     replicas = args.replicas

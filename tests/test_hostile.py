@@ -125,6 +125,8 @@ CONTRADICTIONS = {
         *("--no-bias-correction", "--no-aligned", "--first-step double", "--past-scale today"),
         *("--correction-weight 2", "--anchor 1 --decay-D 1", "--opt ttur --eta-d 1 --eta-g 2"),
         *("--dtype float32", "--opt adam --engine reduced", "--opt adam --d 2^40", "--d 2"),
+        *("--engine flow --opt nsgda", "--engine flow --batch-size 4", "--engine flow --resolve 2"),
+        *("--rtol 1e-6", "--engine flow --rtol 1", "--d 2^100", "--engine flow --eta-g 0"),
         *("--latents README.md", "--latents a-file", "--latents .", "--eta-d 0", "--a 0"),
     ],
     "langevin": [

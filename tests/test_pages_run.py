@@ -89,6 +89,7 @@ SHORT = {
     "compare": ("--d 16 --rules sgda nsgda --ratios 1 --step-scales 1 --replicas 2 --tuning 2", {}),
     # Parsed only: nothing of the benchmark is short, and `test_plotting` draws the figures.
     "bench": ("--help", {}),
+    "bench_flow": ("--help", {}),
     "run_all": ("--only made-up", {"CHECKS": {"made-up": MADE_UP}}),
     "pace": ("--help", {}),
 }
@@ -99,6 +100,7 @@ LONG = {
     "compare": "20 minutes",
     "run_all": "5 minutes",
     "bench": "4 minutes, with --quick one",
+    "bench_flow": "two minutes",
     "adversarial_training": "2 minutes",
     "pace": "half a minute",
 }

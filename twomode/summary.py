@@ -13,7 +13,7 @@ from twomode.game import LARGEST_CHECKED, NU
 from twomode.rules import RULES, label
 from twomode.runs import Result
 from twomode.studies import Comparison
-from twomode.tables import Column, Table
+from twomode.tables import Column, Table, counted
 from twomode.theory import VERDICTS, Judgement
 
 __all__ = ["answers", "summarize", "tell"]
@@ -81,14 +81,14 @@ def tell(result: Result, judgement: Judgement) -> str:
     if 2 * count <= R:
         of, meaning = f": no verdict has a majority of {R} replicas", ""
     lines = [
-        f"{label(result.opt)} at d = {result.game.d:,}: {judgement.verdict}{of}",
+        f"{label(result.opt)} at d = {counted(result.game.d)}: {judgement.verdict}{of}",
         *([f"  {judgement.verdict}: {meaning}"] if meaning else []),
         f"  eta_D = {result.opt.eta_D:.4g}, eta_G = {result.opt.eta_G:.4g}, seed {numbers['seed']}",
     ]
     if len(tally) > 1:
         lines.append("  replicas: " + ", ".join(f"{n} {word}" for word, n in tally.most_common()))
     found = int(np.isfinite(judgement.T0).sum())
-    T0 = "none" if numbers["T0"] is None else f"{numbers['T0']:,.0f}"
+    T0 = "none" if numbers["T0"] is None else counted(numbers["T0"])
     when = {0: "at the end", R: "at T_0"}.get(
         tally["collapsed"], "at T_0 for a collapse, else at the end"
     )
@@ -115,12 +115,24 @@ def tell(result: Result, judgement: Judgement) -> str:
             f"  {len(gone)} of {R} replicas diverged, {later} after T_0, the first"
             f" at iteration {gone.min():,}"
         )
-    rate = numbers["steps_per_second"]
-    lines.append(
-        f"  {numbers['engine']} engine: {R} x {numbers['steps']:,} iterations in"
-        f" {numbers['wall_seconds']:.1f} s, {rate:,.0f} steps/s"
-    )
+    lines.append(_how(result, numbers))
     return "\n".join(lines)
+
+
+def _how(result: Result, numbers: JSON) -> str:
+    """What played the run, and how fast."""
+    engine, seconds = numbers["engine"], numbers["wall_seconds"]
+    if "flow" in result.provenance:
+        taken, ends = result.provenance["flow"], Counter(result.provenance["flow"]["ended"])
+        accepted, rejected = (np.median(taken[name]) for name in ("accepted", "rejected"))
+        return (
+            f"  {engine} engine, rtol {result.provenance['rtol']:g}: {accepted:.0f} steps and"
+            f" {rejected:.0f} rejected (medians) in {seconds:.1f} s; ended"
+            f" {', '.join(f'{end}: {n}' for end, n in ends.items())}"
+        )
+    rate = numbers["steps_per_second"]
+    steps = f"{result.replicas} x {numbers['steps']:,} iterations"
+    return f"  {engine} engine: {steps} in {seconds:.1f} s, {rate:,.0f} steps/s"
 
 
 def answers(comparison: Comparison) -> list[str]:
@@ -202,4 +214,6 @@ def _plain(values: np.ndarray) -> Any:
 
 
 def _show(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    if value is None or value == 0 or 1e-3 <= abs(value) < 1e6:
+        return "-" if value is None else f"{value:.3f}"
+    return f"{value:.3g}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-__all__ = ["Column", "Table"]
+__all__ = ["Column", "Table", "counted"]
 
 
 class Column(NamedTuple):
@@ -90,3 +91,18 @@ class Table:
         pairs = zip(cells, self.columns, strict=True)
         parts = [f"{cell!s:{column.align}{column.width}}" for cell, column in pairs]
         return (" " * self.indent + (" " * self.gap).join(parts)).rstrip()
+
+
+def counted(n: float) -> str:
+    """A number of things, as a person reads it: with commas, or by its power where it is huge.
+
+    Examples
+    --------
+    >>> from twomode.tables import counted
+    >>> counted(2**20), counted(2**200), counted(9.7534e56)
+    ('1,048,576', '2^200', '9.753e+56')
+    """
+    if n < 1e15:
+        return f"{n:,.0f}"
+    mantissa, exponent = math.frexp(n)
+    return f"2^{exponent - 1}" if mantissa == 0.5 else f"{n:.4g}"

@@ -1,4 +1,4 @@
-# ruff: noqa: B905, RUF017
+# ruff: noqa: B008, B905, RUF017
 """How flow.json was made: the flow of SGDA to 50 digits, by a loop of its own.
 
     pip install mpmath==1.4.1 gmpy2

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from twomode._typing import FloatArray
 from twomode.errors import require
 from twomode.runs import Result
+from twomode.tables import counted
 from twomode.theory import Judgement
 
 #: Colours of modes 1 and 2 that differ in lightness too (Okabe and Ito 2008).
@@ -72,7 +73,7 @@ def which_replica(result: Result, judgement: Judgement, replica: int) -> str:
     """Rule, dimension, seed and verdict of one replica, in two lines."""
     provenance = result.provenance
     return (
-        f"{result.opt.name}, d = {result.game.d:,}\n"
+        f"{result.opt.name}, d = {counted(result.game.d)}\n"
         f"seed {provenance['seed']}, replica {provenance['replicas'][replica]}:"
         f" {judgement.verdicts[replica]}"
     )
@@ -82,7 +83,7 @@ def which_replicas(result: Result) -> str:
     """Rule, dimension, seed and number of replicas, in two lines."""
     seeds = "replica" if result.replicas == 1 else "replicas"
     return (
-        f"{result.opt.name}, d = {result.game.d:,}\n"
+        f"{result.opt.name}, d = {counted(result.game.d)}\n"
         f"{result.replicas} {seeds} of seed {result.provenance['seed']}"
     )
 

@@ -27,6 +27,7 @@ from twomode.plotting._style import (
 )
 from twomode.rules import label
 from twomode.runs import Result
+from twomode.tables import counted
 from twomode.theory import Judgement, alignments, explain, judge, spread
 
 __all__ = ["latent_extremes", "mode_alignment", "neuron_alignment", "pace", "update_norms"]
@@ -115,7 +116,8 @@ def mode_alignment(
         below.legend(loc="upper right", frameon=False, fontsize=8)
     which = f"replica {result.provenance['replicas'][replica]}: {judgement.verdicts[replica]}"
     eta = rf"$\eta_D$ = {result.opt.eta_D:.3g}, $\eta_G$ = {result.opt.eta_G:.3g}"
-    figure.suptitle(f"{label(result.opt)}, d = {result.game.d:,}, {eta}, {which}", fontsize=10)
+    of = f"{label(result.opt)}, d = {counted(result.game.d)}"
+    figure.suptitle(f"{of}, {eta}, {which}", fontsize=10)
     return above, below
 
 

@@ -17,7 +17,7 @@ from twomode.rules.algebra import (
 )
 from twomode.rules.corrections import corrected, jacobian_product, transposed_jacobian_product
 from twomode.rules.named import RULES, NamedRule, label, named_rule, optimizer
-from twomode.rules.recipes import Recipe, recipe
+from twomode.rules.recipes import UNTIL_T0, Recipe, recipe
 
 __all__ = [
     "ALIGNMENT",
@@ -30,6 +30,7 @@ __all__ = [
     "PAST_SCALES",
     "RULES",
     "SCHEDULES",
+    "UNTIL_T0",
     "Cost",
     "NamedRule",
     "Optimizer",

@@ -15,10 +15,12 @@ from twomode.game import Game
 from twomode.rules.algebra import Optimizer
 from twomode.rules.named import RULES, named_rule, optimizer
 
-__all__ = ["Recipe", "recipe"]
+__all__ = ["UNTIL_T0", "Recipe", "recipe"]
 
-#: More iterations than this are not chosen for anyone.
-_MOST = 1e300
+#: More iterations than this nobody steps through.
+_MOST = 1e12
+#: As a number of iterations: what only a flow can be given, which ends at its T_0.
+UNTIL_T0 = 10**300
 _EULER = 0.5772156649015329  #: 1 + 1/2 + ... + 1/n is about ln n + this
 
 
@@ -64,7 +66,8 @@ def recipe(
     steps : int, optional
         The default follows from eta_D: a time of 3 sqrt(d)/a for rules whose step is as long as
         the gradient (the discriminator learns in about sqrt(d)/(a eta_D) iterations), 25 for
-        normalized rules, whose neurons travel eta_D an iteration.
+        normalized rules, whose neurons travel eta_D an iteration.  Where that is more than
+        10^12, and the rule has a flow, `UNTIL_T0`.
     step_scale : float
         Makes the default steps so many times as long, and their number as many times smaller.
     **changes
@@ -127,12 +130,14 @@ def recipe(
     if steps is None:
         needed = _steps(eta_D, rule.decay_D, time)
         decays = f", decay_D={rule.decay_D!r}" if rule.decay_D else ""
+        steps = UNTIL_T0 if opt.discretizes_flow and math.isfinite(needed) else 0
         require(
-            needed < _MOST,
+            needed < _MOST or steps > 0,
             f"eta_D={eta_D!r}{decays} with a={game.a!r} leaves no time scale to choose from: give"
             " steps",
         )
-        steps = math.ceil(needed)
+        if needed < _MOST:
+            steps = math.ceil(needed)
     return Recipe(opt, steps)
 
 

@@ -23,6 +23,7 @@ from twomode.runs.run import Run
 from twomode.runs.streams import draw_start
 from twomode.runs.trace import OF_FLOWS, TRACE, is_finite, to_host
 from twomode.shown import Shown, figure
+from twomode.tables import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,9 +211,11 @@ class Result(Shown):
 
     def __repr__(self) -> str:
         R, T = self.bias.shape
+        d, engine = counted(self.game.d), self.provenance["engine"]
+        length = f"{int(self.steps[-1]):,} iterations" if engine != "flow" else "a flow"
         return (
-            f"<Result: {label(self.opt)} at d = {self.game.d:,}, {R} replica{'s' * (R > 1)} x"
-            f" {int(self.steps[-1]):,} iterations, {T:,} recorded; {self.provenance['engine']}>"
+            f"<Result: {label(self.opt)} at d = {d}, {R} replica{'s' * (R > 1)} x {length},"
+            f" {T:,} recorded; {engine}>"
         )
 
     def plot(self, **options: Any) -> Figure:

@@ -32,7 +32,7 @@ from twomode.checks import checked, take
 from twomode.errors import InputError, plain, require, require_memory, shown
 from twomode.game import Game, GaussianStart, Law, SparsePairs
 from twomode.progress import Progress, Report, watched
-from twomode.rules import Rule, recipe
+from twomode.rules import UNTIL_T0, Rule, recipe
 from twomode.runs import Result, Run
 from twomode.theory import judge
 
@@ -132,6 +132,8 @@ def plan(cell: Cell) -> Run:
         game = Game.preset(given["d"], **game_fields)
         rule = _pick(given, _RULE)
         chosen = _pick(given, {"eta_D", "eta_G", "ratio", "steps", "step_scale"})
+        if given.get("engine") == "flow" and not {"steps", "horizon"} & given.keys():
+            chosen["steps"] = UNTIL_T0
         opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "horizon" in given:
             steps = math.ceil(take("horizon", given["horizon"], Positive) * steps)

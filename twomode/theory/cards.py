@@ -12,6 +12,7 @@ from twomode._typing import BoolArray, FloatArray, IntArray, Positive
 from twomode.checks import checked
 from twomode.shown import Shown
 from twomode.statistics import Proportion
+from twomode.tables import counted
 
 __all__ = ["Card", "Hypothesis", "margins_of", "worst_of"]
 
@@ -184,7 +185,7 @@ class Card(Shown):
             low, middle, high = np.quantile(
                 self.left[self.asked], [0.25, 0.5, 0.75], method="inverted_cdf"
             )
-            first, last = (f"{f(self.times[self.asked]):,.0f}" for f in (np.min, np.max))
+            first, last = (counted(f(self.times[self.asked])) for f in (np.min, np.max))
             when = first + (f" to {last}" if last != first else "")
             return [f"{lines[0]}, quartiles at t = {when}: {low:.4g}, {middle:.4g}, {high:.4g}"]
         columns = np.flatnonzero(self.asked.any(axis=0))
@@ -195,7 +196,7 @@ class Card(Shown):
             margin = np.median(margins_of(left, self.right, self.at_most))
             middle = np.median(self.times[self.asked[:, t], t])
             lines.append(
-                f"      t = {middle:>10,.0f}: {np.median(left):<9.4g} margin {margin:+.2f}"
+                f"      t = {counted(middle):>10}: {np.median(left):<9.4g} margin {margin:+.2f}"
                 f"  ({len(left)} replicas)"
             )
         return lines
