@@ -293,7 +293,7 @@ def test_arguments_of_a_run_without_an_effect_are_refused():
     run(start=tm.GaussianStart(modes="axis", shared=True))
     with pytest.raises(tm.InputError, match="seed=1 has no effect: an explicit start without min"):
         run(start=thing().state, batch_size=None)
-    run(start=thing().state, batch_size=None, seed=None)
+    run(start=thing().state, batch_size=None, seed=None, replicas=1)
 
 
 def test_values_are_shown_in_one_short_line():
