@@ -14,7 +14,7 @@ import common
 from matplotlib.animation import PillowWriter
 
 import twomode as tm
-from twomode.io import new_file
+from twomode.names import new_file
 
 D, REPLICAS, DPI, FRAMES_A_SECOND = 4096, 16, 80, 12
 

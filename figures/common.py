@@ -20,7 +20,7 @@ import twomode as tm
 from twomode import adversarial, cli
 from twomode.adversarial import Data, Model
 from twomode.errors import InputError, require
-from twomode.io import check_writable, new_file, save_text
+from twomode.names import check_writable, new_file, save_text
 
 FOLDER = Path(__file__).parent
 ENDS = 10**9  #: as ``record_every``: the first and the last iteration only

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import twomode as tm
 from twomode import cli
 from twomode.errors import require
-from twomode.io import check_writable, new_file, save_text
+from twomode.names import check_writable, new_file, save_text
 from twomode.progress import ProgressBar, Report, of_task
 from twomode.statistics import Proportion, against
 from twomode.tables import Column, Table

@@ -39,7 +39,7 @@ import warm_start
 
 import twomode as tm
 from twomode.errors import require, require_choice
-from twomode.io import check_writable, save_text
+from twomode.names import check_writable, save_text
 
 PARTS = {
     "game": (

@@ -24,7 +24,8 @@ from twomode._typing import Count
 from twomode.adversarial import PROBLEMS, Method, Problem, cost_to, learning_curves
 from twomode.checks import take
 from twomode.errors import require, require_choice
-from twomode.io import new_file, save_text, to_json
+from twomode.io import to_json
+from twomode.names import new_file, save_text
 from twomode.tables import Column, Table
 
 #: "Down to the level": this much above the lowest robust error of any method on the seed.

@@ -18,7 +18,8 @@ import pandas as pd
 
 import twomode as tm
 from twomode import cli
-from twomode.io import new_file, save_text, to_json
+from twomode.io import to_json
+from twomode.names import new_file, save_text
 from twomode.statistics import Proportion
 from twomode.studies import STEP_SCALES
 from twomode.summary import answers

@@ -37,7 +37,8 @@ from twomode.adversarial import (
 )
 from twomode.checks import take
 from twomode.errors import InputError, require, require_choice
-from twomode.io import new_file, save_arrays, save_text, to_json
+from twomode.io import save_arrays, to_json
+from twomode.names import new_file, save_text
 from twomode.progress import Report
 from twomode.tables import Column, Table
 

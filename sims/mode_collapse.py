@@ -16,7 +16,8 @@ from pathlib import Path
 import twomode as tm
 from twomode import cli
 from twomode.errors import require
-from twomode.io import new_file, read_json, reading, save_text, to_json
+from twomode.io import read_json, reading, to_json
+from twomode.names import new_file, save_text
 from twomode.rules import UNTIL_T0
 from twomode.runs import Run
 from twomode.summary import summarize, tell

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 import twomode as tm
-import twomode.io
+import twomode.names
 from twomode.studies import FINE, SETTINGS
 
 
@@ -104,7 +104,7 @@ def _file(module):
 def call_here(main, *arguments, cwd):
     """The status of a loaded program with these arguments, and what it prints."""
     out, err = io.StringIO(), io.StringIO()
-    twomode.io._written.clear()
+    twomode.names._written.clear()
     sys.argv = [sys.argv[0], *map(str, arguments)]
     with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -17,7 +17,7 @@ from pandas.testing import assert_frame_equal
 
 import twomode as tm
 from twomode import cli
-from twomode.io import new_folder
+from twomode.names import new_folder
 from twomode.studies import compare_rules
 from twomode.summary import answers
 

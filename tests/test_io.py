@@ -20,14 +20,9 @@ from helpers import strictly
 
 import twomode as tm
 import twomode.io
-from twomode.io import (
-    NameTakenError,
-    load_arrays,
-    new_file,
-    new_folder,
-    save_arrays,
-    save_text,
-)
+import twomode.names
+from twomode.io import load_arrays, save_arrays
+from twomode.names import NameTakenError, new_file, new_folder, save_text
 from twomode.runs import TRACE
 
 
@@ -202,7 +197,7 @@ def holder(tmp_path):
     code = """if True:
         import os, sys, time
         from pathlib import Path
-        from twomode.io import _reserved, new_file, new_folder
+        from twomode.names import _reserved, new_file, new_folder
         here = Path(sys.argv[1])
         with new_file(here / "run.npz"), _reserved(here / "old", True, folder=True) as (new, put):
             new.mkdir()
@@ -241,7 +236,7 @@ def test_of_concurrent_saves_one_succeeds(tmp_path, monkeypatch, locks, overwrit
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     if not locks:
-        monkeypatch.setattr(twomode.io, "_lock", unsupported)
+        monkeypatch.setattr(twomode.names, "_lock", unsupported)
     together, done = threading.Barrier(8), threading.Barrier(8)
 
     def save(number):
@@ -273,7 +268,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
         "d": "bd",
     }
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["x"]
-    assert [p.name for p in twomode.io.saved() if tmp_path in p.parents] == ["b", "d"]
+    assert [p.name for p in twomode.names.saved() if tmp_path in p.parents] == ["b", "d"]
 
 
 @pytest.mark.parametrize("complete", [[], ["a", "b"]])
@@ -290,7 +285,7 @@ def test_what_was_complete_is_kept_of_a_folder(tmp_path, complete):
     found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
     assert sorted(found) == [Path("runs", "x", name) for name in complete]
     assert (tmp_path / "runs").exists() == bool(complete)
-    assert [p.name for p in twomode.io.saved() if tmp_path in p.parents] == complete
+    assert [p.name for p in twomode.names.saved() if tmp_path in p.parents] == complete
 
 
 def test_an_interrupted_replacement_puts_the_old_folder_back(tmp_path, monkeypatch):
@@ -311,7 +306,7 @@ def test_an_interrupted_replacement_puts_the_old_folder_back(tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         write()
     assert [p.read_text() for p in tmp_path.rglob("*") if p.is_file()] == ["old"]
-    assert tmp_path / "x" / "a" not in twomode.io.saved()
+    assert tmp_path / "x" / "a" not in twomode.names.saved()
 
 
 @pytest.mark.parametrize("name", ["", "..", "file", "home"])

@@ -14,6 +14,7 @@ ROOMS = {
     "_typing": (),
     "errors": (),
     "checks": (),
+    "names": (),
     "io": (),
     "shown": (),
     "progress": (),

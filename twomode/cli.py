@@ -29,7 +29,8 @@ from twomode.game import (
     Law,
     SparsePairs,
 )
-from twomode.io import NameTakenError, new_folder, read_arrays, reading, saved
+from twomode.io import read_arrays, reading
+from twomode.names import NameTakenError, new_folder, saved
 from twomode.rules import CHOICES, RULES, Rule
 from twomode.tables import Column, Table
 

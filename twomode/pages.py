@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from twomode.errors import require
-from twomode.io import save_text
+from twomode.names import save_text
 from twomode.runs import commit, origin
 
 __all__ = ["Block", "blocks", "markdown_table", "measured_by", "require_block", "write_block"]
