@@ -85,6 +85,7 @@ NAMES = {
     "dtype": ("float32", lambda run: run.dtype),
     "record_every": (4, lambda run: run.record_every),
     "resolve": (1.5, lambda run: run.resolve),
+    "rtol": (1e-3, lambda run: run.rtol),
     "steps": (30, lambda run: run.steps),
     "q": (0.75, lambda run: run.game.latents.q),
     "ratio": (0.5, lambda run: run.opt.eta_G / run.opt.eta_D),
@@ -99,6 +100,7 @@ NEEDS = {
     "correction_weight": {"correction": "sga"},
     "aligned": {"correction": "sga"},
     "first_step": {"schedule": "optimistic"},
+    "rtol": {"opt": "sgda", "engine": "flow"},
     "past_scale": {"schedule": "optimistic", "direction": "adam", "magnitude": "own"},
 }
 
@@ -162,7 +164,7 @@ def test_step_scale_and_ratio_are_two_axes():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name, (value, _) in NAMES.items() if name not in ("dtype", "resolve")),
+        *((name, value) for name, (value, _) in NAMES.items() if name not in ("dtype", "resolve", "rtol")),
         pytest.param("dtype", "float32", marks=pytest.mark.slow),
     ],
 )

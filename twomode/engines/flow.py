@@ -37,8 +37,6 @@ RUNNING, AT_REST, HORIZON, STALLED, TOO_MANY = range(5)
 MOST_REJECTED, MOST_STEPS = 60, 20_000
 #: Length of the first step, in units in which a state changes by its own size.
 FIRST = 0.01
-#: So that no rounding puts T_0 above NU.
-NEARLY_NU = NU * (1 - 1e-9)
 #: Points of the grid on which a peak is sought, between two places.
 FINE = 32
 #: Halvings of the part of a step in which a replica ends.
@@ -53,6 +51,7 @@ class Problem(NamedTuple):
     latents: np.ndarray  #: their probabilities
     horizon: float
     rtol: float
+    nu: float  #: of `at_rest`
 
 
 class Course(NamedTuple):
@@ -127,6 +126,7 @@ class FlowEngine:
             enc.population_weights(game, np.float64, 1.0).latents[0, 0],
             float(horizon),
             rtol,
+            NU * (1 - 1e-9),  # so that no rounding puts T_0 above it
         )
         state, floor = self._stacked(start)
         blocks = len(state)
@@ -376,7 +376,7 @@ def _go_to(place: int, problem: Problem, replicas: Replicas) -> None:
                 if 0.0 < course.tops[0, player, lane] <= x:
                     peak = max(peak, course.tops[1, player, lane])
                 course.peaks[0, player, lane] = peak
-            course.end[0, 0, lane] = _end(problem.horizon, replicas, lane)
+            course.end[0, 0, lane] = _end(problem, replicas, lane)
             someone_ends = someone_ends or course.end[0, 0, lane] != RUNNING
     if someone_ends:
         _find_end(x, problem, replicas)
@@ -414,15 +414,15 @@ def _look(problem: Problem, replicas: Replicas) -> None:
 
 
 @part
-def _end(horizon: float, replicas: Replicas, lane: int) -> int:
+def _end(problem: Problem, replicas: Replicas, lane: int) -> int:
     """Which end the state that was looked at is beyond, if any: `at_rest`, or the horizon."""
     tried, peaks, point = replicas.course.tried, replicas.course.peaks, replicas.steps.point
     if (
-        tried[0, 0, lane] <= NEARLY_NU * peaks[0, 0, lane]
-        and tried[0, 1, lane] <= NEARLY_NU * peaks[0, 1, lane]
+        tried[0, 0, lane] <= problem.nu * peaks[0, 0, lane]
+        and tried[0, 1, lane] <= problem.nu * peaks[0, 1, lane]
     ):
         return AT_REST
-    return HORIZON if point[-1, 1, lane] >= horizon else RUNNING
+    return HORIZON if point[-1, 1, lane] >= problem.horizon else RUNNING
 
 
 @kernel(nogil=True)
@@ -442,5 +442,5 @@ def _find_end(x: float, problem: Problem, replicas: Replicas) -> None:
                 course.x[0, 0, lane] = middle if n < HALVINGS else course.x[0, 2, lane]
         _look(problem, replicas)
         for lane in range(LANES):
-            beyond = _end(problem.horizon, replicas, lane) != RUNNING
+            beyond = _end(problem, replicas, lane) != RUNNING
             course.x[0, 2 if beyond else 1, lane] = course.x[0, 0, lane]

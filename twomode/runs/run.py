@@ -230,7 +230,7 @@ def _interval(game: Game, engine: str, steps: int, every: int | None) -> int:
         return FlowEngine.PLACES
     points = max(150, len(game.latent_points[1]))
     records = 150_000 / points if engine == "reduced" else 200
-    return max(1, math.ceil(steps / records))
+    return max(1, math.ceil(min(steps, MOST_STEPS) / records))
 
 
 def _replica_indices(replicas: int | Iterable[int]) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from twomode._typing import Count, Horizon, Positive, SeedNumber, Whole
+from twomode._typing import Count, Positive, SeedNumber, Whole
 from twomode.checks import checked, take
 from twomode.errors import InputError, plain, require, require_memory, shown
 from twomode.game import Game, GaussianStart, Law, SparsePairs
@@ -137,7 +137,7 @@ def plan(cell: Cell) -> Run:
         opt, steps = recipe(game, given["opt"], **chosen, **rule)
         if "horizon" in given:
             steps = math.ceil(take("horizon", given["horizon"], Positive) * steps)
-        steps = take("steps", steps, Horizon)
+        steps = take("steps", steps, Annotated[int, "[1, 1e300]"])
         start = GaussianStart(**_pick(given, _START))
         return Run.of(game, opt, steps, start=start, **_pick(given, _RUN))
     except (InputError, TypeError) as error:

@@ -116,7 +116,7 @@ def slow_residual_bound(game: Game) -> float:
     --------
     >>> import twomode as tm
     >>> [round(tm.theory.slow_residual_bound(tm.Game.preset(d=d)), 3) for d in (2**16, 2**200)]
-    [0.502, 0.093]
+    [0.503, 0.093]
     """
     return 2.5 / math.log(game.d) ** (2 / 3)
 
