@@ -164,7 +164,11 @@ def test_step_scale_and_ratio_are_two_axes():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name, (value, _) in NAMES.items() if name not in ("dtype", "resolve", "rtol")),
+        *(
+            (name, value)
+            for name, (value, _) in NAMES.items()
+            if name not in ("dtype", "resolve", "rtol")
+        ),
         pytest.param("dtype", "float32", marks=pytest.mark.slow),
     ],
 )
