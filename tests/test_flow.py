@@ -183,6 +183,18 @@ def test_what_a_flow_leaves_behind(tmp_path):
     assert run.to_frame()["step"].max() == run.times.max()
 
 
+def test_a_flow_goes_on_from_where_another_ended():
+    """Its states are in another basis than a drawn start's; what they mean is not."""
+    opt = tm.optimizer("sgda", eta_D=0.5, eta_G=4.0)
+    whole = tm.simulate(GAME, opt, 400, replicas=3, engine="flow", rtol=1e-9)
+    half = tm.simulate(GAME, opt, 200, replicas=3, engine="flow", rtol=1e-9)
+    rest = tm.simulate(GAME, opt, 200, replicas=3, start=half.state, engine="flow", rtol=1e-9)
+    for name in ("projections_W", "projections_V", "gram_V"):
+        x, y, z = (getattr(run, name) for run in (half, rest, whole))
+        np.testing.assert_allclose(y[:, 0], x[:, -1], rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(y[:, -1], z[:, -1], rtol=1e-5, atol=1e-9)
+
+
 def test_a_flow_ends_at_its_horizon():
     opt = tm.optimizer("sgda", eta_D=0.5, eta_G=4.0)
     run = tm.simulate(GAME, opt, 200, replicas=3, engine="flow")

@@ -158,7 +158,7 @@ class FlowEngine:
         Y = np.zeros((self.replicas, at_b + 1, padded(game.reduced_dimension)))
         for first, X in ((0, start.W), (at_V, start.V)):
             Y[:, first : first + X.shape[1], : X.shape[2]] = X
-        Y[:, :, :2] = Y[:, :, :2] @ field.turn(game)
+        Y[:, :, :2] = Y[:, :, :2] @ field.turn(game, start.U[:, :, :2])
         floor = np.abs(Y).max(axis=2, keepdims=True) / math.sqrt(game.d)
         Y[:, at_b, 0], floor[:, at_b] = start.b, 1
         return pack(Y), pack(floor)

@@ -54,10 +54,13 @@ def halves(game: Game) -> FloatArray:
     return np.sqrt([(1 + game.gamma) / 2, (1 - game.gamma) / 2])
 
 
-def turn(game: Game) -> FloatArray:
-    """What takes rows with u_1 on the first axis and u_2 in the first plane to e_1, e_2."""
-    along, across = halves(game)
-    return np.array([[along, across], [across, -along]])
+def turn(game: Game, U: FloatArray) -> FloatArray:
+    """What takes rows in the plane of the modes, wherever U has them there, to e_1 and e_2.
+
+    Shapes (R, 2, 2).
+    """
+    sums = np.array([[1, 1], [1, -1]]) @ U
+    return (sums / (2 * halves(game)[:, None])).mT
 
 
 def places(game: Game) -> tuple[int, int]:
