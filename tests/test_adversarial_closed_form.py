@@ -34,6 +34,7 @@ from adversarial_oracles import (
 from scipy.stats import kstest, norm
 
 import twomode as tm
+from twomode import errors
 from twomode.adversarial import Data, Quadrature, Target, TruncatedExponentials, closed_form
 
 # Exact forms
@@ -309,6 +310,34 @@ def test_order_doubles_with_lam():
 def test_too_sharp_a_law_is_refused():
     with pytest.raises(tm.InputError, match=r"lam=10000 and eps=0\.3 make .* reduce"):
         Quadrature(mlp(2, 1e4))
+
+
+@pytest.mark.parametrize(
+    ("lam", "memory", "match"),
+    [(1e4, 2.0**40, "too sharp; reduce them"), (200.0, 2.0**24, "30 anchors needs .* fewer")],
+)
+def test_it_is_refused_by_its_sharpest_anchor_alone(monkeypatch, lam, memory, match):
+    """Of thirty only one is looked at with more than 16 nodes a side, however sharp they are."""
+    asked, losses = [], Target.losses
+
+    def counted(self, x):
+        asked.append(x.shape[:2])
+        return losses(self, x)
+
+    monkeypatch.setattr(Target, "losses", counted)
+    monkeypatch.setattr(errors, "_memory", lambda: memory)
+    with pytest.raises(tm.InputError, match=match):
+        Quadrature(mlp(2, lam).take(np.arange(30) % 3))
+    assert {side for side, n in asked if n == 30} == {8**2, 16**2}
+    assert max(asked)[0] > 16**2
+
+
+def test_many_nodes_find_what_exponentials_are():
+    t = without_layer(1, "linear", 1e4)
+    law, by_nodes = TruncatedExponentials(t), Quadrature(t)
+    assert by_nodes.order > 256
+    np.testing.assert_allclose(by_nodes.log_Z, law.log_Z, rtol=1e-13)
+    np.testing.assert_allclose(by_nodes.mean_loss, law.mean_loss, rtol=1e-10)
 
 
 def test_kind_of_law():

@@ -15,10 +15,10 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
-from scipy.special import gammaln, logsumexp, ndtr
+from scipy.special import gammaln, logsumexp, ndtr, roots_legendre
 
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows
 from twomode.adversarial.problems import Data, Model
@@ -243,46 +243,87 @@ class Quadrature(GibbsLaw):
     def __init__(self, target: Target, tolerance: Annotated[float, "[1e-14, inf)"] = 1e-10) -> None:
         d = target.x.shape[1]
         require(d in self.LARGEST_ORDER, f"d={d} is too much for quadrature: at most 2")
-        self.order, change, before = 4, np.inf, np.full((2, len(target.x)), np.inf)
-        while change >= tolerance:
-            require(
-                self.order < self.LARGEST_ORDER[d],
-                f"quadrature still changes by {change:.1g} at order {self.order}: lam="
-                f"{target.lam:g} and eps={target.eps:g} make the law too sharp; reduce them",
+        self.order, sums, change = self._doubled(target, 8, tolerance, 16)
+        if not change.max() < tolerance:
+            # The anchor that still changes most says at once, alone, whether and where this ends.
+            worst = target.take([int(change.argmax())])
+            order, _, _ = self._doubled(worst, 16, tolerance, self.LARGEST_ORDER[d])
+            _require_memory(target, order)
+            self.order, sums, _ = self._doubled(
+                target, order // 2, tolerance, self.LARGEST_ORDER[d]
             )
-            self.order *= 2
-            nodes = float(self.order**d * len(target.x))
-            require_memory(
-                16 * nodes * (d + target.model.A.shape[1]),
-                f"quadrature of {len(target.x)} anchors",
-                "take fewer of them",
-            )
-            self.points, log_weights = self._nodes(target.low, target.high)
-            loss = target.losses(self.points)
-            log_p = target.lam * loss
-            log_Z = logsumexp(log_p + log_weights, axis=0)
-            self.weights = np.exp(log_p + log_weights - log_Z)
-            self.mean_loss = (self.weights * loss).sum(axis=0)
-            now = np.stack([log_Z, self.mean_loss])  # at lam = 0 the first is the volume, at once
-            change, before = np.abs(now - before).max(), now
+        self.points, self.weights, loss, log_Z, self.mean_loss = sums
         super().__init__(target, log_Z)
         self.var_loss = (self.weights * (loss - self.mean_loss) ** 2).sum(axis=0)
         self.mean = (self.weights[..., None] * self.points).sum(axis=0)
-        self.kl = (self.weights * (log_p - self.log_mean)).sum(axis=0)
+        self.kl = (self.weights * (target.lam * loss - self.log_mean)).sum(axis=0)
+
+    @classmethod
+    def _doubled(
+        cls, target: Target, order: int, tolerance: float, until: int
+    ) -> tuple[int, _Sums, FloatArray]:
+        """Double the order until nothing changes by the tolerance: order, sums, last changes."""
+        now = _sums(target, order)
+        change = np.full(len(target.x), np.inf)
+        while order < until and not change.max() < tolerance:
+            order, before = 2 * order, now
+            now = _sums(target, order)
+            # at lam = 0 log_Z is the volume, at once
+            change = np.abs([now.log_Z - before.log_Z, now.mean - before.mean]).max(axis=0)
+        require(
+            change.max() < tolerance or order < cls.LARGEST_ORDER[target.x.shape[1]],
+            f"quadrature still changes by {change.max():.1g} at order {order}: lam="
+            f"{target.lam:g} and eps={target.eps:g} make the law too sharp; reduce them",
+        )
+        return order, now, change
 
     def log_integral(self, low: FloatArray, high: FloatArray) -> FloatArray:
         """See `GibbsLaw.log_integral`."""
-        points, log_weights = self._nodes(low, high)
+        points, log_weights = _nodes(self.order, low, high)
         return logsumexp(self.target.lam * self.target.losses(points) + log_weights, axis=0)
 
-    def _nodes(self, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
-        nodes, weights = _gauss_legendre(self.order)
-        grid = np.array(list(itertools.product(nodes, repeat=low.shape[-1])))
-        log_w = np.log(list(itertools.product(weights / 2, repeat=low.shape[-1]))).sum(axis=1)
-        shape = (len(grid), *(1,) * (low.ndim - 1))
-        half = (high - low) / 2
-        points = (low + high) / 2 + half * grid.reshape(*shape, -1)
-        return points, log_w.reshape(shape) + np.log(2 * half).sum(axis=-1)
+
+class _Sums(NamedTuple):
+    """Over the nodes of some order."""
+
+    points: FloatArray
+    weights: FloatArray
+    loss: FloatArray
+    log_Z: FloatArray
+    mean: FloatArray  #: of the loss
+
+
+def _sums(target: Target, order: int) -> _Sums:
+    _require_memory(target, order)
+    points, log_weights = _nodes(order, target.low, target.high)
+    loss = target.losses(points)
+    log_p = target.lam * loss + log_weights
+    log_Z = logsumexp(log_p, axis=0)
+    weights = np.exp(log_p - log_Z)
+    return _Sums(points, weights, loss, log_Z, (weights * loss).sum(axis=0))
+
+
+def _require_memory(target: Target, order: int) -> None:
+    n, d = target.x.shape
+    need = 16.0 * order**d * n * (d + target.model.A.shape[1])
+    require_memory(need, f"quadrature of {n} anchors", "take fewer of them")
+
+
+def _nodes(order: int, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points of shape (order^d, ..., n, d) between faces (..., n, d), and logs of their weights."""
+    nodes, weights = _gauss_legendre(order)
+    grid = np.array(list(itertools.product(nodes, repeat=low.shape[-1])))
+    log_w = np.log(list(itertools.product(weights / 2, repeat=low.shape[-1]))).sum(axis=1)
+    shape = (len(grid), *(1,) * (low.ndim - 1))
+    half = (high - low) / 2
+    points = (low + high) / 2 + half * grid.reshape(*shape, -1)
+    return points, log_w.reshape(shape) + np.log(2 * half).sum(axis=-1)
+
+
+@cache
+def _gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes and weights on [-1, 1]; NumPy's are more exact, and take seconds beyond 256."""
+    return np.polynomial.legendre.leggauss(order) if order <= 256 else roots_legendre(order)
 
 
 class TruncatedExponentials(GibbsLaw):
@@ -441,12 +482,6 @@ def closed_form(target: Target) -> Quadrature | TruncatedExponentials:
     """
     kind = TruncatedExponentials if TruncatedExponentials.applies(target) else Quadrature
     return kind(target)
-
-
-@cache
-def _gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights on [-1, 1]: an eigenvalue problem, which takes most of a quadrature."""
-    return np.polynomial.legendre.leggauss(order)
 
 
 def _log_sinhc(z: np.ndarray) -> np.ndarray:
