@@ -275,13 +275,12 @@ def tell(summary: dict[str, Any]) -> str:
     way = f"after the first {s['burn']:,} of {s['steps']:,} steps"
     if s["sampler"] == "exact":
         way = f"{s['steps']:,} independent draws each"
-    by = f"+- {show(s['exact_error'])}, {s['exact_by']}" if s["exact_error"] else s["exact_by"]
     beside = f"{show(s['bias_in_errors'], 1)} standard errors"
     if s["bias"] is None:
         beside = "unknown: compare with --sampler mala-folded, or with a smaller step"
     rows = [
         ("E[l] sampled", s["mean_loss"], f"+- {show(s['standard_error'])}, {way}"),
-        ("E[l] exact", s["exact_mean_loss"], by),
+        ("E[l] exact", s["exact_mean_loss"], s["exact_by"]),
         ("bias", s["bias"], beside),
         ("of endless chains", s["stationary_bias"], "from their stationary law"),
         ("its TV", s["stationary_tv"], "to p_adv*"),

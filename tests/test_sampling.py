@@ -38,22 +38,34 @@ def blobs(d, lam, hidden=None, loss=None):
     ],
 )
 def test_the_exact_loss_is_known_where_there_is_a_closed_form(target, law):
-    """Sampled means are within 5 of their standard errors: once in 1.7 million."""
     exact = exact_loss(target, np.random.default_rng(3))
     assert isinstance(exact.law, law)
     if exact.law is None:
-        assert np.isnan([exact.mean, exact.error]).all()
+        assert np.isnan(exact.mean)
         assert exact.by.startswith("none: d=")
-    elif law is Quadrature:
-        assert (exact.mean, exact.error) == (exact.law.mean_loss.mean(), 0.0)
-    elif target.model.loss == "linear":
-        mean = target.losses(exact.law.mean[None]).mean()
-        assert abs(exact.mean - mean) < 5 * exact.error
+    else:
+        assert exact.mean == exact.law.mean_loss.mean()
+        assert exact.by == ("by quadrature" if law is Quadrature else "in exponentials")
     middle = (target.low + target.high) / 2
     if target.model.loss == "linear":
-        assert exact.uniform == pytest.approx(target.losses(middle).mean(), abs=0.05)
+        assert exact.uniform == pytest.approx(target.losses(middle).mean(), rel=1e-9)
+        assert exact.mean == pytest.approx(target.losses(exact.law.mean[None]).mean(), rel=1e-9)
     elif law is Quadrature:
         assert exact.uniform == Quadrature(replace(target, lam=0.0)).mean_loss.mean()
+    elif target.model.B is not None:  # 4,000 draws of each of four anchors, at six standard errors
+        draws = np.random.default_rng(4).uniform(target.low, target.high, (10**5, 4, 3))
+        losses = target.losses(draws)
+        assert abs(exact.uniform - losses.mean()) < 6 * losses.std() / np.sqrt(16000)
+
+
+def test_the_exact_loss_is_that_of_independent_draws():
+    """Within 5 standard errors of 8,000 an anchor: once in 1.7 million."""
+    target = blobs(6, 3.0)
+    exact = exact_loss(target, np.random.default_rng(0))
+    losses = target.losses(exact.law.sample(8000, np.random.default_rng(1)))
+    assert abs(losses.mean() - exact.mean) < 5 * np.sqrt(losses.var(axis=0).sum() / 8000) / 4
+    at_random = exact_loss(replace(target, lam=0.0), np.random.default_rng(0))
+    assert exact.uniform == at_random.mean < exact.mean
 
 
 def test_the_largest_loss_of_a_linear_model_is_in_a_corner():
