@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
+from twomode.io import load_arrays, save_arrays
 from twomode.runs import TRACE
 
 GAME = tm.Game.preset(32)
@@ -106,3 +107,43 @@ def test_results_of_the_first_version_load(start):
             )
     with pytest.raises(tm.InputError, match="saved by a version that did not note"):
         old.again()
+
+
+@pytest.mark.parametrize(
+    ("saved", "read"),
+    [
+        ({"beta1": 0.5, "granularity": "layer", "bias_correction": False}, {}),
+        ({"heavy_ball": True, "beta2": 0.5, "eps": 1.0, "norm_eps": 1.0, "constant": 2.0}, {}),
+        (
+            {"direction": "momentum", "heavy_ball": True, "bias_correction": False, "beta1": 0.5},
+            {"direction": "momentum", "heavy_ball": True, "beta1": 0.5},
+        ),
+        (
+            *({"magnitude": "unit", "granularity": "layer", "norm_eps": 0.5, "beta2": 0.5},),
+            {"magnitude": "unit", "granularity": "layer", "norm_eps": 0.5},
+        ),
+    ],
+)
+def test_what_has_no_effect_on_an_old_rule_is_left_out(tmp_path, saved, read):
+    """The first version let `--opt sgda --beta1 0.5` pass, and saved it."""
+    arrays, notes = load_arrays(DATA / "result-0.1.0-drawn.npz")
+    before = notes["opt"]
+    save_arrays(tmp_path / "old.npz", arrays, notes | {"opt": before | saved})
+    assert tm.load(tmp_path / "old.npz").opt == tm.Optimizer(**before | read)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beta1", 2.0),
+        ("granularity", "row"),
+        ("heavy_ball", "no"),
+        ("direction", "up"),
+        ("eps", -1),
+    ],
+)
+def test_what_no_rule_takes_is_refused_of_an_old_one(tmp_path, name, value):
+    arrays, notes = load_arrays(DATA / "result-0.1.0-drawn.npz")
+    save_arrays(tmp_path / "old.npz", arrays, notes | {"opt": notes["opt"] | {name: value}})
+    with pytest.raises(tm.InputError, match=rf"old\.npz: .*{name}"):
+        tm.load(tmp_path / "old.npz")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, TypedDict, Unpack
@@ -12,7 +13,7 @@ import numpy as np
 
 from twomode._typing import JSON, FloatArray, IntArray
 from twomode.checks import checked
-from twomode.errors import require, shown
+from twomode.errors import InputError, require, shown
 from twomode.game import Extremes, Game, Outputs, State, extremes
 from twomode.io import load_arrays, reading, save_arrays
 from twomode.progress import Report
@@ -41,6 +42,13 @@ _STATE: dict[str, tuple[str | int, ...]] = {
 }
 #: What is asked of a result's provenance, whichever version has noted it.
 _NOTED = {"replicas": (list,), "engine": (str,), "start": (dict, str)}
+#: Fields of a rule that version 0.1 let pass where they have no effect, in the order in which one
+#: decides about the next; and a rule on which all of them have one.
+_ONCE_IDLE = (
+    *("heavy_ball", "bias_correction", "beta1", "beta2", "eps"),
+    *("granularity", "norm_eps", "constant"),
+)
+_BUSY = Optimizer(0.0, 0.0, direction="adam", magnitude="constant")
 
 
 #: One record for all replicas, or one of each.
@@ -372,6 +380,8 @@ def load(path: str | Path) -> Result:
 
     Notes
     -----
+    Fields of the rule that have no effect on it, which version 0.1 let pass, are left out.
+
     Its checksum tells of damage; that nobody has changed the numbers and renewed it, it cannot.
     """
     arrays, notes = load_arrays(Path(path))
@@ -383,7 +393,7 @@ def load(path: str | Path) -> Result:
         _require_sound(arrays, game, source)
         result = Result(
             game=game,
-            opt=Optimizer(**notes["opt"]),
+            opt=_saved_rule(notes["opt"]),
             state=State(**{name: arrays.pop(f"state_{name}") for name in _STATE}),
             provenance=source,
             start=State(**start) if start else None,
@@ -392,6 +402,16 @@ def load(path: str | Path) -> Result:
         if result.start is not None:
             game.check(result.start)
         return result
+
+
+def _saved_rule(saved: JSON) -> Optimizer:
+    """The rule of a file, without what has no effect on it."""
+    opt = Optimizer(**{name: x for name, x in saved.items() if name not in _ONCE_IDLE})
+    for name in (name for name in _ONCE_IDLE if name in saved):
+        replace(_BUSY, **{name: saved[name]})  # refuses what has no meaning to any rule
+        with contextlib.suppress(InputError):
+            opt = replace(opt, **{name: saved[name]})
+    return opt
 
 
 def _require_sound(arrays: Mapping[str, np.ndarray], game: Game, source: JSON) -> None:
