@@ -161,7 +161,7 @@ def outcome(result: tm.Result) -> dict[str, Any]:
     )
     cosine = result.outputs_at(at).mean_collapse_cosine(game.latent_points[1])
     return {
-        "T0": np.where(found, result.times[np.arange(result.replicas), at], np.nan),
+        "T0": np.where(found, result.times_at(at), np.nan),
         "asymmetry": asymmetry,
         "residual": residual,
         "asymmetric": found & (asymmetry > 0.3),

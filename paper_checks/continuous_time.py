@@ -185,7 +185,7 @@ def observe(result: tm.Result) -> dict[str, Any]:
     zeta = (start.W @ start.V.mT).max(axis=(1, 2)) * game.d
     squares = np.trace(result.gram_V, axis1=-2, axis2=-1)
     grown = squares > 4 * squares[:, :1]
-    moved = np.where(grown.any(axis=1), time_of(result, grown), np.inf)
+    moved = np.where(grown.any(axis=1), result.times_at(grown.argmax(axis=1)), np.inf)
     learned = tm.theory.explain(result).learned
     first = moved < np.where(np.isnan(learned), np.inf, learned)
     c = result.opt.eta_G / result.opt.eta_D / math.sqrt(game.d)
@@ -204,11 +204,6 @@ def observe(result: tm.Result) -> dict[str, Any]:
         "foretold": first == (c > game.m_G * xi / (2 * zeta)),
         "learned": learned * 3 * game.a * result.opt.eta_D * xi / (4 * math.sqrt(game.d)),
     }
-
-
-def time_of(result: tm.Result, happened: np.ndarray) -> np.ndarray:
-    """When something first happened in each replica."""
-    return result.times[np.arange(result.replicas), happened.argmax(axis=1)]
 
 
 def power(settings: Settings, table: pd.DataFrame, name: str, of: str) -> Any:

@@ -152,6 +152,7 @@ CALLS = {
     runs.Result.extremes_at: lambda t: dict(self=t.result, records=[0, 1]),
     runs.Result.outputs: lambda t: dict(self=t.result, latents=GRAM),
     runs.Result.outputs_at: lambda t: dict(self=t.result, records=-1),
+    runs.Result.times_at: lambda t: dict(self=t.result, records=[0, 1]),
     runs.Run: lambda t: vars(runs.Run.of(t.game, t.opt, 4)).copy(),
     runs.Run.of: lambda t: dict(game=t.game, opt=t.opt, steps=4, replicas=2, seed=1),
     runs.load: lambda t: dict(path="nowhere.npz"),

@@ -181,6 +181,12 @@ def test_what_a_flow_leaves_behind(tmp_path):
     above, _ = tm.plotting.mode_alignment(run)
     assert above.get_xscale() == "log"
     assert run.to_frame()["step"].max() == run.times.max()
+    T0 = tm.first_stationary(run)
+    assert (
+        run.times_at(T0).tolist() == [run.times[k, T0[k]] for k in range(6)] == flowing.T0.tolist()
+    )
+    assert np.array_equal(run.times_at(-1), run.times[:, -1])
+    assert np.array_equal(stepped.times_at([0, 1, 2, 3, 4, -1]), stepped.steps[[0, 1, 2, 3, 4, -1]])
 
 
 def test_a_flow_goes_on_from_where_another_ended():

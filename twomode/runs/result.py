@@ -245,6 +245,12 @@ class Result(Shown):
             return np.broadcast_to(self.steps, self.bias.shape)
         return np.cumsum(self.intervals, axis=1)
 
+    @checked
+    def times_at(self, records: Records) -> FloatArray | IntArray:
+        """`times` at one record a replica, shape (R,); `records` as in `outputs_at`."""
+        self.require_records(records)
+        return self.times[np.arange(self.replicas), records]
+
     @property
     def diverged(self) -> np.ndarray:
         """Which replicas diverged, shape (R,)."""

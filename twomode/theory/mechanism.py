@@ -193,7 +193,7 @@ def spread(
 
 def _first(result: Result, happened: np.ndarray) -> FloatArray:
     """First recorded iteration of each replica at which something happened; NaN for never."""
-    times = result.times[np.arange(result.replicas), happened.argmax(axis=1)]
+    times = result.times_at(happened.argmax(axis=1))
     return np.where(happened.any(axis=1), times, np.nan)
 
 

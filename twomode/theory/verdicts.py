@@ -274,7 +274,7 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
     last = _last_finite(result)
     near = result.outputs_at(T0).mean_collapse_cosine(probabilities) >= NEAR
     collapsed = (T0 >= 0) & near
-    at, every = np.where(collapsed, T0, last), np.arange(result.replicas)
+    at = np.where(collapsed, T0, last)
 
     outputs = result.outputs_at(at)
     extremes = result.extremes_at(at)
@@ -295,9 +295,9 @@ def judge(result: Result, nu: Level = NU) -> Judgement:
         verdicts=verdicts,
         share=count / len(verdicts),
         interval=clopper_pearson(count, len(verdicts)),
-        T0=np.where(T0 >= 0, result.times[every, T0], np.nan),
+        T0=np.where(T0 >= 0, result.times_at(T0), np.nan),
         at=at,
-        judged_at=result.times[every, at],
+        judged_at=result.times_at(at),
         collapse_cosine=collapse_cosine,
         asymmetry=extremes.asymmetry,
         residual=extremes.residual,
