@@ -20,14 +20,14 @@ from twomode.names import check_writable, new_file, save_text
 from twomode.progress import ProgressBar, Report, of_task
 from twomode.statistics import Proportion, against
 from twomode.tables import Column, Table
-from twomode.theory import Card
+from twomode.theory import Card, asymmetry_bound, coverage_bound, formula, residual_bound
 
 __all__ = ["TABLE", "Check", "Claim", "Finding", "Settings", "main", "table_lines"]
 
 #: What the cards ask, with their default bounds, in a reader's words.
-LEARNS_NO_MODE = "asymmetry up to T_0 <= ln(d)/sqrt(d)"
-COLLAPSES = "residual at T_0 <= 5/ln(d)"
-RECOVERS = "coverage of each mode >= 1/(2 m_G)"
+LEARNS_NO_MODE = f"asymmetry up to T_0 <= {formula(asymmetry_bound)}"
+COLLAPSES = f"residual at T_0 <= {formula(residual_bound)}"
+RECOVERS = f"coverage of each mode >= {formula(coverage_bound)}"
 
 #: Error of a whole family of findings: all its intervals hold together with probability 0.95.
 FAMILY_ERROR = 0.05

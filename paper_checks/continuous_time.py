@@ -25,12 +25,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from any_step_size import HALFWAY
-from claims import Check, Claim, Finding, Settings, main
+from claims import COLLAPSES, LEARNS_NO_MODE, Check, Claim, Finding, Settings, main
 from matplotlib.figure import Figure
 
 import twomode as tm
 from twomode.statistics import fit_power
-from twomode.theory import asymmetry_bound, residual_bound, slow_residual_bound, window_bound
+from twomode.theory import (
+    asymmetry_bound,
+    formula,
+    residual_bound,
+    slow_residual_bound,
+    window_bound,
+)
 
 NEURONS = 9
 #: Ratios eta_G/(eta_D sqrt(d)) among which the worst is sought.
@@ -106,25 +112,26 @@ def run(settings: Settings) -> Claim:
     last = slow[slow["k"] == all_k[-1]]
     claim.findings += [
         Finding.share(
-            f"flow, d = 2^{LARGE} and more, worst ratio: asymmetry up to T_0 <= ln(d)/sqrt(d)",
+            f"flow, d = 2^{LARGE} and more, worst ratio: {LEARNS_NO_MODE}",
             settings.proportion(worst["learns_none"][large]),
             0.5,
             above=False,
         ),
         Finding.share(
-            "flow, worst ratio of every d: asymmetry up to T_0 <= (ln(d))^2.5/(4 sqrt(d))",
+            f"flow, worst ratio of every d: asymmetry up to T_0 <= {formula(window_bound)}",
             settings.proportion(worst["in_window_bound"]),
             0.5,
             above=True,
         ),
         Finding.share(
-            f"flow, eta_G = eta_D ln(d), d = 2^{all_k[-1]}: residual at T_0 <= 5/ln(d)",
+            f"flow, eta_G = eta_D ln(d), d = 2^{all_k[-1]}: {COLLAPSES}",
             settings.proportion(last["collapses"]),
             0.5,
             above=settings.pick(True, False),
         ),
         Finding.share(
-            "flow, eta_G = eta_D ln(d), d = 2^12 and more: residual at T_0 <= 2.5/(ln(d))^(2/3)",
+            "flow, eta_G = eta_D ln(d), d = 2^12 and more: residual at T_0"
+            f" <= {formula(slow_residual_bound)}",
             settings.proportion(slow["collapses_slowly"][slow["k"] >= 12]),
             0.5,
             above=True,

@@ -198,6 +198,7 @@ CALLS = {
     theory.covers_both: lambda t: dict(result=t.result),
     theory.explain: lambda t: dict(result=t.result),
     theory.first_stationary: lambda t: dict(result=t.result, nu=0.1),
+    theory.formula: lambda t: dict(bound=theory.asymmetry_bound),
     theory.judge: lambda t: dict(result=t.result, nu=0.1),
     theory.margins_of: lambda t: dict(left=X, right=1.0, at_most=True),
     theory.modes_covered: lambda t: dict(game=t.game, coverage=TWO),

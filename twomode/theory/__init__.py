@@ -5,6 +5,7 @@ from twomode.theory.mechanism import ALIGNED, TARGETS, Mechanism, alignments, ex
 from twomode.theory.theorems import (
     asymmetry_bound,
     coverage_bound,
+    formula,
     residual_bound,
     slow_residual_bound,
     theorem_4_1,
@@ -40,6 +41,7 @@ __all__ = [
     "covers_both",
     "explain",
     "first_stationary",
+    "formula",
     "judge",
     "left_start",
     "margins_of",

@@ -49,6 +49,7 @@ __all__ = [
     "Hypothesis",
     "asymmetry_bound",
     "coverage_bound",
+    "formula",
     "residual_bound",
     "slow_residual_bound",
     "theorem_4_1",
@@ -122,6 +123,26 @@ def slow_residual_bound(game: Game) -> float:
 
 
 @checked
+def formula(bound: Callable[[Game], float]) -> str:
+    """How a bound is written: as a formula if it is one of these, else by the function's name.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> tm.theory.formula(tm.theory.residual_bound)
+    '5/ln(d)'
+    """
+    formulas: dict[Callable[[Game], float], str] = {
+        asymmetry_bound: "ln(d)/sqrt(d)",
+        residual_bound: "5/ln(d)",
+        window_bound: "(ln(d))^2.5/(4 sqrt(d))",
+        slow_residual_bound: "2.5/(ln(d))^(2/3)",
+        coverage_bound: "1/(2 m_G)",
+    }
+    return formulas.get(bound, getattr(bound, "__name__", repr(bound)))
+
+
+@checked
 def theorem_4_1(
     result: Result,
     *,
@@ -182,7 +203,7 @@ def theorem_4_1(
             "For any step sizes, with probability 1 - o(1), for all t <= T_0 and all z:"
             " G(z) = alpha(z) (u_1 + u_2) + xi(z) with |<xi, u_l>| = o(1) |xi|."
         ),
-        inequality=f"asymmetry, largest over {_which_latents(game)}, <= {_name(bound)}",
+        inequality=f"asymmetry, largest over {_which_latents(game)}, <= {formula(bound)}",
         left=asymmetry,
         right=right,
         probability=probability,
@@ -247,7 +268,7 @@ def theorem_4_1_collapse(
             " |xi(T_0)| = o(alpha(T_0)): the generator points along u_1 + u_2."
         ),
         inequality=(
-            f"residual at T_0 (alpha > 0), largest over {_which_latents(game)}, <= {_name(bound)}"
+            f"residual at T_0 (alpha > 0), largest over {_which_latents(game)}, <= {formula(bound)}"
         ),
         left=residual,
         right=right,
@@ -338,7 +359,7 @@ def theorem_4_2(
         ),
         inequality=(
             f"at T_1 = {c:g}/eta_D, the smaller of P_1, P_2 within delta = {delta:.3g},"
-            f" >= {_name(bound)}"
+            f" >= {formula(bound)}"
         ),
         at_most=False,
         hypotheses=(
@@ -453,18 +474,6 @@ def _two_decades(nu: float) -> FloatArray:
 
 def _positive(right: float) -> float:
     return float(take("bound(game)", right, Positive))
-
-
-def _name(bound: Callable[[Game], float]) -> str:
-    """How a card writes a bound: its formula if it is one of ours, else the function's name."""
-    formulas: dict[Callable[[Game], float], str] = {
-        asymmetry_bound: "ln(d)/sqrt(d)",
-        residual_bound: "5/ln(d)",
-        window_bound: "ln(d)^(5/2)/(4 sqrt(d))",
-        slow_residual_bound: "2.5/ln(d)^(2/3)",
-        coverage_bound: "1/(2 m_G)",
-    }
-    return formulas.get(bound, getattr(bound, "__name__", repr(bound)))
 
 
 def _which_latents(game: Game) -> str:
