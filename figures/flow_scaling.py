@@ -50,9 +50,13 @@ def main() -> None:
         axes.set(yscale="log", xlabel=r"$\log_2 d$", ylabel=words)
     ks = np.arange(min(exponents), max(exponents) + 1)
     games = [tm.Game.preset(2 ** int(k), m_D=3, m_G=3) for k in ks]
+
+    def at_root(game: tm.Game) -> float:
+        return theory.ratio_bound(game, math.sqrt(game.d))
+
     for axes, bound, style, formula in (
         (left, theory.asymmetry_bound, "--", r"$\ln d / \sqrt{d}$"),
-        (left, theory.window_bound, ":", r"$(\ln d)^{5/2} / (4 \sqrt{d})$"),
+        (left, at_root, ":", r"bound at $\eta_G = \sqrt{d}\, \eta_D$"),
         (right, theory.residual_bound, "--", r"$5 / \ln d$"),
         (right, theory.slow_residual_bound, ":", r"$2.5 / (\ln d)^{2/3}$"),
     ):

@@ -60,7 +60,14 @@ def main() -> None:
         for rule in ("sgda", "nsgda")
     )
     power(left, sgda, "asymmetry", "d", tm.theory.asymmetry_bound, r"$\ln d \,/\, \sqrt{d}$")
-    power(middle, sgda, "residual", r"(\ln d)", tm.theory.residual_bound, r"$5 \,/\, \ln d$")
+    power(
+        middle,
+        sgda,
+        "residual",
+        r"(\ln d)",
+        tm.theory.slow_residual_bound,
+        r"$2.5 \,/\, (\ln d)^{2/3}$",
+    )
     left.set_xscale("log", base=2)
     middle.set_xticks(ticks := [4, 6, 8, 10, 14], map(str, ticks))
     middle.minorticks_off()

@@ -20,13 +20,13 @@ from twomode.names import check_writable, new_file, save_text
 from twomode.progress import ProgressBar, Report, of_task
 from twomode.statistics import Proportion, against
 from twomode.tables import Column, Table
-from twomode.theory import Card, asymmetry_bound, coverage_bound, formula, residual_bound
+from twomode.theory import Card, coverage_bound, formula, slow_residual_bound
 
 __all__ = ["TABLE", "Check", "Claim", "Finding", "Settings", "main", "table_lines"]
 
 #: What the cards ask, with their default bounds, in a reader's words.
-LEARNS_NO_MODE = f"asymmetry up to T_0 <= {formula(asymmetry_bound)}"
-COLLAPSES = f"residual at T_0 <= {formula(residual_bound)}"
+LEARNS_NO_MODE = "asymmetry up to T_0 within its o(1)"
+COLLAPSES = f"residual at T_0 <= {formula(slow_residual_bound)}"
 RECOVERS = f"coverage of each mode >= {formula(coverage_bound)}"
 
 #: Error of a whole family of findings: all its intervals hold together with probability 0.95.

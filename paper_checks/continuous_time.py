@@ -4,7 +4,8 @@
 
 SGDA's flow at m_D = m_G = 9 and d = 2^8, ..., 2^200: does the window of ratios eta_G/eta_D near
 sqrt(d), in which SGDA tells the modes apart before T_0, close?  How fast do the asymmetry and the
-residual fall, and which bounds hold for all d?  The worst ratio of each d is chosen on other seeds.
+residual fall, and which bounds hold for all d?  The worst ratio of each d is chosen on other seeds;
+with --full it is also asked what a ratio that is chosen after the seed finds.
 
 Why: with x = xi/sqrt(d) and <w_i, v_j> = zeta/d at the start and c = eta_G/(eta_D sqrt(d)), the
 plateau is a race of two equations that know nothing of d, xi' = 3/4 (xi_1^2 + gamma xi_2^2) and
@@ -33,18 +34,22 @@ from twomode.statistics import fit_power
 from twomode.theory import (
     asymmetry_bound,
     formula,
+    ratio_bound,
     residual_bound,
     slow_residual_bound,
-    window_bound,
 )
 
 NEURONS = 9
 #: Ratios eta_G/(eta_D sqrt(d)) among which the worst is sought.
-WINDOW = (0.3, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+WINDOW = (0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 #: From here on d counts as large: every window before is on the way.
 LARGE = 24
 #: Ratios at which it is told who goes first.
 RACE = (1.0, 3.0, 6.0)
+#: Distances in ln(c) from which on a window is seen.
+NEAREST = 1e-6
+#: Where the ratio is chosen after the seed, for so many seeds.
+AFTERWARDS, AFTERWARDS_SEEDS = (12, 16, 20, 24), 16
 
 
 def exponents(full: bool) -> tuple[int, ...]:
@@ -53,8 +58,11 @@ def exponents(full: bool) -> tuple[int, ...]:
 
 
 def findings(full: bool) -> int:
-    """The window at each large d, its control, three trends, four bounds, the race, the time."""
-    return sum(k > LARGE for k in exponents(full)) + 10
+    """The window at each large d, its control, three trends, five bounds, the race, the time.
+
+    In full also whether there is a window after the seed, and its trend.
+    """
+    return sum(k > LARGE for k in exponents(full)) + 11 + 2 * full
 
 
 def run(settings: Settings) -> Claim:
@@ -65,7 +73,7 @@ def run(settings: Settings) -> Claim:
         "for any step size choice, with high probability, SGDA suffers from mode collapse",
     )
     all_k = exponents(settings.full)
-    seeds, few = settings.pick((32, 16), (96, 32))
+    seeds, few = settings.pick((64, 16), (96, 32))
     hunted = sweep(settings, "window", all_k, WINDOW, few)
     chosen = hunted.groupby(["k", "c"])["asymmetry"].median().groupby("k").idxmax()
     worst_c = dict(chosen.tolist())
@@ -112,26 +120,34 @@ def run(settings: Settings) -> Claim:
     last = slow[slow["k"] == all_k[-1]]
     claim.findings += [
         Finding.share(
-            f"flow, d = 2^{LARGE} and more, worst ratio: {LEARNS_NO_MODE}",
+            f"flow, d = 2^{LARGE} and more, worst ratio: asymmetry up to T_0"
+            f" <= {formula(asymmetry_bound)}",
             settings.proportion(worst["learns_none"][large]),
             0.5,
             above=False,
         ),
         Finding.share(
-            f"flow, worst ratio of every d: asymmetry up to T_0 <= {formula(window_bound)}",
-            settings.proportion(worst["in_window_bound"]),
+            f"flow, worst ratio of every d from 2^20 on: {LEARNS_NO_MODE}",
+            settings.proportion(worst["in_ratio_bound"][worst["k"] >= 20]),
             0.5,
             above=True,
         ),
         Finding.share(
-            f"flow, eta_G = eta_D ln(d), d = 2^{all_k[-1]}: {COLLAPSES}",
+            f"flow, ratios {WINDOW[0]} to {WINDOW[-1]} sqrt(d), every d from 2^20 on:"
+            f" {LEARNS_NO_MODE}",
+            settings.proportion(hunted["in_ratio_bound"][hunted["k"] >= 20]),
+            0.5,
+            above=True,
+        ),
+        Finding.share(
+            f"flow, eta_G = eta_D ln(d), d = 2^{all_k[-1]}: residual at T_0"
+            f" <= {formula(residual_bound)}",
             settings.proportion(last["collapses"]),
             0.5,
             above=settings.pick(True, False),
         ),
         Finding.share(
-            "flow, eta_G = eta_D ln(d), d = 2^12 and more: residual at T_0"
-            f" <= {formula(slow_residual_bound)}",
+            f"flow, eta_G = eta_D ln(d), d = 2^12 and more: {COLLAPSES}",
             settings.proportion(slow["collapses_slowly"][slow["k"] >= 12]),
             0.5,
             above=True,
@@ -150,6 +166,32 @@ def run(settings: Settings) -> Claim:
             above=True,
         ),
     ]
+    if settings.full:
+        windows = after_the_seed(settings)
+        trend = fit_power(
+            [2.0**k for k in AFTERWARDS],
+            [rows["width"].to_numpy() for _, rows in windows.groupby("k")],
+            confidence=settings.confidence,
+        )
+        claim.findings += [
+            Finding.share(
+                f"flow, a ratio chosen after the seed, d = 2^{AFTERWARDS[0]}:"
+                f" asymmetry up to T_0 above {HALFWAY}",
+                settings.proportion(windows["width"][windows["k"] == AFTERWARDS[0]] > 0),
+                0.5,
+                above=True,
+            ),
+            Finding(
+                "flow, a ratio chosen after the seed: the width of its window in ln(c) falls with d"
+                " (exponent of its median)",
+                trend.exponent,
+                trend.exponent_interval,
+                0.0,
+                above=False,
+                seeds=len(windows),
+            ),
+        ]
+        claim.tables["A ratio chosen after the seed"] = widths(windows)
     claim.tables["At the worst ratio c sqrt(d) of each d, fresh seeds"] = summary(worst)
     claim.tables["At eta_G = eta_D ln(d)"] = summary(slow)
     claim.tables["The ratios among which the worst was sought"] = summary(hunted)
@@ -187,15 +229,8 @@ def observe(result: tm.Result) -> dict[str, Any]:
     """What the flow did up to T_0, and what was foretold of it at its start."""
     game, extremes = result.game, result.extremes
     last = np.where(extremes.alpha[:, -1] > 0, extremes.residual[:, -1], np.inf)
-    start = result.starts
-    xi = (start.W @ start.U.mT).max(axis=(1, 2)) * math.sqrt(game.d)
-    zeta = (start.W @ start.V.mT).max(axis=(1, 2)) * game.d
-    squares = np.trace(result.gram_V, axis1=-2, axis2=-1)
-    grown = squares > 4 * squares[:, :1]
-    moved = np.where(grown.any(axis=1), result.times_at(grown.argmax(axis=1)), np.inf)
-    learned = tm.theory.explain(result).learned
-    first = moved < np.where(np.isnan(learned), np.inf, learned)
-    c = result.opt.eta_G / result.opt.eta_D / math.sqrt(game.d)
+    moved, learned = moved_at(result), tm.theory.explain(result).learned
+    c = ratio_of(result)
     asymmetry = extremes.asymmetry.max(axis=1)
     return {
         "asymmetry": asymmetry,
@@ -205,12 +240,87 @@ def observe(result: tm.Result) -> dict[str, Any]:
         "T0_found": tm.first_stationary(result) >= 0,
         "moved": np.isfinite(moved),
         "learns_none": asymmetry <= asymmetry_bound(game),
-        "in_window_bound": asymmetry <= window_bound(game),
+        "in_ratio_bound": asymmetry <= ratio_bound(game, c * math.sqrt(game.d)),
         "collapses": last <= residual_bound(game),
         "collapses_slowly": last <= slow_residual_bound(game),
-        "foretold": first == (c > game.m_G * xi / (2 * zeta)),
-        "learned": learned * 3 * game.a * result.opt.eta_D * xi / (4 * math.sqrt(game.d)),
+        "foretold": generator_first(result) == (c > critical(result)),
+        "learned": learned * result.opt.eta_D / learning_time(result),
     }
+
+
+def ratio_of(result: tm.Result) -> float:
+    """c = eta_G/(eta_D sqrt(d))."""
+    return result.opt.eta_G / result.opt.eta_D / math.sqrt(result.game.d)
+
+
+def largest_xi(result: tm.Result) -> np.ndarray:
+    """max xi of each start: of <w_i, u_l> sqrt(d)."""
+    start = result.starts
+    return (start.W @ start.U.mT).max(axis=(1, 2)) * math.sqrt(result.game.d)
+
+
+def critical(result: tm.Result) -> np.ndarray:
+    """The c from which the generator should go first: m max(xi)/(2 max(zeta))."""
+    start, game = result.starts, result.game
+    zeta = (start.W @ start.V.mT).max(axis=(1, 2)) * game.d
+    return game.m_G * largest_xi(result) / (2 * zeta)
+
+
+def learning_time(result: tm.Result) -> np.ndarray:
+    """When the discriminator should learn: eta_D t = 4 sqrt(d)/(3 a max(xi))."""
+    game = result.game
+    return 4 * math.sqrt(game.d) / (3 * game.a * largest_xi(result))
+
+
+def moved_at(result: tm.Result) -> np.ndarray:
+    """When the generator has doubled its norm, inf if it does not."""
+    squares = np.trace(result.gram_V, axis1=-2, axis2=-1)
+    grown = squares > 4 * squares[:, :1]
+    return np.where(grown.any(axis=1), result.times_at(grown.argmax(axis=1)), np.inf)
+
+
+def generator_first(result: tm.Result) -> np.ndarray:
+    """Whether the generator moved before the discriminator knew a mode."""
+    learned = tm.theory.explain(result).learned
+    return moved_at(result) < np.where(np.isnan(learned), np.inf, learned)
+
+
+def after_the_seed(settings: Settings) -> pd.DataFrame:
+    """The widths of the window of each seed, for a ratio that is chosen when the seed is known."""
+    jobs = [(k, replica) for k in AFTERWARDS for replica in range(AFTERWARDS_SEEDS)]
+    k, replicas = ([job[n] for job in jobs] for n in range(2))
+    seeds = [settings.seed + 2] * len(jobs)
+    widths = settings.map("a ratio after the seed", width, k, replicas, seeds)
+    return pd.DataFrame({"k": k, "replica": replicas, "width": widths})
+
+
+def width(k: int, replica: int, seed: int) -> float:
+    """Over which length of ln(c) the asymmetry of one seed exceeds HALFWAY.
+
+    It is largest where neither player goes first, which bisection finds; from there the distances
+    that are looked at grow geometrically, to either side.
+    """
+    game = tm.Game.preset(2**k, m_D=NEURONS, m_G=NEURONS)
+
+    def at(log_c: float) -> tm.Result:
+        opt = tm.optimizer("sgda", eta_D=1.0, eta_G=math.exp(log_c) * math.sqrt(game.d))
+        return tm.simulate(game, opt, 10**60, replicas=[replica], seed=seed, engine="flow")
+
+    middle = math.log(float(critical(at(0.0))[0]))
+    low, high = middle - 1.5, middle + 1.5
+    while high - low > NEAREST:
+        middle = (low + high) / 2
+        if generator_first(at(middle))[0]:
+            high = middle
+        else:
+            low = middle
+    distances = np.geomspace(NEAREST, 1, 24)
+    total = 0.0
+    for side in (-1, 1):
+        asymmetry = [at(middle + side * x).extremes.asymmetry.max() for x in distances]
+        above = np.array(asymmetry) > HALFWAY
+        total += float(np.diff(distances)[above[1:] & above[:-1]].sum())
+    return total
 
 
 def power(settings: Settings, table: pd.DataFrame, name: str, of: str) -> Any:
@@ -230,7 +340,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         at_T0=("at_T0", "median"),
         residual=("residual", "median"),
         learns_none=("learns_none", "mean"),
-        in_window_bound=("in_window_bound", "mean"),
+        in_ratio_bound=("in_ratio_bound", "mean"),
         collapses=("collapses", "mean"),
         collapses_slowly=("collapses_slowly", "mean"),
         foretold=("foretold", "mean"),
@@ -240,6 +350,15 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         seeds=("k", "size"),
     )
     return out.reset_index()
+
+
+def widths(windows: pd.DataFrame) -> pd.DataFrame:
+    """In how many seeds there is a window, and how wide it is in ln(c)."""
+    return (
+        windows.groupby("k")["width"]
+        .agg(found=lambda x: (x > 0).mean(), median="median", largest="max", seeds="size")
+        .reset_index()
+    )
 
 
 def picture(worst: pd.DataFrame, slow: pd.DataFrame) -> Figure:
@@ -257,8 +376,11 @@ def picture(worst: pd.DataFrame, slow: pd.DataFrame) -> Figure:
             axes.plot(medians.index, medians, label=words, markersize=4, linewidth=1, **look)
         axes.set(yscale="log", xlabel=r"$\log_2 d$", ylabel=f"{name}, median over seeds")
     left.plot(k, log * 2.0 ** (-k / 2), "--", color="0.5", label=r"$\ln d / \sqrt{d}$")
-    window = log**2.5 * 2.0 ** (-k / 2) / 4
-    left.plot(k, window, ":", color="0.3", label=r"$(\ln d)^{5/2} / (4 \sqrt{d})$")
+    at_worst = [
+        ratio_bound(tm.Game.preset(2**k, m_D=NEURONS, m_G=NEURONS), c * 2 ** (k / 2))
+        for k, c in worst.groupby("k")["c"].first().items()
+    ]
+    left.plot(k, at_worst, ":", color="0.3", label="the card's bound at the worst ratio")
     right.plot(k, 5 / log, "--", color="0.5", label=r"$5 / \ln d$")
     right.plot(k, 2.5 / log ** (2 / 3), ":", color="0.3", label=r"$2.5 / (\ln d)^{2/3}$")
     for axes in (left, right):

@@ -36,6 +36,7 @@ import theorem_4_1
 import theorem_4_1_collapse
 import theorem_4_2
 import warm_start
+import wide_enough
 
 import twomode as tm
 from twomode.errors import require, require_choice
@@ -47,6 +48,7 @@ PARTS = {
         theorem_4_1_collapse,
         any_step_size,
         theorem_4_2,
+        wide_enough,
         granularity,
         pace,
         adam_norm,

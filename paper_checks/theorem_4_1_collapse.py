@@ -70,7 +70,7 @@ def run(settings: Settings) -> Claim:
                     "eta_G / eta_D": ratio,
                     "T_0 found": f"{len(at_T0)} of {held.trials}",
                     "residual at T_0, median": np.median(at_T0),
-                    "within 5/ln(d)": str(held),
+                    "within 2.5/ln(d)^(2/3)": str(held),
                 }
             )
         trend = fit_power(

@@ -203,9 +203,9 @@ CALLS = {
     theory.margins_of: lambda t: dict(left=X, right=1.0, at_most=True),
     theory.modes_covered: lambda t: dict(game=t.game, coverage=TWO),
     theory.moved: lambda t: dict(result=t.result, at=[0, 1]),
+    theory.ratio_bound: lambda t: dict(game=t.game, ratio=2.0),
     theory.residual_bound: lambda t: dict(game=t.game),
     theory.slow_residual_bound: lambda t: dict(game=t.game),
-    theory.window_bound: lambda t: dict(game=t.game),
     theory.spread: lambda t: dict(norms=t.result.grad_norms, skip=0.1, quantiles=(0.1, 0.9)),
     theory.theorem_4_1: lambda t: dict(
         result=t.result, bound=theory.asymmetry_bound, nu=0.1, probability=0.5, confidence=0.9

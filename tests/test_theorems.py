@@ -125,10 +125,28 @@ def test_the_cards_at_other_dimensions(d):
 
 
 def test_bounds_that_hold_where_the_others_fail():
-    """The measured medians of `continuous_time` at d = 2^200: .048 and 2.15 (ln d)^2/sqrt(d)."""
+    """The measured medians of `continuous_time` at d = 2^200: .038, and at the worst ratio
+    2.15 (ln d)^2/sqrt(d)."""
     game = tm.Game.preset(2**200, m_D=3, m_G=3)
     assert tm.theory.residual_bound(game) < 0.038 < tm.theory.slow_residual_bound(game)
-    assert tm.theory.window_bound(game) > 2.15 * math.log(game.d) ** 2 / math.sqrt(game.d)
-    result = tm.simulate(tm.Game.preset(64), *tm.recipe(tm.Game.preset(64), "sgda"), replicas=2)
-    card = tm.theory.theorem_4_1(result, bound=tm.theory.window_bound)
-    assert card.inequality.endswith("<= (ln(d))^2.5/(4 sqrt(d))")
+    root = math.sqrt(game.d)
+    assert tm.theory.ratio_bound(game, 3 * root) > 2.15 * math.log(game.d) ** 2 / root
+    assert tm.theory.ratio_bound(game, math.log(game.d)) == tm.theory.asymmetry_bound(game)
+
+
+@pytest.mark.parametrize(
+    ("d", "ratio", "words"),
+    [
+        (2**12, 8.0, "ln(d)/sqrt(d)"),
+        (2**12, 12.0, "eta_G/eta_D (ln(d))^(5/2)/(4 d)"),
+        (2**12, 60.0, "half of what one mode alone has"),
+        (2**6, 4.0, "half of what one mode alone has"),
+    ],
+)
+def test_the_card_says_which_term_of_its_bound_is_the_largest(d, ratio, words):
+    game = tm.Game.preset(d)
+    opt = tm.optimizer("sgda", eta_D=0.01, eta_G=0.01 * ratio)
+    card = tm.theory.theorem_4_1(tm.simulate(game, opt, 3, seed=0))
+    assert card.inequality.endswith(f"<= {words}")
+    assert card.right == tm.theory.ratio_bound(game, ratio)
+    assert card.right <= math.sqrt((1 - game.gamma) / 2) / 2

@@ -6,12 +6,12 @@ from twomode.theory.theorems import (
     asymmetry_bound,
     coverage_bound,
     formula,
+    ratio_bound,
     residual_bound,
     slow_residual_bound,
     theorem_4_1,
     theorem_4_1_collapse,
     theorem_4_2,
-    window_bound,
 )
 from twomode.theory.verdicts import (
     NEAR,
@@ -48,12 +48,12 @@ __all__ = [
     "modes_covered",
     "moved",
     "overshot",
+    "ratio_bound",
     "residual_bound",
     "slow_residual_bound",
     "spread",
     "theorem_4_1",
     "theorem_4_1_collapse",
     "theorem_4_2",
-    "window_bound",
     "worst_of",
 ]

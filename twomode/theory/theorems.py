@@ -50,12 +50,12 @@ __all__ = [
     "asymmetry_bound",
     "coverage_bound",
     "formula",
+    "ratio_bound",
     "residual_bound",
     "slow_residual_bound",
     "theorem_4_1",
     "theorem_4_1_collapse",
     "theorem_4_2",
-    "window_bound",
 ]
 
 #: Default c of T_1 = c/eta_D in `theorem_4_2`: each neuron may travel a length of 25.
@@ -91,20 +91,32 @@ def residual_bound(game: Game) -> float:
 
 
 @checked
-def window_bound(game: Game) -> float:
-    """(ln d)^(5/2) / (4 sqrt(d)): an o(1) for Theorem 4.1 at the worst ratio of step sizes too.
+def ratio_bound(game: Game, ratio: Positive) -> float:
+    """An o(1) for Theorem 4.1 that every ratio of step sizes supports, from the flow's d on.
 
-    Near eta_G = sqrt(d) eta_D the asymmetry has more powers of ln d than `asymmetry_bound` (see
-    ``paper_checks/continuous_time.py``).  Below d = 2^14 it asks for nothing: no asymmetry exceeds
-    sqrt((1 - gamma)/2), and in that window SGDA does tell the modes apart.
+    The larger of `asymmetry_bound` and ratio (ln d)^(5/2) / (4 d), but at most half of the
+    asymmetry that one mode alone has: more is no o(1).
+
+    Parameters
+    ----------
+    game : Game
+    ratio : float
+        eta_G/eta_D.  Below 4 sqrt(d)/(ln d)^(3/2) it does not matter.
+
+    Notes
+    -----
+    The generator answers sqrt(d)/ratio times as late as the discriminator learns, and by then what
+    its neurons still have of one mode more than of the other has died like one over the time (see
+    ``paper_checks/README.md``): a ratio near sqrt(d) costs powers of ln d.
 
     Examples
     --------
     >>> import twomode as tm
-    >>> [round(tm.theory.window_bound(tm.Game.preset(d=d)), 3) for d in (2**16, 2**24, 2**32)]
-    [0.4, 0.069, 0.009]
+    >>> game = tm.Game.preset(d=2**24)
+    >>> [round(tm.theory.ratio_bound(game, ratio), 3) for ratio in (16, 2**12, 2**20)]
+    [0.004, 0.069, 0.343]
     """
-    return math.log(game.d) ** 2.5 / (4 * math.sqrt(game.d))
+    return _ratio_bound(game, ratio)[0]
 
 
 @checked
@@ -135,7 +147,6 @@ def formula(bound: Callable[[Game], float]) -> str:
     formulas: dict[Callable[[Game], float], str] = {
         asymmetry_bound: "ln(d)/sqrt(d)",
         residual_bound: "5/ln(d)",
-        window_bound: "(ln(d))^2.5/(4 sqrt(d))",
         slow_residual_bound: "2.5/(ln(d))^(2/3)",
         coverage_bound: "1/(2 m_G)",
     }
@@ -146,7 +157,7 @@ def formula(bound: Callable[[Game], float]) -> str:
 def theorem_4_1(
     result: Result,
     *,
-    bound: Callable[[Game], float] = asymmetry_bound,
+    bound: Callable[[Game], float] | None = None,
     nu: Level = NU,
     probability: Level = 0.5,
     confidence: Level = 0.95,
@@ -158,8 +169,9 @@ def theorem_4_1(
     Parameters
     ----------
     result : Result
-    bound : callable
-        The o(1), as a function of the game.
+    bound : callable, optional
+        The o(1), as a function of the game, such as `asymmetry_bound`; by default `ratio_bound` at
+        the run's eta_G/eta_D.
     nu : float
         Of `first_stationary`, which finds T_0.  A replica without T_0 is held to the inequality
         at all its records (until it diverges), since t <= T_0 for all of them.
@@ -190,7 +202,11 @@ def theorem_4_1(
     >>> card.applies, card.verdict, dict(card.apart)["generators that moved before T_0"]
     (True, 'holds', '6 of 6')
     """
-    game, right = result.game, _positive(bound(result.game))
+    game, opt = result.game, result.opt
+    ratio = opt.eta_G / opt.eta_D if opt.eta_D > 0 and opt.eta_G > 0 else math.inf
+    right, words = _ratio_bound(game, ratio)
+    if bound is not None:
+        right, words = _positive(bound(game)), formula(bound)
     asymmetry = result.extremes.asymmetry
     at = first_stationary(result, nu)
     return _card_about_T0(
@@ -203,13 +219,13 @@ def theorem_4_1(
             "For any step sizes, with probability 1 - o(1), for all t <= T_0 and all z:"
             " G(z) = alpha(z) (u_1 + u_2) + xi(z) with |<xi, u_l>| = o(1) |xi|."
         ),
-        inequality=f"asymmetry, largest over {_which_latents(game)}, <= {formula(bound)}",
+        inequality=f"asymmetry, largest over {_which_latents(game)}, <= {words}",
         left=asymmetry,
         right=right,
         probability=probability,
         confidence=confidence,
         apart=(
-            ("largest asymmetry that there can be", f"{math.sqrt((1 - game.gamma) / 2):.3f}"),
+            ("largest asymmetry that there can be", f"{_one_mode(game):.3f}"),
             ("the start's own asymmetry, median", f"{np.median(asymmetry[:, 0]):.4g}"),
             ("generators that moved before T_0", _moved(result, at)),
             *_overshot(result, at, nu),
@@ -222,7 +238,7 @@ def theorem_4_1(
 def theorem_4_1_collapse(
     result: Result,
     *,
-    bound: Callable[[Game], float] = residual_bound,
+    bound: Callable[[Game], float] = slow_residual_bound,
     nu: Level = NU,
     probability: Level = 0.5,
     confidence: Level = 0.95,
@@ -233,8 +249,10 @@ def theorem_4_1_collapse(
 
     Parameters
     ----------
-    result, bound, nu, probability, confidence
+    result, nu, probability, confidence
         As for `theorem_4_1`.  A replica without T_0 does not collapse at T_0.
+    bound : callable
+        The o(1), as a function of the game.
 
     Returns
     -------
@@ -474,6 +492,18 @@ def _two_decades(nu: float) -> FloatArray:
 
 def _positive(right: float) -> float:
     return float(take("bound(game)", right, Positive))
+
+
+def _one_mode(game: Game) -> float:
+    """The asymmetry of u_1 alone, which none exceeds."""
+    return math.sqrt((1 - game.gamma) / 2)
+
+
+def _ratio_bound(game: Game, ratio: float) -> tuple[float, str]:
+    """`ratio_bound`, and what it is here."""
+    far = asymmetry_bound(game), formula(asymmetry_bound)
+    near = ratio * math.log(game.d) ** 2.5 / (4 * game.d), "eta_G/eta_D (ln(d))^(5/2)/(4 d)"
+    return min(max(far, near), (_one_mode(game) / 2, "half of what one mode alone has"))
 
 
 def _which_latents(game: Game) -> str:
