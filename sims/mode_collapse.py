@@ -11,6 +11,10 @@ from __future__ import annotations
 import twomode_program
 
 import argparse
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import twomode as tm
@@ -19,7 +23,7 @@ from twomode.errors import require
 from twomode.io import read_json, reading, to_json
 from twomode.names import new_file, save_text
 from twomode.rules import UNTIL_T0
-from twomode.runs import Run
+from twomode.runs import Checkpoint, Run
 from twomode.summary import summarize, tell
 
 
@@ -50,6 +54,12 @@ def parse() -> argparse.Namespace:
         "--threads", type=cli.whole, help="threads of the compiled engines [all cores]"
     )
     run.add_argument(
+        "--checkpoint", type=cli.path, metavar="FILE", help="keep the run in a file while it lasts"
+    )
+    run.add_argument(
+        "--resume", type=cli.path, metavar="FILE", help="go on with the run of a checkpoint"
+    )
+    run.add_argument(
         "--config", type=cli.path, metavar="FILE", help="repeat the run of a summary.json as it was"
     )
     cli.add_game_flags(parser)
@@ -60,13 +70,14 @@ def parse() -> argparse.Namespace:
     )
     args = parser.parse_args()
     require(not (args.cards and args.json), "cards has no effect beside --json: leave one out")
-    if args.config is not None:
-        free = {"config", *(action.dest for action in output._group_actions), "threads"}
-        for name, value in vars(args).items():
+    free = {"threads", *(action.dest for action in output._group_actions)}
+    for flag, besides in (("resume", set()), ("config", {"checkpoint"})):
+        for name, value in vars(args).items() if getattr(args, flag) is not None else ():
             require(
-                name in free or value == parser.get_default(name),
-                f"{name}={value!r} beside --config: it repeats a run as it was; leave {name} out",
+                name in {flag, *besides, *free} or value == parser.get_default(name),
+                f"{name}={value!r} beside --{flag}: it is about a run as it was; leave {name} out",
             )
+    args.output = cli.words(args, output)
     return args
 
 
@@ -112,18 +123,40 @@ def described(args: argparse.Namespace) -> Run:
     )
 
 
+@contextlib.contextmanager
+def resumable(kept: Checkpoint | None, output: list[str]) -> Iterator[None]:
+    """Say on Ctrl-C how to go on; remove the checkpoint when all is saved."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if kept is None or not kept.path.exists():
+            raise
+        words = ["python", sys.argv[0], "--resume", str(kept.path), *output]
+        raise KeyboardInterrupt(f"to go on: {shlex.join(words)}") from None
+    if kept is not None:
+        kept.path.unlink(missing_ok=True)
+
+
 def main() -> None:
     """Parse, simulate, judge, print, save."""
     args = parse()
     if args.list_optimizers:
         print(cli.list_optimizers())
         return
-    run = described(args) if args.config is None else repeated(args.config)
+    kept = None
+    if args.resume is not None:
+        kept = Checkpoint.read(args.resume)
+        run = kept.run
+    else:
+        run = described(args) if args.config is None else repeated(args.config)
+        if args.checkpoint is not None:
+            kept = Checkpoint.new(run, args.checkpoint)
     if args.threads is not None:
         cli.use_threads(args.threads)
     seed = run.seed.entropy
-    with cli.run_folder(args, f"{run.opt.name}-d{run.game.d}-seed{seed}") as folder:
-        result = tm.Result.of(run, progress=True)
+    name = f"{run.opt.name}-d{run.game.d}-seed{seed}"
+    with resumable(kept, args.output), cli.run_folder(args, name) as folder:
+        result = tm.Result.of(run, True, kept)
         judgement = tm.judge(result)
         summary = to_json(summarize(result, judgement), indent=1)
         print(summary if args.json else tell(result, judgement), flush=True)

@@ -29,7 +29,15 @@ RECORDS = {
 #: What only other rooms call: array libraries, the step of an engine, the loop of a run.
 PARTS = {
     *(game.array_namespace, game.as_array, game.player_norms, rules.corrected),
-    *(runs.Minibatches, runs.Recorder, runs.commit, runs.draw_start, runs.origin, runs.play),
+    *(
+        runs.Checkpoint,
+        runs.Minibatches,
+        runs.Recorder,
+        runs.commit,
+        runs.draw_start,
+        runs.origin,
+        runs.play,
+    ),
     *(runs.snapshot, runs.to_host),
 }
 
@@ -156,6 +164,7 @@ CALLS = {
     runs.Run: lambda t: vars(runs.Run.of(t.game, t.opt, 4)).copy(),
     runs.Run.of: lambda t: dict(game=t.game, opt=t.opt, steps=4, replicas=2, seed=1),
     runs.load: lambda t: dict(path="nowhere.npz"),
+    runs.resume: lambda t: dict(path="nowhere.checkpoint", anyway=False),
     runs.simulate: lambda t: dict(
         game=t.game,
         opt=t.opt,

@@ -35,7 +35,9 @@ ROOMS = {
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "blocks", "products", "records", "gradient"),
         *("moves", "corrections", "passes", "correction_passes", "field", "dormand_prince"),
     ),
-    "runs": ("run", "streams", "trace", "play", "provenance", "result", "simulate"),
+    "runs": (
+        *("run", "streams", "trace", "provenance", "checkpoint", "play", "result", "simulate"),
+    ),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
     "studies": ("sweeps", "tuning", "comparison"),

@@ -31,7 +31,7 @@ from twomode.game import (
 )
 from twomode.progress import Progress, ProgressBar
 from twomode.rules import RULES, Optimizer, Recipe, corrections, optimizer, recipe
-from twomode.runs import ENGINES, Result, load, simulate
+from twomode.runs import ENGINES, Result, load, resume, simulate
 from twomode.studies import Comparison, compare_rules, sweep, sweeps, tuning
 from twomode.theory import Judgement, first_stationary, judge, mechanism
 
@@ -68,6 +68,7 @@ __all__ = [
     "mechanism",
     "optimizer",
     "recipe",
+    "resume",
     "simulate",
     "statistics",
     "sweep",

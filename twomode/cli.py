@@ -55,6 +55,7 @@ __all__ = [
     "told",
     "use_threads",
     "whole",
+    "words",
 ]
 
 
@@ -90,7 +91,7 @@ class Parser(argparse.ArgumentParser):
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a program: bad input is one line on stderr and status 2, as is a full disk.
 
-    Ctrl-C is status 130.  Both say what was saved.
+    Ctrl-C is status 130.  Both say what was saved, Ctrl-C what the exception says besides.
     """
     program = Path(sys.argv[0]).name
     try:
@@ -98,8 +99,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     except InputError as error:
         sys.stderr.write(f"{program}: error: {error}{f'; {told()}' if saved() else ''}\n")
         status = 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{program}: interrupted, {told()}\n")
+    except KeyboardInterrupt as stop:
+        remedy = f"; {stop}" if str(stop) else ""
+        sys.stderr.write(f"{program}: interrupted, {told()}{remedy}\n")
         status = 130
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         sys.stderr.close()
@@ -301,6 +303,16 @@ def add_rule_flags(parser: argparse.ArgumentParser) -> None:
 def rule_changes_from(args: argparse.Namespace) -> dict[str, Any]:
     """The fields of the rule that flags replace."""
     return given(args, *_RULE_HELP, "eps")
+
+
+def words(args: argparse.Namespace, group: argparse._ArgumentGroup) -> list[str]:
+    """The flags of a group that are set, as they may be typed again."""
+    found: list[str] = []
+    for action in group._group_actions:
+        value = getattr(args, action.dest)
+        if value != action.default:
+            found += [action.option_strings[0], *([] if action.nargs == 0 else [str(value)])]
+    return found
 
 
 #: Step sizes of samplers.

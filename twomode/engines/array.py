@@ -6,6 +6,7 @@ and it is the oracle for the compiled engines.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 
 import numpy as np
@@ -14,7 +15,7 @@ from twomode._typing import Array
 from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
-from twomode.game import Field, State, player_norms
+from twomode.game import Field, State, as_array, player_norms
 from twomode.rules import Optimizer, Stage, corrected
 
 __all__ = ["ArrayEngine"]
@@ -75,6 +76,21 @@ class ArrayEngine(MovesMeasured):
     def peak_grad_norms(self) -> Array:
         """Largest norm of the gradient of (D, G) over all iterations so far, shape (R, 2)."""
         return self.xp.stack([self._peaks["D"], self._peaks["G"]], axis=-1)
+
+    @property
+    def _arrays(self) -> dict[str, Array]:
+        layers = {"X": self._X, "M": self._M, "S": self._S, "past": self._past}
+        layers |= {"length": self._lengths, "peak": self._peaks}
+        named = {f"{kind}_{name}": x for kind, of in layers.items() for name, x in of.items()}
+        return named | {f"updates_{name}": np.array(n) for name, n in self._updates.items()}
+
+    def _recall(self, memory: Mapping[str, Array]) -> None:
+        def layers(kind: str, names: Iterable[str]) -> dict[str, Array]:
+            return {name: as_array(memory[f"{kind}_{name}"], like=self._start.b) for name in names}
+
+        self._X, self._M, self._S, self._past = (layers(k, "WVb") for k in ("X", "M", "S", "past"))
+        self._lengths, self._peaks = (layers(kind, "DG") for kind in ("length", "peak"))
+        self._updates = {name: int(memory[f"updates_{name}"]) for name in "DG"}
 
     def _take(self, steps: int, batches: Batches | None) -> None:
         # A replica that diverges overflows in silence, as in the compiled engines.

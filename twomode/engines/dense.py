@@ -101,6 +101,12 @@ class DenseEngine(MovesMeasured):
         self.t += steps
 
     @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        # The inner products that the next step begins with are added up by the move before it.
+        products = {"y": self._work.y, "h": self._work.h}
+        return {**enc.kept(self._players), **products, "pace": self._pace}
+
+    @property
     def state(self) -> State:
         """The state in R^d, with a replica axis (copied)."""
         D, G, bias, U = self._players

@@ -9,6 +9,7 @@ its own length and an end of its own.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -172,6 +173,23 @@ class FlowEngine:
 
         each_block(advance_block, len(self._blocks), steps)
         self.t += steps
+
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """All that going on depends on besides game, rule and start; see `Engine.memory`."""
+        return {"t": np.array(self.t), **self._arrays}
+
+    def restore(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Go on from where an engine of the same making had this memory."""
+        self.t = int(memory["t"])
+        for name, array in self._arrays.items():
+            array[...] = memory[name]
+
+    @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All but what a slope works with."""
+        steps, course = self._all.steps._asdict(), self._all.course._asdict()
+        return {"state": self._all.state, **{f"step_{n}": x for n, x in steps.items()}, **course}
 
     @property
     def state(self) -> State:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from twomode._typing import Array
@@ -45,7 +47,8 @@ def objective_factor(opt: Optimizer, start: State, dtype: object) -> float:
 class MovesMeasured:
     """What an engine has to do with `update_norms`, given how it takes steps.
 
-    A move that is not a step alone is measured from the state before it and the one after it.
+    A move that is not a step alone is measured from the state before it and the one after it, and
+    so is a part of the memory.
     """
 
     opt: Optimizer
@@ -66,6 +69,28 @@ class MovesMeasured:
     def _take(self, steps: int, batches: Batches | None) -> None:
         """Take steps."""
         raise NotImplementedError
+
+    @property
+    def _arrays(self) -> dict[str, Array]:
+        """What changes from one iteration to the next and is not taken anew in each."""
+        raise NotImplementedError
+
+    @property
+    def memory(self) -> dict[str, Array]:
+        """All that going on depends on besides game, rule and start; see `Engine.memory`."""
+        moves = {} if self.opt.moves_by_steps else {"last_move": self.update_norms}
+        return {"t": np.array(self.t), **moves, **self._arrays}
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Go on from where an engine of the same making had this memory."""
+        self.t = int(memory["t"])
+        if not self.opt.moves_by_steps:
+            self._last_move = as_array(memory["last_move"], like=self.state.b)
+        self._recall(memory)
+
+    def _recall(self, memory: Mapping[str, Array]) -> None:
+        for name, array in self._arrays.items():
+            array[...] = memory[name]
 
     def advance(self, steps: int, batches: Batches | None = None) -> None:
         """Take `steps` iterations; see `Engine.advance`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
 from twomode._typing import Array, BoolArray, FloatArray
@@ -53,6 +54,13 @@ class Engine(Protocol):
 
         Of the gradients that the rule was given: before a correction, and of the minibatch.
         """
+
+    @property
+    def memory(self) -> dict[str, Array]:
+        """All that going on depends on besides game, rule and start, by name (not copied)."""
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Go on, to the last bit, from where an engine of the same making had this memory."""
 
     def advance(self, steps: int, batches: Batches | None = None) -> None:
         """Take `steps` iterations; none at all compiles what there is to compile.

@@ -93,6 +93,10 @@ class ReducedEngine(MovesMeasured):
         self.t += steps
 
     @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {**enc.kept(self._players), "pace": self._pace}
+
+    @property
     def state(self) -> State:
         """The state in R^r, with a replica axis (copied)."""
         game, r = self.game, self.game.reduced_dimension

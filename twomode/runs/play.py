@@ -1,6 +1,7 @@
 """Playing a run: makes the engine, draws, advances, records."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from twomode.engines import ArrayEngine, DenseEngine, Engine, FlowEngine, Reduce
 from twomode.errors import InputError
 from twomode.game import State
 from twomode.progress import Progress, Report, unreported, watched
+from twomode.runs.checkpoint import Checkpoint, Part
 from twomode.runs.run import Run
 from twomode.runs.streams import Minibatches, draw_start
 from twomode.runs.trace import Recorder
@@ -47,8 +49,13 @@ class Played(NamedTuple):
     notes: JSON  #: what the engine has to say
 
 
-def play(run: Run, progress: Report | bool | None = None) -> Played:
-    """Play a run from its start to its end; `progress` takes a `RunProgress`, True is a bar."""
+def play(
+    run: Run, progress: Report | bool | None = None, checkpoint: Checkpoint | None = None
+) -> Played:
+    """Play a run from its start, or from where its checkpoint has it, to its end.
+
+    `progress` takes a `RunProgress`, True is a bar.
+    """
     start = draw_start(run.game, run.start, run.seed, run.replicas, reduced=run.in_span)
     batches = None
     if run.batch_size is not None:
@@ -59,23 +66,41 @@ def play(run: Run, progress: Report | bool | None = None) -> Played:
     compiled = time.perf_counter()
     last = None if isinstance(engine, FlowEngine) else run.steps
     recorder = Recorder(run.game, engine, last, run.record_every, run.resolve)
+    parts: dict[str, Part] = {"engine": engine, "records": recorder}
+    if batches is not None:
+        parts["batches"] = batches
+    before = 0.0 if checkpoint is None else checkpoint.seconds
+
+    def keep(last: bool = False) -> None:
+        if checkpoint is not None and (last or checkpoint.due):
+            checkpoint.write(parts, before + time.perf_counter() - compiled)
+
+    if checkpoint is not None:
+        checkpoint.restore(parts)
     with watched(progress, f"{run.opt.name} d={run.game.d}") as report:
-        _advance(engine, recorder, batches, report)
+        _advance(engine, recorder, batches, report, keep)
     return Played(
         steps=recorder.steps,
         trace=recorder.arrays(),
         state=engine.state,
         diverged_at=recorder.diverged_at,
-        wall_seconds=time.perf_counter() - began,
+        wall_seconds=before + time.perf_counter() - began,
         compile_seconds=compiled - began,
         notes=engine.notes if isinstance(engine, FlowEngine) else {},
     )
 
 
 def _advance(
-    engine: Engine, recorder: Recorder, batches: Minibatches | None, progress: Report
+    engine: Engine,
+    recorder: Recorder,
+    batches: Minibatches | None,
+    progress: Report,
+    keep: Callable[..., None],
 ) -> None:
-    """Advance from record to record, in pieces of about `_REPORT_EVERY` seconds."""
+    """Advance from record to record, in pieces of about `_REPORT_EVERY` seconds.
+
+    A checkpoint may lie between any two pieces: records may be hours apart.
+    """
 
     def report() -> None:
         if progress is unreported:
@@ -86,8 +111,7 @@ def _advance(
             done, total, unit = int(np.sum(engine.ended)), engine.replicas, "replicas"
         progress(RunProgress(done, total, unit, collapse_cosine=cosine, coverage=coverage))
 
-    recorder.record()
-    piece, reported = 16, time.perf_counter()
+    over, piece, reported = recorder.next_step is None, 16, time.perf_counter()
     while (target := recorder.next_step) is not None:
         while engine.t < target:
             n = min(piece, target - engine.t)
@@ -102,7 +126,10 @@ def _advance(
             if now - reported >= _REPORT_EVERY:
                 report()
                 reported = now
+            keep()
         recorder.record()
+    if not over:
+        keep(last=True)
     report()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shlex
@@ -15,7 +16,10 @@ import numpy as np
 
 from twomode._typing import JSON
 
-__all__ = ["commit", "origin"]
+__all__ = ["commit", "differences", "origin"]
+
+#: The rooms whose files a run's numbers depend on.
+_ROOMS = ("game", "rules", "engines", "runs")
 
 
 def origin() -> JSON:
@@ -24,7 +28,27 @@ def origin() -> JSON:
     Results are the same to the last bit on one machine; another processor or another BLAS may
     round differently.
     """
-    return {"command": shlex.join(sys.argv), "commit": commit(), **_machine()}
+    return {
+        "command": shlex.join(sys.argv),
+        "commit": commit(),
+        "sources": _sources(),
+        **_machine(),
+    }
+
+
+def differences(noted: JSON) -> list[str]:
+    """In what this place differs from one that `origin` noted, of all that the last bit depends on.
+
+    Each in words, as ``numpy 2.1.0 (here 2.2.0)``.
+    """
+
+    def said(origin: JSON) -> JSON:
+        names = ("sources", "cpu", "blas")
+        return origin.get("versions", {}) | {name: origin.get(name) for name in names}
+
+    here, there = said(origin()), said(noted)
+    names = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
+    return [f"{n} {there.get(n) or 'not noted'} (here {here.get(n) or 'none'})" for n in names]
 
 
 @cache
@@ -48,6 +72,15 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip() if inside.returncode == 0 else None
+
+
+@cache
+def _sources() -> str:
+    """A word that any edit of the files changes that a run's numbers depend on."""
+    digest, package = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(path for room in _ROOMS for path in (package / room).rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 @cache

@@ -18,6 +18,7 @@ from twomode.game import Extremes, Game, Outputs, State, extremes
 from twomode.io import load_arrays, reading, save_arrays
 from twomode.progress import Report
 from twomode.rules import Optimizer, label
+from twomode.runs.checkpoint import Checkpoint
 from twomode.runs.play import play
 from twomode.runs.provenance import origin
 from twomode.runs.run import Run
@@ -100,8 +101,9 @@ class Result(Shown):
     provenance : dict
         ``seed``, ``replicas`` (their indices), ``steps``, ``batch_size``, ``engine``, ``dtype``,
         ``record_every``, ``resolve``, ``start``, ``wall_seconds``, ``steps_per_second``
-        (iterations of all replicas together), and where it was made: ``command``, ``commit``
-        (None outside a checkout), ``versions``, ``cpu``, ``cores``, ``blas``.
+        (iterations of all replicas together), ``resumed`` (at which iterations, if it was, and
+        what was different there), and where it was made: ``command``, ``commit`` (None outside a
+        checkout), ``sources`` (a hash), ``versions``, ``cpu``, ``cores``, ``blas``.
     start : State or None
         The explicit start, if it was one.
     intervals : ndarray, shape (R, T), or None
@@ -133,9 +135,15 @@ class Result(Shown):
     differences_V: FloatArray | None = None
 
     @classmethod
-    def of(cls, run: Run, progress: Report | bool | None = None) -> Result:
+    def of(
+        cls,
+        run: Run,
+        progress: Report | bool | None = None,
+        checkpoint: Checkpoint | None = None,
+    ) -> Result:
         """What a run leaves behind, once it is played."""
-        played = play(run, progress)
+        played = play(run, progress, checkpoint)
+        resumed = [] if checkpoint is None else checkpoint.resumed
         done, ran = int(played.steps[-1]), played.wall_seconds - played.compile_seconds
         return cls(
             game=run.game,
@@ -152,6 +160,7 @@ class Result(Shown):
                 "steps_per_second": done * len(run.replicas) / max(ran, 1e-9),
                 **origin(),
                 **({"flow": played.notes} if played.notes else {}),
+                **({"resumed": resumed} if resumed else {}),
             },
             start=run.start if isinstance(run.start, State) else None,
         )

@@ -1,20 +1,23 @@
-"""One call from a game and a rule to a result."""
+"""One call to a result: from a game and a rule, or from the checkpoint of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
-from twomode._typing import Count, Horizon, SeedNumber, Whole
+from twomode._typing import Count, Horizon, NotNegative, SeedNumber, Whole
 from twomode.checks import checked
+from twomode.errors import require
 from twomode.game import Game, GaussianStart, State
 from twomode.progress import Report
 from twomode.rules import Optimizer
+from twomode.runs.checkpoint import Checkpoint
 from twomode.runs.result import Result
 from twomode.runs.run import Factor, Run, Tolerance
 
-__all__ = ["simulate"]
+__all__ = ["resume", "simulate"]
 
 
 @checked
@@ -33,6 +36,8 @@ def simulate(
     dtype: str = "float64",
     rtol: Tolerance | None = None,
     progress: Report | bool | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: NotNegative | None = None,
 ) -> Result:
     """Run replicas of a game under one rule.
 
@@ -64,7 +69,10 @@ def simulate(
         a million.
     start : GaussianStart or State, optional
         How to draw each replica's start (the canonical one by default), or an explicit one.  The
-        reduced engine draws in R^r: the same law as in R^d, not the same numbers.
+        reduced engine draws in R^r: the same law as in R^d, not the same numbers.  The last state
+        of a result is a start like any other: iterations count from 0 again, and nothing that a
+        rule remembers (moments, an old step, the anchor), nor the stream of minibatches, goes on.
+        `resume` does go on.
     dtype : {"float64", "float32"}
         Precision of the dense engine.  The reduced one uses float64, ``array`` and ``cupy`` that of
         the start.
@@ -74,6 +82,13 @@ def simulate(
     progress : callable, optional
         True for a bar on a terminal or in a notebook; or called with a `Progress` about ten
         times a second.
+    checkpoint : path, optional
+        A file to keep the run in, so that `resume` can go on with it.  It is written soon after
+        the start, then now and then, as a whole each time, and when the run has ended; it is
+        yours to delete.
+    checkpoint_every : float, optional
+        Seconds of computing between two writes; 30 by default.  It is longer where writing would
+        take more than a twentieth of the time.
 
     Returns
     -------
@@ -82,7 +97,8 @@ def simulate(
     Raises
     ------
     InputError
-        For an unusable value, or a problem that does not fit into memory.
+        For an unusable value, a problem that does not fit into memory, or a checkpoint that is
+        there already.
 
     Notes
     -----
@@ -104,4 +120,54 @@ def simulate(
         dtype=dtype,
         rtol=rtol,
     )
-    return Result.of(run, progress)
+    require(
+        checkpoint is not None or checkpoint_every is None,
+        f"checkpoint_every={checkpoint_every} has no effect without a checkpoint: name a file",
+    )
+    kept = None if checkpoint is None else Checkpoint.new(run, Path(checkpoint), checkpoint_every)
+    return Result.of(run, progress, kept)
+
+
+@checked
+def resume(
+    path: str | Path, *, anyway: bool = False, progress: Report | bool | None = None
+) -> Result:
+    """Go on with a run from its checkpoint: the result is that of a run that never stopped.
+
+    It is so to the last bit, and the file goes on being written.  Of a run that has ended the
+    result is there at once.
+
+    Parameters
+    ----------
+    path : path
+        What `simulate` was given as ``checkpoint``.
+    anyway : bool
+        Go on where other sources of twomode, other versions of its libraries or another processor
+        may round differently.  The result notes it (``provenance["resumed"]``).
+    progress : callable, optional
+        As for `simulate`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or no checkpoint, or if the last bit could differ.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import twomode as tm
+    >>> game = tm.Game.preset(d=64)
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "run.checkpoint")
+    ...     whole = tm.simulate(game, *tm.recipe(game, "sgda"), checkpoint=file)
+    ...     again = tm.resume(file)
+    >>> bool((again.bias == whole.bias).all())
+    True
+    """
+    kept = Checkpoint.read(Path(path), anyway=anyway)
+    return Result.of(kept.run, progress, kept)

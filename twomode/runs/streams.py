@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from twomode._typing import FloatArray
 from twomode.engines import Batches
+from twomode.errors import require
 from twomode.game import Game, GaussianStart, State
 
 __all__ = ["Minibatches", "draw_start"]
@@ -23,6 +25,27 @@ def stream(root: np.random.SeedSequence, replica: int, purpose: int) -> np.rando
     key = (*root.spawn_key, replica, purpose)
     sequence = np.random.SeedSequence(root.entropy, spawn_key=key)
     return np.random.Generator(np.random.Philox(sequence))
+
+
+#: Of a Philox generator besides its key: the lengths of what its state holds.
+_PHILOX = {"counter": 4, "buffer": 4, "buffer_pos": 1, "has_uint32": 1, "uinteger": 1}
+
+
+def _place(generator: np.random.Generator) -> np.ndarray:
+    """Where a stream is, in eleven numbers."""
+    state: Any = generator.bit_generator.state
+    state = state | {"counter": state["state"]["counter"]}
+    return np.concatenate([np.atleast_1d(np.uint64(state[name])) for name in _PHILOX])
+
+
+def _move_to(generator: np.random.Generator, place: np.ndarray) -> None:
+    """Put a stream where `_place` found it."""
+    state: Any = generator.bit_generator.state
+    parts = dict(zip(_PHILOX, np.split(place, np.cumsum(list(_PHILOX.values()))[:-1]), strict=True))
+    state["state"]["counter"] = parts.pop("counter")
+    state["buffer"] = parts.pop("buffer")
+    state |= {name: int(number[0]) for name, number in parts.items()}
+    generator.bit_generator.state = state
 
 
 def draw_start(
@@ -65,6 +88,24 @@ class Minibatches:
         #: Steps that are drawn together, for speed and within memory.
         self.at_once = max(1, min(1024, _WEIGHTS_AT_ONCE // weights_a_step))
         self._drawn, self._given = self._draw(0), 0
+
+    @property
+    def memory(self) -> dict[str, np.ndarray]:
+        """Where the streams are, and what was drawn and not yet given."""
+        left = dict(
+            zip(("data", "latents"), (x[:, self._given :] for x in self._drawn), strict=True)
+        )
+        return left | {"streams": np.array([[_place(s) for s in each] for each in self._streams])}
+
+    def restore(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Go on from where others of the same streams had this memory."""
+        drawn = [memory["data"], memory["latents"]]
+        shapes = [(x.shape[0], drawn[0].shape[1], x.shape[2]) for x in self._drawn]
+        require([x.shape for x in drawn] == shapes, "not the minibatches of this run")
+        self._drawn, self._given = drawn, 0
+        for streams, places in zip(self._streams, memory["streams"], strict=True):
+            for each, place in zip(streams, places, strict=True):
+                _move_to(each, place)
 
     def draw(self, steps: int) -> Batches:
         """Weights counts/size of the next iterations, shapes (R, steps, S) of data and latents."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from twomode._typing import Array
 from twomode.engines import Engine, FlowEngine
+from twomode.errors import require
 from twomode.game import NU, Game, Outputs, at_rest, player_norms
 
 __all__ = ["OF_FLOWS", "TRACE", "Recorder", "is_finite", "snapshot", "to_host"]
@@ -99,6 +100,8 @@ class Recorder:
         self._records: list[dict[str, np.ndarray]] = []
         self._steps: list[int] = []
         self.diverged_at = np.full(engine.replicas, -1)
+        #: The next iteration to record; None at the end, or when nothing moves any more.
+        self.next_step: int | None = engine.t
 
     @property
     def steps(self) -> np.ndarray:
@@ -106,13 +109,30 @@ class Recorder:
         return np.array(self._steps)
 
     @property
-    def next_step(self) -> int | None:
-        """The next iteration to record; None at the end, or when nothing moves any more."""
-        over = (self.diverged_at >= 0) | self.engine.ended
-        if self.engine.t == self.last_step or over.all():
-            return None
-        after = self.engine.t + self._interval
-        return after if self.last_step is None else min(after, self.last_step)
+    def memory(self) -> dict[str, np.ndarray]:
+        """Everything recorded so far, and when to record next."""
+        return {
+            **self.arrays(),
+            "steps": self.steps,
+            "diverged_at": self.diverged_at,
+            "watched": self._watched,
+            "interval": np.array(self._interval),
+            "next_step": np.array(-1 if self.next_step is None else self.next_step),
+        }
+
+    def restore(self, memory: Mapping[str, np.ndarray]) -> None:
+        """Go on from where another recorder of the same run had this memory."""
+        notes = ("steps", "diverged_at", "watched", "interval", "next_step")
+        steps, self.diverged_at, self._watched, interval, next_step = (memory[n] for n in notes)
+        trace = {name: x for name, x in memory.items() if name not in notes}
+        flow = isinstance(self.engine, FlowEngine)
+        require(trace.keys() == {*TRACE, *(OF_FLOWS if flow else ())}, "not the records of a run")
+        shape = (self.engine.replicas, len(steps))
+        whole = all(x.shape[:2] == shape and x.dtype == float for x in trace.values())
+        require(whole, f"not the records of {shape[0]} replicas at {shape[1]} iterations")
+        self._records = [{name: x[:, t] for name, x in trace.items()} for t in range(len(steps))]
+        self._steps, self._interval = steps.tolist(), int(interval)
+        self.next_step = None if next_step < 0 else int(next_step)
 
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
@@ -126,6 +146,14 @@ class Recorder:
             self._interval = self._next_interval(record, self._resolve)
         self._records.append(record)
         self._steps.append(self.engine.t)
+        self.next_step = self._after()
+
+    def _after(self) -> int | None:
+        over = (self.diverged_at >= 0) | self.engine.ended
+        if self.engine.t == self.last_step or over.all():
+            return None
+        after = self.engine.t + self._interval
+        return after if self.last_step is None else min(after, self.last_step)
 
     def _next_interval(self, record: dict[str, np.ndarray], resolve: float) -> int:
         """Shorter after a change that was too large, at most twice as long after a small one."""

@@ -240,6 +240,13 @@ def make_neurons(
     )
 
 
+def kept(players: Players) -> dict[str, np.ndarray]:
+    """What a rule needs from one iteration to the next, by name; the rest is taken anew in each."""
+    layers = {"W": players.D, "V": players.G, "b": players.bias}
+    names = ("X", "M", "S", "past")
+    return {f"{k}_{layer}": getattr(x, k) for layer, x in layers.items() for k in names}
+
+
 def make_correction(
     game: Game, opt: Optimizer, players: Players, zeros: Callable[..., np.ndarray]
 ) -> Correction | None:
