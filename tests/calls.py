@@ -20,7 +20,16 @@ ROOMS = (tm, game, rules, runs, statistics, theory, studies, adversarial, robust
 RECORDS = {
     *(game.Evaluation, game.Extremes, game.Field, game.Law, game.Vector),
     *(rules.Cost, rules.NamedRule, rules.Recipe, rules.Stage),
-    *(runs.Played, runs.Result, runs.RunProgress, tm.Progress, tm.ProgressBar, tm.InputError),
+    *(
+        runs.Played,
+        runs.Replayable,
+        runs.Replayed,
+        runs.Result,
+        runs.RunProgress,
+        tm.Progress,
+        tm.ProgressBar,
+        tm.InputError,
+    ),
     *(statistics.LogisticTrend, statistics.PowerTrend),
     *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism, studies.Comparison),
     *(adversarial.Advance, adversarial.Chains, adversarial.Data, adversarial.ExactLoss),
@@ -31,6 +40,9 @@ PARTS = {
     *(game.array_namespace, game.as_array, game.player_norms, rules.corrected),
     *(
         runs.Checkpoint,
+        runs.SavedResult,
+        runs.replay,
+        runs.replay_all,
         runs.Minibatches,
         runs.Recorder,
         runs.commit,
@@ -164,7 +176,9 @@ CALLS = {
     runs.Run: lambda t: vars(runs.Run.of(t.game, t.opt, 4)).copy(),
     runs.Run.of: lambda t: dict(game=t.game, opt=t.opt, steps=4, replicas=2, seed=1),
     runs.load: lambda t: dict(path="nowhere.npz"),
+    runs.drawn: lambda t: dict(items=[1, 2, 3], sample=2, seed=1),
     runs.resume: lambda t: dict(path="nowhere.checkpoint", anyway=False),
+    runs.saved_results: lambda t: dict(path=__file__),
     runs.simulate: lambda t: dict(
         game=t.game,
         opt=t.opt,

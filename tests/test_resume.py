@@ -16,6 +16,7 @@ import twomode as tm
 from twomode.engines import ArrayEngine, DenseEngine, FlowEngine, ReducedEngine
 from twomode.io import load_arrays, save_arrays
 from twomode.runs import TRACE, Checkpoint, Recorder, streams
+from twomode.runs.provenance import differences
 from twomode.runs.trace import OF_FLOWS
 
 GAME = tm.Game.preset(37)
@@ -366,6 +367,7 @@ def test_what_was_written_elsewhere_is_refused_unless_asked_for(half, message):
     assert_same(found, simulated("minibatches"))
     (noted,) = found.provenance["resumed"]
     assert noted["different"][0].startswith(message)
+    assert differences(found.provenance) == noted["different"]  # which a replay is to know
     ended = load_arrays(half)[0]["records.next_step"]
     assert ended < 0  # of a run that has ended nothing can differ
     resealed(half, lambda _, notes: ELSEWHERE[message](notes["origin"]))

@@ -37,6 +37,7 @@ ROOMS = {
     ),
     "runs": (
         *("run", "streams", "trace", "provenance", "checkpoint", "play", "result", "simulate"),
+        "replay",
     ),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
@@ -50,6 +51,7 @@ ROOMS = {
     "plotting": ("_style", "rules", "runs", "tables", "plane", "adversarial"),
     "displays": (),
     "cli": (),
+    "__main__": (),
 }
 FLOOR = [name for name in ROOMS if "." not in name]
 

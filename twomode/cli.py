@@ -73,9 +73,12 @@ class Parser(argparse.ArgumentParser):
             if word.endswith("=--"):  # argparse would make it a list of nothing
                 self.error(f"{word} has no value")
         args, unknown = self.parse_known_args(*arguments)
+        chosen = [a for a in self._actions if isinstance(a, argparse._SubParsersAction)]
+        of_commands = (p._option_string_actions for a in chosen for p in a.choices.values())
+        flags = {flag for known in (self._option_string_actions, *of_commands) for flag in known}
         for word in unknown:
             flag, _, _ = word.partition("=")
-            near = nearest(flag, self._option_string_actions) if flag.startswith("-") else []
+            near = nearest(flag, sorted(flags)) if flag.startswith("-") else []
             hint = f": did you mean {' or '.join(near)}?" if near else ""
             self.error(f"unrecognized argument {word}{hint}")
         return args

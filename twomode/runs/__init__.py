@@ -3,6 +3,17 @@
 from twomode.runs.checkpoint import Checkpoint
 from twomode.runs.play import Played, RunProgress, play
 from twomode.runs.provenance import commit, origin
+from twomode.runs.replay import (
+    TOLERANCE,
+    VERDICTS,
+    Replayable,
+    Replayed,
+    SavedResult,
+    drawn,
+    replay,
+    replay_all,
+    saved_results,
+)
 from twomode.runs.result import Result, load
 from twomode.runs.run import ENGINES, Run
 from twomode.runs.simulate import resume, simulate
@@ -11,20 +22,29 @@ from twomode.runs.trace import TRACE, Recorder, snapshot, to_host
 
 __all__ = [
     "ENGINES",
+    "TOLERANCE",
     "TRACE",
+    "VERDICTS",
     "Checkpoint",
     "Minibatches",
     "Played",
     "Recorder",
+    "Replayable",
+    "Replayed",
     "Result",
     "Run",
     "RunProgress",
+    "SavedResult",
     "commit",
     "draw_start",
+    "drawn",
     "load",
     "origin",
     "play",
+    "replay",
+    "replay_all",
     "resume",
+    "saved_results",
     "simulate",
     "snapshot",
     "to_host",

@@ -39,7 +39,7 @@ def origin() -> JSON:
 def differences(noted: JSON) -> list[str]:
     """In what this place differs from one that `origin` noted, of all that the last bit depends on.
 
-    Each in words, as ``numpy 2.1.0 (here 2.2.0)``.
+    Each in words, as ``numpy 2.1.0 (here 2.2.0)``; with what differed where it was resumed.
     """
 
     def said(origin: JSON) -> JSON:
@@ -48,7 +48,8 @@ def differences(noted: JSON) -> list[str]:
 
     here, there = said(origin()), said(noted)
     names = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
-    return [f"{n} {there.get(n) or 'not noted'} (here {here.get(n) or 'none'})" for n in names]
+    found = [f"{n} {there.get(n) or 'not noted'} (here {here.get(n) or 'none'})" for n in names]
+    return found + [words for note in noted.get("resumed", []) for words in note["different"]]
 
 
 @cache
