@@ -21,7 +21,7 @@ from helpers import strictly
 import twomode as tm
 import twomode.io
 import twomode.names
-from twomode.io import load_arrays, save_arrays
+from twomode.io import from_json, load_arrays, save_arrays
 from twomode.names import NameTakenError, new_file, new_folder, save_text
 from twomode.runs import TRACE
 
@@ -541,3 +541,48 @@ def test_to_frame_is_tidy(run):
     assert row["asymmetry"] == run.outputs().asymmetry[1, 2].max()
     only = frame.drop(columns=["update_norm_D", "update_norm_G"])
     assert np.isfinite(only.to_numpy()).all()
+
+
+# As labelled arrays
+
+
+@pytest.mark.parametrize("engine", ["reduced", "flow"])
+def test_to_xarray_labels_everything(engine):
+    game = tm.Game.preset(37, m_D=3)
+    options = {"record_every": 4} if engine == "reduced" else {"engine": engine}
+    run = tm.simulate(game, *tm.recipe(game, "sgda", steps=9), replicas=[5, 2], seed=3, **options)
+    labelled = run.to_xarray()
+    names = {*TRACE, "diverged_at", *(f"state_{n}" for n in "WVbU")}
+    names |= {"collapse_cosine", "coverage", "asymmetry", "residual"}
+    names |= {"intervals", "differences_V"} if engine == "flow" else set()
+    assert set(labelled.data_vars) == names
+    sizes = {"replica": 2, "record": len(run.steps), "mode": 2, "player": 2}
+    sizes |= {"discriminator_neuron": 3, "generator_neuron": 4, "other_generator_neuron": 4}
+    assert labelled.sizes == sizes | {"coordinate": 9}
+    for name, array in labelled.data_vars.items():
+        assert array.dims[0] == "replica"
+        assert array.attrs.keys() == {"long_name", "units"}, name
+        assert not array.isnull().all()
+    for name in TRACE:
+        np.testing.assert_array_equal(labelled[name], getattr(run, name))
+    for name in "WVbU":
+        np.testing.assert_array_equal(labelled[f"state_{name}"], getattr(run.state, name))
+    one = labelled.sel(replica=2, player="G", mode="u_2").isel(record=1, generator_neuron=3)
+    assert one.iteration == run.times[1, 1]
+    assert one.grad_norms == run.grad_norms[1, 1, 1]
+    assert one.projections_V == run.projections_V[1, 1, 3, 1]
+    assert one.coverage == run.coverage()[1, 1, 1]
+    assert one.gram_V.isel(other_generator_neuron=0) == run.gram_V[1, 1, 3, 0]
+    assert one.residual == run.outputs().residual[1, 1].max()
+    assert labelled.iteration.dims == ("replica", "record")[-1 if engine == "reduced" else 0 :]
+    assert (labelled.iteration.units, labelled.objective.units) == ("iterations", "nat")
+    assert tm.Game.from_dict(from_json(labelled.game)) == game
+    assert tm.Optimizer(**from_json(labelled.rule)) == run.opt
+    assert from_json(labelled.provenance) == run.provenance
+    strictly(labelled.provenance)
+
+
+def test_without_xarray_one_line_says_what_to_do(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "xarray", None)  # importing it raises ImportError
+    with pytest.raises(tm.InputError, match=r'needs xarray: pip install "twomode\[xarray\]"$'):
+        run.to_xarray()

@@ -36,8 +36,8 @@ ROOMS = {
         *("moves", "corrections", "passes", "correction_passes", "field", "dormand_prince"),
     ),
     "runs": (
-        *("run", "streams", "trace", "provenance", "checkpoint", "play", "result", "simulate"),
-        "replay",
+        *("run", "streams", "trace", "provenance", "checkpoint", "play", "labelled", "result"),
+        *("simulate", "replay"),
     ),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
@@ -114,7 +114,7 @@ def test_imports_within_a_room_point_one_way():
 
 
 def test_import_is_light():
-    heavy = "{'matplotlib', 'seaborn', 'pandas', 'dask', 'cupy', 'tqdm'}"
+    heavy = "{'matplotlib', 'seaborn', 'pandas', 'xarray', 'dask', 'cupy', 'tqdm'}"
     code = f"import sys, twomode; print(*sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

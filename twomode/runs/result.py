@@ -19,6 +19,7 @@ from twomode.io import load_arrays, reading, save_arrays
 from twomode.progress import Report
 from twomode.rules import Optimizer, label
 from twomode.runs.checkpoint import Checkpoint
+from twomode.runs.labelled import dataset
 from twomode.runs.play import play
 from twomode.runs.provenance import origin
 from twomode.runs.run import Run
@@ -29,6 +30,7 @@ from twomode.tables import counted
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from matplotlib.figure import Figure
 
 __all__ = ["Result", "load"]
@@ -339,15 +341,12 @@ class Result(Shown):
         """One tidy row for each replica and recorded iteration."""
         import pandas as pd
 
-        outputs, probabilities = self.outputs(), self.game.latent_points[1]
-        coverage = outputs.coverage(probabilities)
-        T = len(self.steps)
+        measured, T = self._measured(), len(self.steps)
+        coverage = measured.pop("coverage")
         columns = {
             "replica": np.repeat(self.provenance["replicas"], T),
             "step": np.ravel(self.times),
-            "collapse_cosine": outputs.mean_collapse_cosine(probabilities),
-            "asymmetry": outputs.asymmetry.max(axis=-1),
-            "residual": outputs.residual.max(axis=-1),
+            **measured,
             "coverage_1": coverage[..., 0],
             "coverage_2": coverage[..., 1],
             "grad_norm_D": self.grad_norms[..., 0],
@@ -358,6 +357,52 @@ class Result(Shown):
             "bias": self.bias,
         }
         return pd.DataFrame({name: np.ravel(values) for name, values in columns.items()})
+
+    def to_xarray(self) -> xr.Dataset:
+        """Everything recorded and measured, as labelled arrays.
+
+        Returns
+        -------
+        xarray.Dataset
+            Dimensions ``replica``, ``record``, ``generator_neuron``, ``discriminator_neuron``,
+            ``mode``, ``player``, and ``coordinate`` of the last state; ``iteration`` is a
+            coordinate of records, in a flow of each replica's.  Every array has ``long_name`` and
+            ``units``; game, rule and provenance are attributes, as JSON.
+
+        Raises
+        ------
+        InputError
+            If xarray is not installed.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> game = tm.Game.preset(d=64)
+        >>> result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=4, seed=0)
+        >>> labelled = result.to_xarray()
+        >>> labelled.grad_norms.sel(player="G").dims, labelled.objective.units
+        (('replica', 'record'), 'nat')
+        """
+        names = (*TRACE, *(OF_FLOWS if self.intervals is not None else ()), "diverged_at")
+        arrays = {name: getattr(self, name) for name in names} | self._measured()
+        arrays |= {f"state_{name}": array for name, array in self.state.arrays().items()}
+        about = {"game": self.game.to_dict(), "rule": self.opt.to_dict()}
+        return dataset(
+            arrays,
+            self.provenance["replicas"],
+            self.steps if self.intervals is None else self.times,
+            about | {"provenance": self.provenance},
+        )
+
+    def _measured(self) -> dict[str, FloatArray]:
+        """Of the outputs on the support of z, at every record."""
+        outputs, probabilities = self.outputs(), self.game.latent_points[1]
+        return {
+            "collapse_cosine": outputs.mean_collapse_cosine(probabilities),
+            "asymmetry": outputs.asymmetry.max(axis=-1),
+            "residual": outputs.residual.max(axis=-1),
+            "coverage": outputs.coverage(probabilities),
+        }
 
     @checked
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
