@@ -77,6 +77,12 @@ def parse() -> argparse.Namespace:
                 name in {flag, *besides, *free} or value == parser.get_default(name),
                 f"{name}={value!r} beside --{flag}: it is about a run as it was; leave {name} out",
             )
+    kept = args.checkpoint or args.resume
+    require(
+        kept is None or args.out.absolute() not in kept.absolute().parents[1:],
+        f"checkpoint={str(kept)!r} would lie in the folder of a run, which is made when it has"
+        " ended: put it beside or elsewhere",
+    )
     args.output = cli.words(args, output)
     return args
 

@@ -436,6 +436,10 @@ def test_a_run_that_is_repeated_can_have_a_checkpoint(play):
     assert play("mode_collapse.py", *again, "--name", "b")[0] == 0
     assert not Path("file").exists()
     assert_same(*(tm.load(Path("runs", name, "result.npz")) for name in "ab"))
+    status, _, errors = play("mode_collapse.py", *FLAGS, "--checkpoint", "runs/c/file")
+    assert status == 2
+    assert "checkpoint='runs/c/file' would lie in the folder of a run" in errors
+    assert play("mode_collapse.py", *FLAGS, "--checkpoint", "runs/file")[0] == 0
     Path("file").write_text("mine")
     status, _, errors = play("mode_collapse.py", *again, "--name", "c")
     assert status == 2
