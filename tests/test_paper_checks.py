@@ -270,7 +270,6 @@ def test_a_part_is_written_into_its_pages(tmp_path, monkeypatch):
     ("arguments", "words"),
     [
         (["--write"], "add --full and --part"),
-        (["--write", "--full", "--part", "adversary"], "has no block adversary"),
         (["--part", "game", "--only", "pace"], "exclude each other"),
     ],
 )
