@@ -64,7 +64,7 @@ TESTS = {
 LIBRARIES = ("scipy.stats", "scipy.optimize", "numba", "pandas", "matplotlib.figure")
 #: Of the many tests of kernels, which each mutant compiles anew, the quickest that compare states.
 OF_KERNELS = "one_step_to_rounding or numpy_does or whole_move or powers_of or chunks"
-ENOUGH = 60.0  #: seconds of a processor after which a mutant that nothing has noticed survives
+ENOUGH = 20.0  #: seconds of a processor after which a mutant that nothing has noticed survives
 ENDLESS = 900  #: after which it hangs, which somebody would notice
 MEMORY = 16 * 2**30  #: bytes, likewise
 
@@ -217,7 +217,11 @@ def make_copy() -> None:
         shutil.rmtree(kept, ignore_errors=True)
         kernels.rename(kept)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    left_out = shutil.ignore_patterns(".*", "build", "runs", "__pycache__")
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        above = {"build", "runs"} if Path(folder) == ROOT else set()
+        return [n for n in names if n in above | {"__pycache__"} or n.startswith(".")]
+
     shutil.copytree(ROOT, FOLDER, ignore=left_out)
     if kept.is_dir():
         kept.rename(kernels)

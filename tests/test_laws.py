@@ -115,6 +115,8 @@ def test_round_trip_through_json(law):
         (lambda: tm.CorrelatedCoefficients(-0.1), r"p_12=-0\.1 must lie in \[0, 1\)"),
         (lambda: tm.SparsePairs(0.5).points(1), "m_G=1 has no pairs.*q=0 instead of q=0.5"),
         (lambda: tm.Bernoulli(0.5).points(17), "m_G=17 is too large.*use m_G <= 16"),
+        (lambda: tm.SparsePairs(0.5).points(600), "m_G=600 makes more points than can be summed"),
+        (lambda: binary_vectors(40), "m_G=40 makes more points than can be summed"),
         (lambda: TRIANGLE.points(4), "m_G=4 does not fit explicit latents of length 3"),
         (lambda: tm.ExplicitLatents([[1, 0], [0, 1]], [0.5, 0.4]), r"sums to 0\.9$"),
         (lambda: tm.ExplicitLatents([[1, 0], [0, 1]], [1.5, -0.5]), r"least entry -0\.5"),

@@ -1,6 +1,7 @@
 import argparse
 import contextlib
 import importlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -411,6 +412,18 @@ def test_modes_plane_shows_the_support(axes, normalized, directions):
     names = {text.get_text() for text in axes.texts if text.get_text()}
     assert {"$u_1$", "$u_2$"} < names
     assert len(names) == 3
+
+
+@pytest.mark.parametrize("directions", [False, True])
+def test_the_modes_are_where_they_are_in_the_plane(axes, normalized, directions):
+    """As arrows; the direction of u_1 + u_2 is a unit vector at any angle between the modes."""
+    other = replace(normalized, game=replace(normalized.game, gamma=0.4))
+    tm.plotting.modes_plane(axes, other, directions=directions)
+    ends = {text.get_text(): text.xy for text in axes.texts if text.get_text()}
+    u_1, u_2, average = ends.values()
+    np.testing.assert_allclose([u_1, u_2], tm.plotting.plane_coordinates([[1, 0.4], [0.4, 1]], 0.4))
+    length = np.linalg.norm(np.add(u_1, u_2)) if directions else 2
+    np.testing.assert_allclose(average, np.add(u_1, u_2) / length)
 
 
 def test_animation_shows_unit_vectors_and_ends_at_T0(result, normalized, tmp_path):
