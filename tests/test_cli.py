@@ -5,8 +5,10 @@ import errno
 import inspect
 import json
 import os
+import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -214,6 +216,19 @@ def test_progress_on_a_terminal(tmp_path):
     assert b"cos=" in shown
     assert b"coverage=" in shown
     assert b"it/s" in shown
+
+
+def test_a_reader_that_has_gone_is_no_error(monkeypatch):
+    """As of `| head`: 128 and the number of SIGPIPE, and no word."""
+
+    def broken():
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", words := StringIO())
+    monkeypatch.setattr(words, "close", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.run(broken)
+    assert (ended.value.code, words.getvalue()) == (128 + signal.SIGPIPE, "")
 
 
 def test_cards_follow_the_summary(tmp_path):

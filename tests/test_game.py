@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 from dataclasses import replace
 from itertools import combinations, product
 
@@ -11,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import twomode as tm
-from twomode.game import Vector, clipped_cubic, clipped_cubic_curvature, clipped_cubic_slope
+from twomode.game import (
+    Vector,
+    array_namespace,
+    clipped_cubic,
+    clipped_cubic_curvature,
+    clipped_cubic_slope,
+)
 
 SMALL = tm.Game(d=6, m_D=4, m_G=3, gamma=0.3, a=0.7, lam=0.5, clip=1.0, latents=tm.SparsePairs(0.3))
 LATENTS = {
@@ -453,3 +460,13 @@ def test_reduced_gradient_is_the_gradient():
     np.testing.assert_allclose(small.b, full.b, rtol=1e-12)
     np.testing.assert_allclose(small.W @ basis.mT, full.W, atol=1e-13)
     np.testing.assert_allclose(small.V @ basis.mT, full.V, atol=1e-13)
+
+
+@pytest.mark.parametrize("module", ["cupy", "cupy._core.core"])
+def test_an_array_that_does_not_name_its_library_is_of_the_one_its_type_is_from(
+    monkeypatch, module
+):
+    """As CuPy's up to version 14."""
+    monkeypatch.setitem(sys.modules, "cupy", library := object())
+    array = type("ndarray", (), {"__module__": module})()
+    assert array_namespace(array) is library

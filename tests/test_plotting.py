@@ -68,6 +68,20 @@ def test_draws_what_was_recorded(result):
     marks = [line.get_xdata()[0] for line in above.lines if line.get_linestyle() == ":"]
     assert marks == [judgement.T0[1]]
     assert len(above.get_legend().get_texts()) == 3
+    assert above.figure.axes == [above, below]
+
+
+def test_a_closer_look_stands_beside_a_run(result):
+    T0 = int(tm.judge(result).T0[1])
+    closer = result.again(replicas=[3], steps=T0 + 100, record_every=1)
+    above, _ = tm.plotting.mode_alignment(result, replica=1, closer=closer)
+    _, right, _, below = above.figure.axes
+    cosines = mode_cosines(closer.projections_V[0], closer.gram_V[0])
+    np.testing.assert_array_equal(y(right.lines[0]), cosines[:, 0, 0])
+    low, high = below.get_xlim()
+    exact = tm.judge(closer).T0[0]
+    assert 0 < low < exact < high < closer.steps[-1]
+    assert [axes.lines[-1].get_xdata()[0] for axes in (right, below)] == [exact, exact]
 
 
 def test_modes_differ_without_colour(result):
@@ -424,6 +438,17 @@ def test_the_modes_are_where_they_are_in_the_plane(axes, normalized, directions)
     np.testing.assert_allclose([u_1, u_2], tm.plotting.plane_coordinates([[1, 0.4], [0.4, 1]], 0.4))
     length = np.linalg.norm(np.add(u_1, u_2)) if directions else 2
     np.testing.assert_allclose(average, np.add(u_1, u_2) / length)
+
+
+def test_nothing_in_the_plane_is_cut_off(axes, normalized):
+    other = replace(normalized, projections_V=-normalized.projections_V)
+    tm.plotting.modes_plane(axes, other, directions=True)
+    (dots,) = axes.collections
+    shown = np.asarray(dots.get_offsets())
+    assert shown.min() < -0.5
+    for low, high in (axes.get_xlim(), axes.get_ylim()):
+        assert low < shown.min() - 0.1
+        assert high > 1.1
 
 
 def test_animation_shows_unit_vectors_and_ends_at_T0(result, normalized, tmp_path):
