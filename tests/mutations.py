@@ -22,6 +22,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -65,8 +66,8 @@ LIBRARIES = ("scipy.stats", "scipy.optimize", "numba", "pandas", "matplotlib.fig
 #: Of the many tests of kernels, which each mutant compiles anew, the quickest that compare states.
 OF_KERNELS = "one_step_to_rounding or numpy_does or whole_move or powers_of or chunks"
 ENOUGH = 20.0  #: seconds of a processor after which a mutant that nothing has noticed survives
-ENDLESS = 900  #: after which it hangs, which somebody would notice
-MEMORY = 16 * 2**30  #: bytes, likewise
+ENDLESS = 600  #: seconds after which it hangs, which somebody would notice
+MEMORY = 16 * 2**30  #: bytes that it may not take, likewise
 
 SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE,
@@ -169,7 +170,7 @@ class Watch:
 def ask(tests: list[str], told: Path) -> None:
     """Run tests in the copy, in this process, and write what they did."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (ENDLESS, ENDLESS))
+    signal.alarm(ENDLESS)
     os.chdir(FOLDER)
     os.environ["PYTHONPATH"] = sys.path[0] = str(FOLDER)
     # two mutants of one file may have one size and, to the second, one age
