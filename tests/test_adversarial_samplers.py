@@ -590,6 +590,13 @@ def test_stationary_refuses_by_value(t, chain, message):
         stationary(t, chain)
 
 
+def test_stationary_refuses_an_anchor_that_there_is_not():
+    n = len(LINE.x)
+    assert stationary(LINE, sampler("projected"), n - 1).mass.sum() == pytest.approx(1)
+    with pytest.raises(tm.InputError, match=f"anchor={n} is none of the {n}, from 0"):
+        stationary(LINE, sampler("projected"), n)
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.001, -1.0, math.nan, math.inf])
 def test_face_atom_refuses_by_value(beta):
     with pytest.raises(tm.InputError, match=f"beta={beta!r} must be"):
