@@ -65,7 +65,7 @@ TESTS = {
 LIBRARIES = ("scipy.stats", "scipy.optimize", "numba", "pandas", "matplotlib.figure")
 #: Of the many tests of kernels, which each mutant compiles anew, the quickest that compare states.
 OF_KERNELS = "one_step_to_rounding or numpy_does or whole_move or powers_of or chunks"
-ENOUGH = 20.0  #: seconds of a processor after which a mutant that nothing has noticed survives
+ENOUGH = 120.0  #: seconds of a processor after which a mutant that nothing has noticed survives
 ENDLESS = 600  #: seconds after which it hangs, which somebody would notice
 MEMORY = 16 * 2**30  #: bytes that it may not take, likewise
 
