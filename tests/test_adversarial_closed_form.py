@@ -312,6 +312,12 @@ def test_too_sharp_a_law_is_refused():
         Quadrature(mlp(2, 1e4))
 
 
+def test_boxes_that_rounding_closes_are_refused():
+    data = Data(np.array([[0.0], [1e16]]), np.array([0, 1]))
+    with pytest.raises(tm.InputError, match=r"eps=0\.5 is too small for the precision of x"):
+        Target.of(linear(1.0), data, 0.5, 1.0)
+
+
 @pytest.mark.parametrize(
     ("lam", "memory", "match"),
     [(1e4, 2.0**40, "too sharp; reduce them"), (200.0, 2.0**24, "30 anchors needs .* fewer")],
