@@ -273,11 +273,55 @@ def test_what_short_steps_of_a_rule_follow(rule, speed):
 
 
 @pytest.mark.parametrize(
+    "rule",
+    [
+        {"correction": "hamiltonian"},
+        {"correction": "consensus", "correction_weight": 2.0},
+        {"correction": "sga", "correction_weight": 2.0, "aligned": False},
+    ],
+    ids=lambda rule: rule["correction"],
+)
+def test_corrected_steps_approach_their_flow_at_first_order(rule):
+    game, start = tm.Game.preset(2**8), drawn(tm.Game.preset(2**8))
+    opt, n = tm.Optimizer(0.01, 0.02, **rule), 1500
+    flow = tm.simulate(game, opt, n, start=start, engine="flow", rtol=1e-9)
+    errors = []
+    for finer in (2, 4):
+        short = tm.Optimizer(0.01 / finer, 0.02 / finer, **rule)
+        stepped = tm.simulate(game, short, finer * n, start=start)
+        errors.append(np.abs(stepped.projections_W[0, -1] - flow.projections_W[0, -1]).max())
+        errors.append(np.abs(stepped.bias[0, -1] - flow.bias[0, -1]))
+    orders = np.log2(np.divide(errors[:2], errors[2:]))
+    assert (np.abs(orders - 1) < 0.1).all(), orders
+    assert errors[0] < 1e-3 * np.abs(flow.projections_W).max()
+
+
+def test_a_corrected_flow_keeps_the_difference_of_the_modes():
+    """J^T xi along e_2 is linear in a difference far below the rounding of the projections."""
+    game, start = of_record(next(case for case in RECORDED.values() if case["log_d"] == 100))
+    opt = tm.Optimizer(1.0, 1.0, correction="hamiltonian")
+    U = engine(game, start).state.U  # the sum and the difference of the modes as axes
+    rates = []
+    for tiny in (1e-30, 1e-20):
+        W = np.zeros_like(start.W)
+        W[0, :, 0] = np.linspace(0.5, 1.5, game.m_D)
+        W[0, :, 1] = tiny * np.linspace(1, -2, game.m_D)
+        V = 0.1 * np.ones_like(start.V)
+        V[0, :, 1] = 0  # nothing of the generator's along e_2
+        flow = FlowEngine(game, opt, tm.State(W, V, np.zeros(1), U), 1e300, 1e-6)
+        steps = flow._all.steps
+        slope = steps.K[0, 0, : game.m_D, :, 0] / steps.K[0, 0, -1, 1, 0]  # dY/dt
+        rates.append(slope[:, 1] / tiny)
+    assert np.abs(rates[0]).min() > 1e-6
+    np.testing.assert_allclose(*rates, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
     ("rule", "words"),
     [
         ("nsgda", "steps of one length"),
         ("adam", "depends on the coordinates"),
-        ("consensus", "corrected by the Jacobian"),
+        ("sga", "turns its correction round"),
         ("anchored", "pulled to its start"),
     ],
 )

@@ -60,7 +60,8 @@ class DenseEngine(MovesMeasured):
             U=self._pack(start.U),
         )
         self._work = enc.make_work(game, self.replicas, self.dtype)
-        self._correction = enc.make_correction(game, opt, self._players, self._zeros)
+        layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
+        self._correction = enc.make_correction(game, opt, layers, self._zeros)
         self._shares, self._derivative_shares = self._make_shares()
         self._pace = self._zeros(self.replicas, 2, 2)
         self._pace[:, :, 0] = np.nan

@@ -49,6 +49,7 @@ class Problem(NamedTuple):
 
     game: enc.GameCode
     code: field.FieldCode
+    rule: enc.RuleCode
     latents: np.ndarray  #: their probabilities
     horizon: float
     rtol: float
@@ -61,11 +62,11 @@ class Course(NamedTuple):
     x: np.ndarray  #: the share of the step to look at, and a bracket of the end's
     passed: np.ndarray  #: iterations from the step's beginning to there, and to the place before
     lap: np.ndarray  #: iterations since they were last asked for
-    norms: np.ndarray  #: of the gradients of (D, G) at the last place
+    norms: np.ndarray  #: of the gradients of (D, G) at the last place, and of the moves
     peaks: np.ndarray  #: their largest so far
     tops: np.ndarray  #: where in the step each is highest, and how high, shape (..., 2, 2, LANES)
     nodes: np.ndarray  #: norms at the step's beginning and at its places, shape (..., 5, 2, LANES)
-    tried: np.ndarray  #: norms where it looks
+    tried: np.ndarray  #: as `norms`, where it looks
     moving: np.ndarray  #: 1 where the last place is a new one
     end: np.ndarray  #: which of `ENDS`
 
@@ -77,6 +78,7 @@ class Replicas(NamedTuple):
     steps: pair.Steps
     course: Course
     work: enc.Work
+    correction: enc.Correction | None
 
 
 class FlowEngine:
@@ -124,14 +126,16 @@ class FlowEngine:
         self._problem = Problem(
             enc.encode_game(game),
             field.encode_field(game, *opt.flow_speeds()),
+            enc.encode_rule(game, opt),
             enc.population_weights(game, np.float64, 1.0).latents[0, 0],
             float(horizon),
             rtol,
             NU * (1 - 1e-9),  # so that no rounding puts T_0 above it
         )
         state, floor = self._stacked(start)
-        blocks = len(state)
-        columns = {"x": 3, "passed": 2, "norms": 2, "peaks": 2, "tops": 2, "nodes": 2, "tried": 2}
+        blocks, (at_V, at_b) = len(state), field.places(game)
+        layers = (state[:, :at_V], state[:, at_b:], state[:, at_V:at_b])
+        columns = {"x": 3, "passed": 2, "norms": 4, "peaks": 2, "tops": 2, "nodes": 2, "tried": 4}
         rows = {"tops": 2, "nodes": PLACES + 1}
         course = (
             lane_zeros((blocks, rows.get(name, 1), columns.get(name, 1))) for name in Course._fields
@@ -140,7 +144,8 @@ class FlowEngine:
             state,
             pair.make_steps(state.copy(), floor),
             Course(*course),
-            enc.make_work(game, blocks, np.float64),
+            enc.make_work(game, blocks, np.float64)._replace(right=lane_zeros((blocks, 1, 6))),
+            enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n)),
         )
         self._blocks = [enc.share(self._all, block) for block in range(blocks)]
         for replicas in self._blocks:
@@ -227,8 +232,8 @@ class FlowEngine:
 
     @property
     def update_norms(self) -> FloatArray:
-        """A flow's step is its gradient: norms of (D, G), shape (R, 2)."""
-        return unpack(self._all.course.norms, self.replicas)[:, 0]
+        """Norms of a flow's steps, (corrected) gradients of (D, G), shape (R, 2)."""
+        return unpack(self._all.course.norms, self.replicas)[:, 0, 2:]
 
     @property
     def peak_grad_norms(self) -> FloatArray:
@@ -255,9 +260,10 @@ def _begin(problem: Problem, replicas: Replicas) -> None:
     steps, course = replicas.steps, replicas.course
     _slope(problem, steps.base, replicas, steps.K[0])
     store(steps.next_h, 0, 0, fill(steps.h, FIRST))
+    for column in range(4):
+        store(course.norms, 0, column, load(course.tried, 0, column))
     for player in range(2):
         norm = load(course.tried, 0, player)
-        store(course.norms, 0, player, norm)
         store(course.peaks, 0, player, norm)
         store(course.nodes, 0, player, norm)
 
@@ -279,7 +285,9 @@ def _slope(problem: Problem, Y: np.ndarray, replicas: Replicas, K: np.ndarray) -
         problem.game,
         problem.code,
         problem.latents,
+        problem.rule,
         replicas.work,
+        replicas.correction,
         Y,
         replicas.course.tried,
         K,
@@ -424,7 +432,9 @@ def _look(problem: Problem, replicas: Replicas) -> None:
         problem.game,
         problem.code,
         problem.latents,
+        problem.rule,
         replicas.work,
+        replicas.correction,
         steps.point,
         course.tried,
         steps.slope,

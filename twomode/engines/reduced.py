@@ -57,7 +57,8 @@ class ReducedEngine(MovesMeasured):
         )
         blocks = len(self._players.U)
         self._work = enc.make_work(game, blocks, np.float64)
-        self._correction = enc.make_correction(game, opt, self._players, lambda *n: lane_zeros(n))
+        layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
+        self._correction = enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n))
         self._pace = lane_zeros((blocks, 2, 2))
         self._pace[:, :, 0] = np.nan
         self._objective_factor = objective_factor(opt, start, np.float64)

@@ -316,6 +316,16 @@ class Rule:
         return self.equivariant and self.as_long_as_gradient
 
     @property
+    def has_flow(self) -> bool:
+        """Whether `FlowEngine` follows the limit of short steps, at constant step sizes."""
+        return self.discretizes_flow and not (self.anchor or self._turns_round)
+
+    @property
+    def _turns_round(self) -> bool:
+        """Whether a sign that may change at any state decides where it goes."""
+        return self.correction == "sga" and self.aligned
+
+    @property
     def _moved_by_momentum(self) -> bool:
         """Whether M gives the step its length."""
         return "momentum" in (self.magnitude, self.direction if self.magnitude == "own" else "")
@@ -579,14 +589,15 @@ class Optimizer(Rule):
     def flow_speeds(self) -> tuple[float, float]:
         """Distance over gradient that each iteration goes in the limit of short steps, (D, G).
 
-        Every schedule discretizes the same flow: extragradient looks ahead by as much as it steps,
-        optimistic steps add up to one, and the second of two that alternate answers a move that
-        vanishes.  Heavy-ball momentum repeats each step 1/(1 - beta1) times.
+        Over the corrected gradient, for rules that correct it by the Jacobian.  Every schedule
+        discretizes the same flow: extragradient looks ahead by as much as it steps, optimistic
+        steps add up to one, and the second of two that alternate answers a move that vanishes.
+        Heavy-ball momentum repeats each step 1/(1 - beta1) times.
 
         Raises
         ------
         InputError
-            If the rule has no such limit, or one that depends on time or on the Jacobian.
+            If the rule has no such limit, or one that jumps or depends on time.
 
         Examples
         --------
@@ -597,7 +608,7 @@ class Optimizer(Rule):
         for refused, why in (
             (not self.equivariant, "depends on the coordinates of R^d"),
             (not self.as_long_as_gradient, "takes steps of one length, which chatter in the limit"),
-            (self.corrected, "is corrected by the Jacobian"),
+            (self._turns_round, "turns its correction round where a sign changes (aligned=True)"),
             (self.anchor > 0, "is pulled to its start by a force that depends on time"),
             (self.decay_D or self.decay_G, "has step sizes that depend on time"),
         ):

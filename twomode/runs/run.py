@@ -101,11 +101,11 @@ class Run:
         ):
             value = getattr(self, name)
             require(value is None or flow == of_flows, f"{name}={value!r} {words}")
-        has_flow = self.opt.discretizes_flow and not self.opt.corrected
+        remedy = "engine='flow' goes so far" if self.opt.has_flow else "choose fewer"
         require(
             flow or self.steps <= MOST_STEPS,
             f"steps={shown(self.steps)} are more than an engine takes one by one, {MOST_STEPS:.0e}:"
-            f" {'engine=' + repr('flow') + ' goes so far' if has_flow else 'choose fewer'}",
+            f" {remedy}",
         )
 
     @classmethod

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from twomode._typing import FloatArray
-from twomode.engines.compiled import gradient
+from twomode.engines.compiled import corrections, gradient
 from twomode.engines.compiled.jit import kernel, part
 from twomode.engines.compiled.lanes import (
     LANES,
@@ -30,9 +30,10 @@ from twomode.engines.compiled.lanes import (
     store,
     transposed,
     where_less,
+    within,
 )
 from twomode.engines.compiled.products import TILE, multiply, padded
-from twomode.engines.compiled.records import GameCode, Work
+from twomode.engines.compiled.records import Correction, GameCode, RuleCode, Work
 from twomode.game import Game
 
 
@@ -102,9 +103,12 @@ def data_half(game: GameCode, code: FieldCode, W: np.ndarray, b: np.ndarray, wor
     expm1_in_place(work.right)
     # sigmoid(-x) - sigmoid(-y) = -sigmoid(-x) sigmoid(y) (exp(x - y) - 1)
     wrong_apart = -wrong_1 * sigmoid(a * cubes_2 + offset) * load(work.right, 0, 0)
+    wrong_both, wrong_neither = sigmoid(-(a * cubes_both + offset)), sigmoid(-offset)
+    for n, wrong in enumerate((wrong_1, wrong_2, wrong_both, wrong_neither, wrong_apart)):
+        store(work.right, 0, 1 + n, wrong)
     half, first, second = fill(W, 0.5), fill(W, code.first), fill(W, code.second)
     omega_1, omega_2 = first * wrong_1, second * wrong_2
-    omega_both = fill(W, code.both) * sigmoid(-(a * cubes_both + offset))
+    omega_both = fill(W, code.both) * wrong_both
     omega_apart = half * ((first - second) * (wrong_1 + wrong_2) + (first + second) * wrong_apart)
     for i in range(game.m_D):
         c_1, c_2, apart = load(work.y, 0, i), load(work.y, 1, i), load(work.y, 2, i)
@@ -114,7 +118,7 @@ def data_half(game: GameCode, code: FieldCode, W: np.ndarray, b: np.ndarray, wor
         unlike += half * (slopes_1 + slopes_2) * omega_apart
         store(work.A, 0, i, three * a * total)
         store(work.A, 1, i, three * a * unlike)
-    neither = fill(W, code.neither) * sigmoid(-offset)
+    neither = fill(W, code.neither) * wrong_neither
     store(work.right, 0, 0, omega_1 + omega_2 + omega_both + neither)
 
 
@@ -142,17 +146,155 @@ def layers(Y: np.ndarray, m_D: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return Y[:at_V], Y[at_V:at_b], Y[at_b:]
 
 
+@part
+def data_derivative(
+    game: GameCode,
+    code: FieldCode,
+    W: np.ndarray,
+    to_W: np.ndarray,
+    db: Lanes,
+    sign: float,
+    work: Work,
+    correction: Correction,
+) -> Lanes:
+    """Derivatives of what `data_half` leaves along (sign to_W, db); of the sum, returned."""
+    clip, plus, two, half = fill(W, game.clip), fill(W, sign), fill(W, 2.0), fill(W, 0.5)
+    along, across = fill(W, code.along), fill(W, code.across)
+    d_1 = d_2 = d_both = d_apart = fill(W, 0.0)
+    for i in range(game.m_D):
+        p, dp = along * load(W, i, 0), plus * along * load(to_W, i, 0)
+        dq = plus * across * load(to_W, i, 1)
+        c_1, c_2, apart = load(work.y, 0, i), load(work.y, 1, i), load(work.y, 2, i)
+        c_both = clamp(p + p, clip)
+        d_1 += c_1 * c_1 * (dp + dq)
+        d_2 += c_2 * c_2 * (dp - dq)
+        d_both += c_both * c_both * (dp + dp)
+        d_apart += (c_1 * c_1 + c_2 * c_2) * dq + apart * (c_1 + c_2) * dp
+    three_a, offset, one = fill(W, 3.0 * game.a), fill(W, game.lam) * db, fill(W, 1.0)
+    l_1, l_2, l_both = three_a * d_1 + offset, three_a * d_2 + offset, three_a * d_both + offset
+    wrong_1, wrong_2, wrong_both = (
+        load(work.right, 0, 1),
+        load(work.right, 0, 2),
+        load(work.right, 0, 3),
+    )
+    wrong_neither, wrong_apart = load(work.right, 0, 4), load(work.right, 0, 5)
+    s_1, s_2 = wrong_1 * (one - wrong_1), wrong_2 * (one - wrong_2)
+    s_apart = wrong_apart * (one - wrong_1 - wrong_2)  # s_1 - s_2
+    dw_1, dw_2 = -s_1 * l_1, -s_2 * l_2
+    dw_apart = -half * (s_apart * (l_1 + l_2) + (s_1 + s_2) * three_a * d_apart)
+    first, second, both = fill(W, code.first), fill(W, code.second), fill(W, code.both)
+    omega_1, omega_2, omega_both = first * wrong_1, second * wrong_2, both * wrong_both
+    do_1, do_2 = first * dw_1, second * dw_2
+    do_both = -both * wrong_both * (one - wrong_both) * l_both
+    do_neither = -fill(W, code.neither) * wrong_neither * (one - wrong_neither) * offset
+    omega_apart = half * ((first - second) * (wrong_1 + wrong_2) + (first + second) * wrong_apart)
+    do_apart = half * ((first - second) * (dw_1 + dw_2) + (first + second) * dw_apart)
+    for i in range(game.m_D):
+        p, q = along * load(W, i, 0), across * load(W, i, 1)
+        dp, dq = plus * along * load(to_W, i, 0), plus * across * load(to_W, i, 1)
+        c_1, c_2, apart = load(work.y, 0, i), load(work.y, 1, i), load(work.y, 2, i)
+        c_both = clamp(p + p, clip)
+        dc_1, dc_2 = within(p + q, clip, dp + dq), within(p - q, clip, dp - dq)
+        dc_both = within(p + p, clip, dp + dp)
+        dc_apart = clamped_difference(p + q, p - q, dc_1, dc_2, dq + dq, clip)
+        total = two * (
+            c_1 * dc_1 * omega_1 + c_2 * dc_2 * omega_2 + two * c_both * dc_both * omega_both
+        )
+        total += c_1 * c_1 * do_1 + c_2 * c_2 * do_2 + two * c_both * c_both * do_both
+        unlike = (dc_apart * (c_1 + c_2) + apart * (dc_1 + dc_2)) * (omega_1 + omega_2)
+        unlike += apart * (c_1 + c_2) * (do_1 + do_2)
+        unlike += two * (c_1 * dc_1 + c_2 * dc_2) * omega_apart
+        unlike += (c_1 * c_1 + c_2 * c_2) * do_apart
+        store(correction.dA, 0, i, three_a * total)
+        store(correction.dA, 1, i, half * three_a * unlike)
+    return do_1 + do_2 + do_both + do_neither
+
+
+@part
+def product(
+    game: GameCode,
+    code: FieldCode,
+    latents: np.ndarray,
+    sign: float,
+    work: Work,
+    correction: Correction,
+    Y: np.ndarray,
+    F: np.ndarray,
+    out_W: np.ndarray,
+    out_b: np.ndarray,
+    out_V: np.ndarray,
+) -> None:
+    """As the reduced engine's: J^T xi for a sign of -1, J xi for +1; F are the gradients."""
+    W, V, b = layers(Y, game.m_D)
+    to_W, to_V, to_b = layers(F, game.m_D)
+    plus, db = fill(W, sign), fill(W, sign) * load(to_b, 0, 0)
+    right = data_derivative(game, code, W, to_W, db, sign, work, correction)
+    multiply(V, to_W, sign, False, correction.dh)
+    multiply(to_V, W, 1.0, True, correction.dh)
+    corrections.coefficient_derivatives(
+        game,
+        game.latents,
+        latents,
+        -1.0,
+        work.h,
+        correction.dh,
+        b,
+        db,
+        correction.slopes,
+        correction.dC,
+        work.wrong,
+    )
+    multiply(transposed(correction.dC), transposed(V), -sign, False, out_W)
+    multiply(transposed(work.C), transposed(to_V), -sign, True, out_W)
+    along, across = plus * fill(W, code.along), plus * fill(W, code.across)
+    for i in range(game.m_D):
+        store(out_W, i, 0, load(out_W, i, 0) + along * load(correction.dA, 0, i))
+        store(out_W, i, 1, load(out_W, i, 1) + across * load(correction.dA, 1, i))
+    multiply(correction.dC, transposed(W), 1.0, False, out_V)
+    multiply(work.C, transposed(to_W), sign, True, out_V)
+    store(out_b, 0, 0, plus * fill(W, game.lam) * (right - load(work.wrong, 0, 0)))
+
+
+@part
+def correct(
+    game: GameCode,
+    code: FieldCode,
+    rule: RuleCode,
+    latents: np.ndarray,
+    work: Work,
+    correction: Correction,
+    Y: np.ndarray,
+    F: np.ndarray,
+) -> None:
+    """Replace the gradients F by the corrected ones; see `twomode.rules.corrected`."""
+    JT_W, JT_b, JT_V = correction.JT_W, correction.JT_b, correction.JT_V
+    J_W, J_b, J_V = correction.J_W, correction.J_b, correction.J_V
+    product(game, code, latents, -1.0, work, correction, Y, F, JT_W, JT_b, JT_V)
+    if rule.correction == corrections.SGA:
+        product(game, code, latents, 1.0, work, correction, Y, F, J_W, J_b, J_V)
+    to_W, to_V, to_b = layers(F, game.m_D)
+    weight = fill(F, rule.correction_weight)
+    corrections.correct(to_W.shape[0], rule, weight, to_W, JT_W, J_W)
+    corrections.correct(to_V.shape[0], rule, weight, to_V, JT_V, J_V)
+    corrections.correct(1, rule, weight, to_b, JT_b, J_b)
+
+
 @kernel(nogil=True)
 def velocities(
     game: GameCode,
     code: FieldCode,
     latents: np.ndarray,
+    rule: RuleCode,
     work: Work,
+    correction: Correction | None,
     Y: np.ndarray,
     norms: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """dY/dt, t in iterations; row 0 of `norms` becomes the norms of the gradients of (D, G)."""
+    """dY/dt, t in iterations; `norms` becomes those of the gradients of (D, G), and of the moves.
+
+    The moves are the gradients but for rules that correct them.
+    """
     W, V, b = layers(Y, game.m_D)
     to_W, to_V, to_b = layers(out, game.m_D)
     multiply(V, W, 1.0, False, work.h)
@@ -168,11 +310,23 @@ def velocities(
     multiply(work.C, transposed(W), 1.0, False, to_V)
     surplus = load(work.right, 0, 0) - load(work.wrong, 0, 0)
     store(to_b, 0, 0, fill(b, game.lam) * surplus)
-    store(norms, 0, 0, norm(to_W, load(to_b, 0, 0)))
-    store(norms, 0, 1, norm(to_V, fill(V, 0.0)))
+    put_norms(to_W, to_V, to_b, norms, 0)
+    if correction is not None:
+        correct(game, code, rule, latents, work, correction, Y, out)
+        put_norms(to_W, to_V, to_b, norms, 2)
+    else:
+        for player in range(2):
+            store(norms, 0, 2 + player, load(norms, 0, player))
     times(to_W, code.speed_D)
     times(to_V, code.speed_G)
     times(to_b, code.speed_D)
+
+
+@part
+def put_norms(W: np.ndarray, V: np.ndarray, b: np.ndarray, norms: np.ndarray, column: int) -> None:
+    """Norms of (W, b) and of V."""
+    store(norms, 0, column, norm(W, load(b, 0, 0)))
+    store(norms, 0, column + 1, norm(V, fill(V, 0.0)))
 
 
 @part

@@ -248,18 +248,21 @@ def kept(players: Players) -> dict[str, np.ndarray]:
 
 
 def make_correction(
-    game: Game, opt: Optimizer, players: Players, zeros: Callable[..., np.ndarray]
+    game: Game,
+    opt: Optimizer,
+    layers: tuple[np.ndarray, np.ndarray, np.ndarray],
+    zeros: Callable[..., np.ndarray],
 ) -> Correction | None:
-    """Scratch of a corrected rule; `zeros` takes a shape.
+    """Scratch of a corrected rule, for layers W, b and V; `zeros` takes a shape.
 
     Kernels compile once with it and once with None, so that rules without a correction need not
     wait for that of the others.
     """
     if not opt.corrected:
         return None
-    places = len(players.U)
+    places = len(layers[0])
     rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
-    W, b, V = (layer.X.shape[:3] for layer in (players.D, players.bias, players.G))
+    W, b, V = (layer.shape[:3] for layer in layers)
     J = [shape if opt.correction == "sga" else (places, 0, 0) for shape in (W, b, V)]
     return Correction(
         JT_W=zeros(*W),
