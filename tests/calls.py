@@ -31,7 +31,8 @@ RECORDS = {
         tm.InputError,
     ),
     *(statistics.LogisticTrend, statistics.PowerTrend),
-    *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism, studies.Comparison),
+    *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism),
+    *(studies.Comparison, studies.JobsFailedError, studies.LostJobError),
     *(adversarial.Advance, adversarial.Chains, adversarial.Data, adversarial.ExactLoss),
     *(adversarial.GibbsLaw, adversarial.Sampler, adversarial.Stationary, adversarial.TrainingState),
 }

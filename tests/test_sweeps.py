@@ -11,7 +11,7 @@ from pandas.testing import assert_frame_equal
 
 import twomode as tm
 from twomode.runs import Run
-from twomode.studies import cell_key, cells, observe, plan, processes, run_cell
+from twomode.studies import JobsFailedError, cell_key, cells, observe, plan, processes, run_cell
 
 TINY = {"d": 64, "opt": "nsgda", "steps": 20}
 GRID = {"d": [64], "opt": ["sgda", "nsgda"], "steps": [20], "batch_size": [3, 8]}
@@ -303,8 +303,9 @@ def test_processes_make_the_same_table(table):
 
 
 def test_an_error_in_a_process_arrives():
-    with ThreadPoolExecutor(2) as executor, pytest.raises(ZeroDivisionError):
+    with ThreadPoolExecutor(2) as executor, pytest.raises(JobsFailedError) as raised:
         tm.sweep(GRID, 1, executor, measure=lambda result: {"x": 1 / 0})
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
 
 def test_rows_do_not_depend_on_the_other_cells(table):

@@ -1,14 +1,26 @@
 """Many runs: sweeps over grids, tuned step sizes, rules compared from the same starts."""
 
 from twomode.studies.comparison import FINE, SETTINGS, Comparison, compare_rules, outcome
-from twomode.studies.sweeps import cell_key, cells, observe, plan, processes, run_cell, sweep
+from twomode.studies.sweeps import (
+    JobsFailedError,
+    cell_key,
+    cells,
+    observe,
+    plan,
+    processes,
+    run_cell,
+    sweep,
+)
 from twomode.studies.tuning import STEP_SCALES, ratios_of, tune
+from twomode.studies.workers import LostJobError
 
 __all__ = [
     "FINE",
     "SETTINGS",
     "STEP_SCALES",
     "Comparison",
+    "JobsFailedError",
+    "LostJobError",
     "cell_key",
     "cells",
     "compare_rules",

@@ -25,7 +25,8 @@ from twomode.progress import Report
 from twomode.rules import RULES
 from twomode.runs import Result
 from twomode.statistics import Proportion, against, compare_paired
-from twomode.studies.sweeps import Cell, plan, sweep
+from twomode.studies.cell import Cell, plan
+from twomode.studies.sweeps import sweep
 from twomode.studies.tuning import STEP_SCALES, tune
 from twomode.theory import ALIGNED, covers_both, explain, judge
 

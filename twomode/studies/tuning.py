@@ -17,7 +17,8 @@ from twomode.game import Dimension
 from twomode.progress import Report
 from twomode.rules import RULES, Optimizer
 from twomode.runs import Result
-from twomode.studies.sweeps import Cell, plan, sweep
+from twomode.studies.cell import Cell, plan
+from twomode.studies.sweeps import sweep
 from twomode.theory import covers_both
 
 if TYPE_CHECKING:
