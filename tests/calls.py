@@ -246,6 +246,7 @@ CALLS = {
         confidence=0.9,
     ),
     theory.worst_of: lambda t: dict(margins=TWO, asked=TWO > 0),
+    studies.Store: lambda t: dict(folder="nowhere", any_version=True),
     studies.cell_key: lambda t: dict(cell=CELL, paired=["opt"]),
     studies.cells: lambda t: dict(d=[16, 64], opt=["sgda"]),
     studies.compare_rules: lambda t: dict(

@@ -79,3 +79,14 @@ def test_a_notebook_has_a_bar_though_its_stderr_is_no_terminal(monkeypatch):
 
 def test_nobody_is_told():
     assert unreported(tm.Progress(1, 2)) is None
+
+
+def test_what_was_there_before_does_not_count_towards_the_speed(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with tm.ProgressBar() as bar:
+        bar(tm.Progress(90, 100))
+        assert (bar._bar.n, bar._bar.initial) == (90, 90)
+        bar(tm.Progress(92, 100))
+        assert (bar._bar.n, bar._bar.initial) == (92, 90)
+        bar(tm.Progress(0, 7))
+        assert (bar._bar.n, bar._bar.initial) == (0, 0)

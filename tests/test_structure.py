@@ -41,7 +41,7 @@ ROOMS = {
     ),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
-    "studies": ("cell", "workers", "sweeps", "tuning", "comparison"),
+    "studies": ("cell", "workers", "store", "sweeps", "tuning", "comparison"),
     "adversarial": (
         *("problems", "closed_form", "walls", "samplers", "stationary_laws", "training"),
         *("sampling", "robustness"),

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import itertools
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -116,9 +117,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     raise SystemExit(status)
 
 
+#: How many files are named one by one.
+_FEW = 12
+
+
 def told() -> str:
     """What this process has saved, in words."""
     files = saved()
+    if len(files) > _FEW:
+        return f"saved {len(files)} files in {os.path.commonpath([p.parent for p in files])}"
     folders = dict.fromkeys(path.parent for path in files)
     named = (
         f"{', '.join(path.name for path in files if path.parent == folder)} in {folder}"

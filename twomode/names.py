@@ -18,6 +18,7 @@ __all__ = [
     "check_writable",
     "new_file",
     "new_folder",
+    "remove_left",
     "save_text",
     "saved",
 ]
@@ -164,6 +165,7 @@ def _reserved(
         if folder and path.exists():
             path.replace(hidden / "old")
         new.replace(path)
+        _sync(path.parent)
 
     try:
         parents = [p for p in path.absolute().parents if not p.exists()]
@@ -234,13 +236,48 @@ def _lock(hidden: Path) -> int:
     return lock
 
 
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on disk; some systems do that for files alone."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove at once what killed processes left in a folder, whatever the clock says.
+
+    Another one that is about to write there may find its name taken, for a moment.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from twomode.names import remove_left
+    >>> with TemporaryDirectory() as folder:
+    ...     Path(folder, ".a.txt.twomode").mkdir()
+    ...     remove_left(folder)
+    ...     list(Path(folder).iterdir())
+    []
+    """
+    for hidden in Path(folder).glob(f".*{_MARK}"):
+        _remove_unlocked(hidden)
+
+
 def _remove_if_stale(hidden: Path) -> None:
     """Remove what a killed process left; not what another one may be about to lock."""
-    with contextlib.suppress(OSError, ImportError):
+    with contextlib.suppress(OSError):
         if time.time() - hidden.stat().st_mtime > _STALE:
-            lock = _lock(hidden)
-            _remove(hidden)
-            os.close(lock)
+            _remove_unlocked(hidden)
+
+
+def _remove_unlocked(hidden: Path) -> None:
+    with contextlib.suppress(OSError, ImportError):
+        lock = _lock(hidden)
+        _remove(hidden)
+        os.close(lock)
 
 
 def _remove(hidden: Path) -> None:
@@ -296,7 +333,7 @@ def check_writable(folder: Path) -> None:
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     try:
-        with tempfile.TemporaryDirectory(dir=existing):
+        with tempfile.TemporaryDirectory(prefix=".", suffix=_MARK, dir=existing):
             pass
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {existing}: {error.strerror}") from error

@@ -68,13 +68,17 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self._bar = None if draw is None else draw(desc=name, **options)
 
     def __call__(self, progress: Progress) -> None:
-        """Move the bar; it starts anew with another part, or when it would go back."""
+        """Move the bar; it starts anew with another part, or when it would go back.
+
+        What was done before the first word of a part took no time: the rest is not faster for it.
+        """
         bar = self._bar
         if bar is None:
             return
         if progress.task != self._task or progress.total != bar.total or progress.done < bar.n:
             self._task, bar.unit = progress.task, progress.unit
             bar.reset(progress.total)
+            bar.n = bar.initial = progress.done
             bar.set_description(progress.task or self._name, refresh=False)
         bar.set_postfix_str(progress.note, refresh=False)
         bar.update(progress.done - bar.n)

@@ -1,6 +1,7 @@
 """Many runs: sweeps over grids, tuned step sizes, rules compared from the same starts."""
 
 from twomode.studies.comparison import FINE, SETTINGS, Comparison, compare_rules, outcome
+from twomode.studies.store import Store
 from twomode.studies.sweeps import (
     JobsFailedError,
     cell_key,
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "JobsFailedError",
     "LostJobError",
+    "Store",
     "cell_key",
     "cells",
     "compare_rules",

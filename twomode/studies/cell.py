@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    *("NAMES", "Cell", "Measure", "cell_key", "cells", "content", "named", "observe", "plan"),
-    *("run_cell", "show"),
+    *("NAMES", "PLANNED", "Cell", "Measure", "cell_key", "cells", "content", "named", "observe"),
+    *("plan", "run_cell", "show"),
 ]
 
 Cell: TypeAlias = Mapping[str, Any]
@@ -41,6 +41,8 @@ _RULE = {f.name for f in fields(Rule)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
 _RUN = {"batch_size", "engine", "dtype", "record_every", "resolve", "rtol"}
 _OWN = {"opt", "eta_D", "eta_G", "ratio", "steps", "step_scale", "q", "horizon"}
+#: Columns that are of the run and not as the cell spelled them, if it did.
+PLANNED = ("eta_D", "eta_G", "steps")
 NAMES = _GAME | _RULE | _START | _RUN | _OWN
 
 
@@ -208,7 +210,7 @@ def run_cell(
     run = plan(cell).changed(replicas=replicas, seed=root)
     result = Result.of(run)
     columns = named(cell) | {"replica": np.array(replicas)}
-    columns |= {"eta_D": run.opt.eta_D, "eta_G": run.opt.eta_G, "steps": run.steps}
+    columns |= dict(zip(PLANNED, (run.opt.eta_D, run.opt.eta_G, run.steps), strict=True))
     measured = dict(measure(result))
     taken = sorted(measured.keys() & columns.keys())
     require(not taken, f"measure returns {', '.join(taken)}, which the cell has already")

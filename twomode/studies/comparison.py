@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from twomode.rules import RULES
 from twomode.runs import Result
 from twomode.statistics import Proportion, against, compare_paired
 from twomode.studies.cell import Cell, plan
+from twomode.studies.store import Store
 from twomode.studies.sweeps import sweep
 from twomode.studies.tuning import STEP_SCALES, tune
 from twomode.theory import ALIGNED, covers_both, explain, judge
@@ -251,6 +253,7 @@ def compare_rules(
     tuning: Count = 16,
     seed: SeedNumber = 0,
     executor: Executor | None = None,
+    store: Store | str | Path | None = None,
     progress: Report | bool | None = None,
 ) -> Comparison:
     """Run rules from the same starts, by recipe, with fine steps, and at the best of a grid.
@@ -269,7 +272,7 @@ def compare_rules(
         Starts on which the best point of the grid is chosen.
     seed : int
         Root of all randomness.
-    executor, progress
+    executor, store, progress
         As for `twomode.sweep`; there are two sweeps, the tuning and the fresh starts.
 
     Raises
@@ -300,7 +303,12 @@ def compare_rules(
     cells = [{**cell, "opt": rule} for rule in names]
     # Here already, before the tuning: at the recipe and at the best of it, as `sweep` asks.
     require_memory(2048.0 * replicas * len(cells), f"replicas={replicas}", "use fewer")
-    options: dict[str, Any] = {"executor": executor, "seed": seed, "progress": progress}
+    options: dict[str, Any] = {
+        "executor": executor,
+        "seed": seed,
+        "store": store,
+        "progress": progress,
+    }
     best, tried = tune(
         cells, tuning, step_scales=step_scales, ratios=ratios, paired=["opt"], **options
     )

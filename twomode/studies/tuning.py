@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from twomode.progress import Report
 from twomode.rules import RULES, Optimizer
 from twomode.runs import Result
 from twomode.studies.cell import Cell, plan
+from twomode.studies.store import Store
 from twomode.studies.sweeps import sweep
 from twomode.theory import covers_both
 
@@ -57,6 +59,7 @@ def tune(
     executor: Executor | None = None,
     seed: SeedNumber = 0,
     paired: Collection[str] = (),
+    store: Store | str | Path | None = None,
     progress: Report | bool | None = None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """The cells with the step sizes that recover both modes most often.
@@ -73,7 +76,7 @@ def tune(
     ratios : sequence of float, optional
         Values of eta_G/eta_D; `ratios_of` by default.  A rule about this ratio (ttur) skips those
         of 1 and more.
-    executor, seed, paired, progress
+    executor, seed, paired, store, progress
         As for `twomode.sweep`; step sizes never enter a cell's stream.
 
     Returns
@@ -125,6 +128,7 @@ def tune(
         seed=_apart(seed),
         measure=_recovered,
         paired={*paired, "step_scale", "ratio"},
+        store=store,
         progress=progress,
     )
     tried = pd.DataFrame(points, columns=["cell", "step_scale", "ratio"])
