@@ -1,9 +1,11 @@
-"""List saved runs, or say in what two of them differ.
+"""List saved runs, say in what two of them differ, or what the store of a sweep has.
 
     python sims/runs.py                          # every run in runs/
     python sims/runs.py sgda-d4096-seed0 nsgda-d4096-seed0
+    python sims/runs.py runs/study               # every cell that sweep.py --store runs/study has
+    python sims/runs.py runs/study --merge runs/from-elsewhere
 
-Reads the summary.json of each folder.
+Of runs it reads the summary.json in each folder.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 from twomode import cli
 from twomode.errors import require
 from twomode.io import read_json, reading
+from twomode.studies import Store
 from twomode.tables import Table
 
 HEADS = ("run", "rule", "d", "replicas", "eta_D", "eta_G", "verdict", "share", "T_0", "commit")
@@ -27,9 +30,17 @@ NOISE = ("wall_seconds", "compile_seconds", "steps_per_second", "command", "per_
 def main() -> None:
     """Parse, read, print."""
     parser = cli.Parser(description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="RUN", help="two runs to compare [list all]")
+    parser.add_argument(
+        *("names",), nargs="*", metavar="RUN", help="two runs to compare, or a store [list all]"
+    )
+    parser.add_argument("--merge", type=cli.path, help="a store to copy what is missing from")
     parser.add_argument("--out", type=cli.path, default=Path("runs"), help="folder of runs [runs]")
     args = parser.parse_args()
+    require(args.merge is None or len(args.names) == 1, "--merge needs the name of one store")
+    if len(args.names) == 1:
+        there = args.names[0] if Path(args.names[0]).is_dir() else args.out / args.names[0]
+        print("\n".join(contents(Store(there), args.merge)))
+        return
     if args.names:
         require(len(args.names) == 2, f"{len(args.names)} runs named: two are compared, all listed")
         print("\n".join(differences(*(read(args.out / name) for name in args.names), args.names)))
@@ -44,6 +55,19 @@ def main() -> None:
     require(bool(rows), f"no run of mode_collapse.py in {args.out}")
     table = Table.fitted(HEADS, ALIGNS, rows)
     print("\n".join([*table.heads, *(table.row(*cells) for cells in rows)]))
+
+
+def contents(store: Store, merged: Path | None) -> list[str]:
+    """What a store has, once it has what another one has."""
+    said = []
+    if merged is not None:
+        said = [f"{store.merge(Store(merged))} blocks copied from {merged}", ""]
+    table = store.table()
+    require(len(table) > 0, f"{store.folder} has no results of a sweep; of runs, name two")
+    table["seconds"] = table["seconds"].map("{:.1f}".format)
+    rows = [[str(x) for x in row] for row in table.itertuples(index=False)]
+    fitted = Table.fitted(list(table.columns), "<>><<><<<", rows)
+    return [*said, *fitted.heads, *(fitted.row(*row) for row in rows)]
 
 
 def read(folder: Path) -> dict[str, Any]:

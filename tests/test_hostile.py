@@ -20,6 +20,8 @@ BAD = {
     float: (*WORDS, "nan", "inf", "-inf", HUGE, "1e400"),
     cli.path: ("", "x" * 300, "y/" * 3000),
     cli._folder_name: ("", ".", "..", "a/b", "../x", "/", "x" * 300),
+    cli.address: (*WORDS, "tcp://", "tcp://host", "host:80", "tcp://a b:1", "tcp://h:1/x"),
+    cli.cell_value: ("", " ", "word", "1,5", "10**", "0x", "nan", "inf", "-inf", "-1", "--"),
     None: ("", "word", "NONE", HUGE),
 }
 #: Those of these that mean something to a program's flag.
@@ -148,7 +150,25 @@ CONTRADICTIONS = {
     "compare": [
         *("--rules ttur --ratios 1 2", "--d 2^40 --rules adam", "--rules sgda NSGDA", "--opt sgda"),
     ],
-    "runs": ["a", "a b", "a b c", "--out no-folder", "--out a-file"],
+    "runs": [
+        *("a", "a b", "a b c", "--out no-folder", "--out a-file", "a-folder", "a-file"),
+        *("--merge a-folder", "a-folder --merge a-file", "a b --merge a-folder"),
+    ],
+    "sweep": [
+        *(
+            "--d 64",
+            "--opt sgda",
+            "--d 2 --opt sgda",
+            "--d 64 --opt sgda NSGDA",
+            "a-file",
+            "no-file",
+        ),
+        *("--d 64 --opt sgda --replicas 0", "--d 64 --opt sgda --workers 0", "--no-plot"),
+        *("--d 64 --opt sgda --store a-file", "--d 64 --opt sgda --store a-file/x"),
+        *("--d 64 --opt sgda --paired gama", "--d 64 --opt sgda --any-version"),
+        *("--d 64 --opt sgda --workers 1 --scheduler tcp://localhost:1", "a-folder"),
+        *("--d 64 --opt sgda --ratio 1 --eta-G 1", "--d 64 --opt sgda --shared yes"),
+    ],
     "run_all": [
         *("--only pase", "--only pace --part game", "--write", "--write --full --only pace"),
         *("--part game --write", "--only", "--write --full --part adversary --only pace"),

@@ -6,8 +6,9 @@ import argparse
 import contextlib
 import itertools
 import math
-import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
@@ -43,6 +44,8 @@ __all__ = [
     "add_output_flags",
     "add_rule_flags",
     "add_step_flags",
+    "address",
+    "cell_value",
     "cost_of",
     "game_from",
     "given",
@@ -118,19 +121,21 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 #: How many files are named one by one.
-_FEW = 12
+_FEW = 6
 
 
 def told() -> str:
-    """What this process has saved, in words."""
+    """What this process has saved, in words: of many files, how many, and where."""
     files = saved()
-    if len(files) > _FEW:
-        return f"saved {len(files)} files in {os.path.commonpath([p.parent for p in files])}"
     folders = dict.fromkeys(path.parent for path in files)
-    named = (
-        f"{', '.join(path.name for path in files if path.parent == folder)} in {folder}"
-        for folder in folders
-    )
+    # Of many, those of neighbours together, as the folders of a store are.
+    above = Counter(folder.parent for folder in folders if len(files) > _FEW)
+    places = {f: f.parent if above[f.parent] > 1 else f for f in folders}
+    named = []
+    for place in dict.fromkeys(places.values()):
+        names = [path.name for path in files if places[path.parent] == place]
+        many = len(names) > _FEW or place not in folders
+        named.append(f"{f'{len(names)} files' if many else ', '.join(names)} in {place}")
     return f"saved {'; '.join(named)}" if files else "nothing saved"
 
 
@@ -165,6 +170,25 @@ def path(text: str) -> Path:
     except (OSError, ValueError):
         pass
     raise argparse.ArgumentTypeError(f"invalid path: {shown(text)}; name a file or a folder")
+
+
+def address(text: str) -> str:
+    """Of a scheduler: a protocol, a host and a port."""
+    if re.fullmatch(r"[a-z]+://[^\s/:]+:\d{1,5}", text):
+        return text
+    raise argparse.ArgumentTypeError(f"invalid address: {shown(text)}; write tcp://HOST:PORT")
+
+
+def cell_value(text: str) -> bool | int | float | str:
+    """A value of a cell: true or false, a number, or a word."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (whole, float):
+        with contextlib.suppress(ValueError, argparse.ArgumentTypeError):
+            return kind(text)
+    if text and text == text.strip():
+        return text
+    raise argparse.ArgumentTypeError(f"invalid value: {shown(text)}; a number, true, or a word")
 
 
 def _folder_name(text: str) -> str:
@@ -341,7 +365,9 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
-def add_output_flags(parser: argparse.ArgumentParser, default: str) -> argparse._ArgumentGroup:
+def add_output_flags(
+    parser: argparse.ArgumentParser, default: str, *, plot: bool = True
+) -> argparse._ArgumentGroup:
     """Where a program saves, and what it prints; `default` names the folder."""
     output = parser.add_argument_group("output")
     output.add_argument("--out", type=path, default=Path("runs"), help="folder of runs [runs]")
@@ -351,7 +377,8 @@ def add_output_flags(parser: argparse.ArgumentParser, default: str) -> argparse.
     output.add_argument(
         "--overwrite", action="store_true", help="replace the run of this name, all of its folder"
     )
-    output.add_argument("--no-plot", action="store_true", help="save no figure")
+    if plot:
+        output.add_argument("--no-plot", action="store_true", help="save no figure")
     output.add_argument("--json", action="store_true", help="print the summary alone, as JSON")
     return output
 

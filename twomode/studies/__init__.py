@@ -1,5 +1,6 @@
 """Many runs: sweeps over grids, tuned step sizes, rules compared from the same starts."""
 
+from twomode.studies.cell import NAMES
 from twomode.studies.comparison import FINE, SETTINGS, Comparison, compare_rules, outcome
 from twomode.studies.store import Store
 from twomode.studies.sweeps import (
@@ -17,6 +18,7 @@ from twomode.studies.workers import LostJobError
 
 __all__ = [
     "FINE",
+    "NAMES",
     "SETTINGS",
     "STEP_SCALES",
     "Comparison",

@@ -113,7 +113,8 @@ class Store:
         self.folder, self.any_version = Path(folder), any_version
         self._damaged: set[Path] = set()
         try:
-            fits = str(folder) != "" and (self.folder.is_dir() or not self.folder.exists())
+            named = str(folder) != "" and "\0" not in str(folder)
+            fits = named and (self.folder.is_dir() or not self.folder.exists())
         except (OSError, ValueError):  # too long, or with a null in it
             fits = False
         require(fits, f"store={shown(str(folder))} must be a folder, or a name for one")
