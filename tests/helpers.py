@@ -121,3 +121,10 @@ def run_here(program, *arguments, cwd, **constants):
     """
     with program_here(program, **constants) as main:
         return call_here(main, *arguments, cwd=cwd)
+
+
+def alive(pid):
+    """Whether a process is not gone, nor only waiting for somebody to ask how it ended (Linux)."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False

@@ -396,6 +396,16 @@ def test_progress_counts_cells(workers):
     assert calls == [tm.Progress(done, 4, "job") for done in range(5)]
 
 
+@pytest.mark.parametrize(("opt", "m_G"), [("sgda", 9), ("adam", 5)])
+def test_rows_do_not_depend_on_which_replicas_run_together(opt, m_G):
+    """To the last bit: a study goes on from blocks of any length."""
+    cell = {"d": 64, "opt": opt, "steps": 300, "m_G": m_G, "record_every": 10}
+    whole = run_cell(cell, range(16), 0)
+    for first, last in [*((0, n) for n in (1, 2, 3, 5, 7, 11)), (7, 16), (3, 14)]:
+        part = run_cell(cell, range(first, last), 0)
+        same(part, whole[first:last].reset_index(drop=True))
+
+
 # Errors
 
 

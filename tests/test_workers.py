@@ -10,6 +10,7 @@ from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 import pytest
+from helpers import alive
 
 import twomode as tm
 from twomode.studies import JobsFailedError, LostJobError, processes, workers
@@ -132,13 +133,6 @@ def spin(seconds):
     print(*(process.pid for process in executor._processes), flush=True)
     time.sleep(600)
 """
-
-
-def alive(pid):
-    """Not gone, nor only waiting for somebody to ask how it ended."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")

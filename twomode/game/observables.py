@@ -186,7 +186,7 @@ class Outputs:
         if self.differences_V is None:
             difference: FloatArray = self.projections[..., 0] - self.projections[..., 1]
             return difference
-        return self.differences_V @ self.latents.T
+        return _by_row(self.differences_V, self.latents.T)
 
     @cached_property
     def squared_norms(self) -> FloatArray:
@@ -199,7 +199,7 @@ class Outputs:
         )
         pairs = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
         with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
-            return np.maximum(gram.reshape(*gram.shape[:-2], -1) @ pairs.T, 0.0)
+            return np.maximum(_by_row(gram.reshape(*gram.shape[:-2], -1), pairs.T), 0.0)
 
     @cached_property
     def alpha(self) -> FloatArray:
@@ -253,7 +253,7 @@ class Outputs:
         """
         p, on = np.asarray(probabilities, dtype=float), self.latents.any(axis=-1)
         share = p[on].sum() / p.sum()
-        mean: FloatArray = self.collapse_cosine @ p / (share or 1.0)  # z = 0 adds 0
+        mean: FloatArray = _by_row(self.collapse_cosine, p) / (share or 1.0)  # z = 0 adds 0
         return mean
 
     @cached_property
@@ -384,6 +384,15 @@ def _subset_sums(values: FloatArray) -> FloatArray:
     for k in range(values.shape[-1]):
         sums = np.concatenate([sums, sums + values[..., k, None]], axis=-1)
     return sums
+
+
+def _by_row(x: FloatArray, y: FloatArray) -> FloatArray:
+    """x @ y, in which a row of two axes does not depend on the others.
+
+    BLAS rounds a row of a matrix according to how many there are; further axes are looped over.
+    """
+    product: FloatArray = (x[:, None] @ y)[:, 0] if x.ndim == 2 else x @ y
+    return product
 
 
 def _ratio(x: FloatArray, y: FloatArray) -> FloatArray:
