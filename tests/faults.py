@@ -33,8 +33,9 @@ import twomode as tm
 from twomode import cli
 from twomode.studies import sweeps
 
-GRID = {"d": [64], "opt": ["sgda", "nsgda"], "steps": [1500], "gamma": [0.1, 0.2, 0.3, 0.4]}
+GRID = {"d": [64], "opt": ["sgda", "nsgda"], "steps": [300], "gamma": [0.1, 0.2, 0.3, 0.4]}
 REPLICAS, WORKERS = 40, 2
+JOBS = 8 * 3
 #: Bytes of a disk that is too small for the study.
 SMALL = 100 * 1024
 
@@ -66,9 +67,14 @@ class Study:
         return running
 
     def wait_a_while(self, running, share=1.0):
-        """Until some moment of the study, or its end."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(self.rng.uniform(0, share * self.seconds))
+        """Until some moment, or the end: after some seconds, or when some jobs are done."""
+        if self.rng.random() < 0.3:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(self.rng.uniform(0, share * self.seconds))
+            return
+        jobs = self.reported() + self.rng.uniform(0, share * JOBS)
+        while running.poll() is None and self.reported() < jobs:
+            time.sleep(0.002)
 
     def reported(self):
         """How many jobs were said to be done."""
@@ -234,7 +240,7 @@ def damage_a_file(study):
 
 def run_twice_at_once(study):
     first = study.start()
-    time.sleep(study.rng.uniform(0, study.seconds / 2))
+    study.wait_a_while(first, 0.5)
     second = study.start()
     for running in (first, second):
         study.finished(running)
