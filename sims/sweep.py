@@ -88,7 +88,7 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int | None:
+def main() -> None:
     """Parse, sweep, print, save."""
     args = parse()
     cells, options = study(args)
@@ -104,16 +104,13 @@ def main() -> int | None:
         except KeyboardInterrupt:
             if store is None:
                 raise
-            again = shlex.join(["python", *sys.argv])
-            sys.stderr.write(f"sweep.py: interrupted, {cli.told()}; to go on: {again}\n")
-            return 130
+            raise KeyboardInterrupt(f"to go on: {shlex.join(['python', *sys.argv])}") from None
         summary = summarized(table, cells)
         print(as_json(summary) if args.json else as_text(summary), flush=True)
         save_text(folder / "summary.csv", summary.to_csv(index=False))
         save_text(folder / "table.csv", table.to_csv(index=False))
     if not args.json:
         print(cli.told())
-    return None
 
 
 def study(args: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, Any]]:
