@@ -24,33 +24,29 @@ from __future__ import annotations
 import twomode_program
 
 import argparse
-import contextlib
 import itertools
-import shlex
-import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator
-from concurrent.futures import Executor
 from typing import Any
 
 import pandas as pd
+import studying
 
 import twomode as tm
 from twomode import cli
 from twomode._typing import SeedNumber
 from twomode.checks import take
-from twomode.errors import InputError, require
+from twomode.errors import require
 from twomode.game import law_from_dict
 from twomode.io import reading, to_json
 from twomode.names import save_text
 from twomode.statistics import Proportion
-from twomode.studies import NAMES, Store
+from twomode.studies import NAMES
 from twomode.tables import Table
 from twomode.theory import VERDICTS
 
-#: What flags may vary; a law has several values, and is for files.
-AXES = NAMES - {"data", "latents"}
+#: What flags may vary; a law has several values, and is for files, as is a label.
+AXES = NAMES - {"data", "latents", "label"}
 #: What a file may say besides the grid.
 OPTIONS = ("replicas", "seed", "paired", "store")
 KEYS = ("grid", *OPTIONS)
@@ -60,24 +56,13 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = cli.Parser(description=__doc__)
     parser.add_argument("study", nargs="?", type=cli.path, help="a file of TOML [none]")
-    parser.add_argument("--replicas", type=cli.whole, help="seeds in each cell [16]")
-    parser.add_argument("--seed", type=cli.natural, help="root of all randomness [0]")
     parser.add_argument(
         "--paired",
         nargs="+",
         metavar="NAME",
         help="cells that differ only in these start alike [none]",
     )
-    parser.add_argument("--store", type=cli.path, help="folder that keeps what is finished [none]")
-    parser.add_argument(
-        "--any-version",
-        action="store_true",
-        help="take what other sources have computed from the store, too",
-    )
-    parser.add_argument("--workers", type=cli.whole, help="processes [one a core]")
-    parser.add_argument(
-        "--scheduler", type=cli.address, help="of a Dask cluster, as tcp://10.0.0.1:8786 [none]"
-    )
+    studying.add_flags(parser)
     cli.add_output_flags(parser, "sweep-seedS", plot=False)
     flags = {name: f"--{name.replace('_', '-')}" for name in sorted(AXES, key=str.lower)}
     grid = parser.add_argument_group(
@@ -92,19 +77,8 @@ def main() -> None:
     """Parse, sweep, print, save."""
     args = parse()
     cells, options = study(args)
-    store = options["store"]
-    require(store is not None or not args.any_version, "--any-version is about a --store")
-    if store is not None:
-        store = Store(store, any_version=args.any_version)
-    options["store"] = store
     with cli.run_folder(args, f"sweep-seed{options['seed']}") as folder:
-        try:
-            with executor(args) as where, tm.ProgressBar("sweep") as bar:
-                table = tm.sweep(cells, executor=where, progress=bar, **options)
-        except KeyboardInterrupt:
-            if store is None:
-                raise
-            raise KeyboardInterrupt(f"to go on: {shlex.join(['python', *sys.argv])}") from None
+        table = studying.sweep(args, cells, "sweep", **options)
         summary = summarized(table, cells)
         print(as_json(summary) if args.json else as_text(summary), flush=True)
         save_text(folder / "summary.csv", summary.to_csv(index=False))
@@ -142,26 +116,6 @@ def listed(values: object) -> list[Any]:
 def of_file(value: object) -> object:
     """A value of a file; a table is a law."""
     return law_from_dict(value) if isinstance(value, dict) else value
-
-
-@contextlib.contextmanager
-def executor(args: argparse.Namespace) -> Iterator[Executor | None]:
-    """Where the jobs run: processes here, or those of a Dask cluster."""
-    if args.scheduler is None:
-        with tm.sweeps.processes(args.workers) as here:
-            yield here
-        return
-    require(args.workers is None, "--workers is about processes here, without --scheduler")
-    try:
-        from distributed import Client
-    except ImportError:
-        raise InputError("--scheduler needs Dask: pip install 'twomode[dask]'") from None
-    try:
-        client = Client(args.scheduler, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"scheduler={args.scheduler} does not answer: {error}") from error
-    with client, client.get_executor() as there:
-        yield there
 
 
 def summarized(table: pd.DataFrame, cells: list[dict[str, Any]]) -> pd.DataFrame:

@@ -98,6 +98,7 @@ def thing():
                 "seed": 0,
                 "gradients": [1, 2, 3],
                 "robust_error": [0.5, 0.2, 0.1],
+                "verdict": "collapsed",
             }
         ),
         grafts=pd.DataFrame(
@@ -219,6 +220,7 @@ CALLS = {
     theory.alignments: lambda t: dict(result=t.result),
     theory.asymmetry_bound: lambda t: dict(game=t.game),
     theory.coverage_bound: lambda t: dict(game=t.game),
+    theory.critical_ratio: lambda t: dict(start=t.state),
     theory.covers_both: lambda t: dict(result=t.result),
     theory.explain: lambda t: dict(result=t.result),
     theory.first_stationary: lambda t: dict(result=t.result, nu=0.1),
@@ -246,6 +248,7 @@ CALLS = {
         confidence=0.9,
     ),
     theory.worst_of: lambda t: dict(margins=TWO, asked=TWO > 0),
+    studies.stored_blocks: lambda t: dict(folder="nowhere"),
     studies.Store: lambda t: dict(folder="nowhere", any_version=True),
     studies.cell_key: lambda t: dict(cell=CELL, paired=["opt"]),
     studies.cells: lambda t: dict(d=[16, 64], opt=["sgda"]),
@@ -371,6 +374,9 @@ CALLS = {
     ),
     plotting.neuron_alignment: lambda t: dict(results=[t.result], replica=0, figure=Figure()),
     plotting.pace: lambda t: dict(results=t.result, figure=Figure()),
+    plotting.verdict_map: lambda t: dict(
+        axes=axes(), table=t.table, x="d", y="ratio", verdict="verdict"
+    ),
     plotting.phase_diagram: lambda t: dict(
         axes=axes(), table=t.table, x="d", y="ratio", value="good", limits=(0.0, 1.0), label=""
     ),

@@ -28,6 +28,8 @@ BAD = {
 FINE = {
     ("mode_collapse", "--clip"): ("inf", HUGE, "1e400"),  # never linear
     ("mode_collapse", "--lam"): ("-1", "-1e-300"),
+    ("phase_diagram", "--clip"): ("inf", HUGE, "1e400"),
+    ("phase_diagram", "--lam"): ("-1", "-1e-300"),
     ("compare", "--replicas"): ("1e30",),  # said after the tuning
 }
 #: What a flag does not take besides.
@@ -114,6 +116,14 @@ def unused(monkeypatch):
 
 FIGURES = [path.stem for path in PROGRAMS if path.parent.name == "figures"]
 CONTRADICTIONS = {
+    "phase_diagram": (
+        "--opt sgda sgda",
+        "--opt nothing",
+        "--cells 1",
+        "--span 1",
+        "--any-version",
+        "--workers 2 --scheduler tcp://localhost:1",
+    ),
     **{name: ["--out x --update", "--from a-file --full", "--from a b c d"] for name in FIGURES},
     "mode_collapse": [
         *(

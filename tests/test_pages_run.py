@@ -84,6 +84,9 @@ COMMANDS = sorted({command for _, command in found(COMMAND)})
 #: What makes a program's run short: flags (a later one wins), and constants of it.
 SHORT = {
     "mode_collapse": ("--d 64 --steps 20 --replicas 2", {}),
+    "sweep": ("--d 16 --opt sgda --steps 4 --replicas 2", {}),
+    "phase_diagram": ("--d 16 --cells 2 --replicas 2", {}),
+    "runs": ("", {}),
     "langevin": ("--n 2 --steps 50 --chains 2", {}),
     "adversarial_training": ("--n-train 60 --n-test 20 --steps 4 --seeds 1", {}),
     "compare": ("--d 16 --rules sgda nsgda --ratios 1 --step-scales 1 --replicas 2 --tuning 2", {}),
@@ -98,6 +101,7 @@ FOR_INSTANCE = {"figures/NAME.py": "figures/pace.py", "runs/NAME": "runs/mine"}
 #: Too long to be run as they are printed, and how long they take on two cores.
 LONG = {
     "compare": "20 minutes",
+    "phase_diagram": "10 minutes",
     "run_all": "5 minutes",
     "bench": "4 minutes, with --quick one",
     "bench_flow": "two minutes",
@@ -112,6 +116,8 @@ def clone(tmp_path, monkeypatch):
     monkeypatch.setattr(tm.sweeps, "processes", lambda workers=None: contextlib.nullcontext())
     for folder in ("sims", "figures", "paper_checks"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.p[nd]*"))
+    (tmp_path / "study.toml").write_text("replicas = 2\n[grid]\nd = 16\nopt = 'sgda'\nsteps = 4\n")
+    tm.sweep([{"opt": "sgda", "d": 16, "steps": 4}], 2, store=tmp_path / "runs" / "study")
     return tmp_path
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers import made_comparison, run_here
 from matplotlib.animation import PillowWriter
-from matplotlib.colors import same_color
+from matplotlib.colors import same_color, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -223,6 +223,23 @@ def test_scaling_shows_medians_quartiles_and_the_fit(axes):
     assert f"d^{{{trend.exponent:.2f}}}" in text
     assert f"{trend.exponent_interval[0]:.2f} to" in text
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_verdict_map_shows_the_most_frequent_and_how_frequent_it_is(axes):
+    words = ["collapsed", "collapsed", "mixed", "both-modes", "both-modes", "both-modes"]
+    table = pd.DataFrame({"x": [1, 1, 1, 4, 4, 1], "y": [2, 2, 2, 2, 2, 3], "verdict": words})
+    tm.plotting.verdict_map(axes, table, "x", "y")
+    (mesh,) = axes.collections
+    collapsed, both = (
+        np.array(to_rgb(patch.get_facecolor())) for patch in axes.get_legend().get_patches()
+    )
+    np.testing.assert_allclose(
+        np.reshape(mesh.get_array(), (2, 2, 3)),
+        [[1 - 2 / 3 * (1 - collapsed), both], [both, np.ones(3)]],
+    )
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["collapsed", "both-modes"]
+    with pytest.raises(tm.InputError, match="verdicts are needed"):
+        tm.plotting.verdict_map(axes, table.assign(verdict="good"), "x", "y")
 
 
 def test_phase_diagram_has_means_in_their_cells(axes):

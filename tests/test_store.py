@@ -14,7 +14,8 @@ from pandas.testing import assert_frame_equal
 import twomode as tm
 from twomode import names
 from twomode.game import Bernoulli
-from twomode.studies import JobsFailedError, Store, store, sweeps
+from twomode.runs import provenance, replay
+from twomode.studies import JobsFailedError, Store, store, stored_blocks, sweeps
 
 TINY = {"d": 16, "opt": "nsgda", "steps": 4}
 GRID = {"d": [16], "opt": ["sgda", "nsgda"], "steps": [4], "batch_size": [3, 8]}
@@ -202,24 +203,26 @@ def test_results_of_other_sources_are_refused_in_a_line(tmp_path, counted, monke
 
 def test_an_edit_of_the_sources_is_another_version(tmp_path, monkeypatch):
     before = store.version()
-    store.version.cache_clear()
     for name in ("game", "studies"):
         (tmp_path / name).mkdir()
     (tmp_path / "game" / "field.py").write_text("1")
     (tmp_path / "studies" / "cell.py").write_text("2")
-    monkeypatch.setattr(store, "_PACKAGE", tmp_path)
-    seen = set()
+    monkeypatch.setattr(provenance, "_PACKAGE", tmp_path)
+
+    def seen():
+        store.version.cache_clear()
+        provenance.sources.cache_clear()
+        return store.version()["sources"]
+
+    words = set()
     for text in ("1", "11", "1"):
         (tmp_path / "game" / "field.py").write_text(text)
-        store.version.cache_clear()
-        seen.add(store.version()["sources"])
+        words.add(seen())
     (tmp_path / "studies" / "cell.py").write_text("3")
-    store.version.cache_clear()
-    seen.add(store.version()["sources"])
-    assert len(seen) == 3
+    words.add(seen())
+    assert len(words) == 3
     monkeypatch.undo()
-    store.version.cache_clear()
-    assert store.version() == before
+    assert seen() == before["sources"]
 
 
 def test_a_process_of_other_sources_is_refused(tmp_path, monkeypatch):
@@ -493,3 +496,43 @@ def test_progress_begins_with_what_is_there(tmp_path):
     seen = []
     tm.sweep(GRID | {"steps": [4, 5]}, 3, store=tmp_path, progress=seen.append)
     assert seen == [tm.Progress(n, 8, "job") for n in range(4, 9)]
+
+
+def test_the_blocks_of_a_store_are_verified(tmp_path):
+    grid = [TINY | {"latents": Bernoulli(0.25)}, TINY | {"steps": 5}]
+    tm.sweep(grid, 20, store=tmp_path)
+    blocks = stored_blocks(tmp_path)
+    assert [replay(block).verdict for block in blocks] == ["identical"] * 4
+    path = blocks[0].path
+    spoiled = store.read_block(path)
+    spoiled.columns["residual"].iloc[3] *= 1 + 1e-15
+    path.unlink()
+    Store(tmp_path).put(spoiled)
+    found = replay(stored_blocks(tmp_path)[0])
+    assert found.verdict == "different"
+    assert f"first residual, replica {spoiled.replicas[3]}" in found.reason
+
+
+def test_a_measure_that_has_gone_or_changed_is_said(tmp_path):
+    tm.sweep([TINY], 2, store=tmp_path, measure=residuals)
+    (block,) = stored_blocks(tmp_path)
+    assert replay(block).verdict == "identical"
+    block._block.study["measure"]["sha256"] = "0" * 16
+    with pytest.raises(tm.InputError, match="has been edited since"):
+        replay(block)
+    block._block.study["measure"]["name"] = "nowhere.residuals"
+    with pytest.raises(tm.InputError, match=r"nowhere\.residuals cannot be imported here"):
+        replay(block)
+
+
+def residuals(result):
+    return {"residual": result.extremes.residual[:, -1]}
+
+
+def test_a_label_is_not_what_rows_follow_from(tmp_path, counted):
+    one = tm.sweep([TINY | {"label": "a"}], 2, store=tmp_path)
+    counted.clear()
+    other = tm.sweep([TINY | {"label": "b"}], 2, store=tmp_path)
+    assert counted == []
+    assert (one["label"].tolist(), other["label"].tolist()) == (["a", "a"], ["b", "b"])
+    same(one.drop(columns="label"), other.drop(columns="label"))

@@ -123,7 +123,9 @@ def test_every_name_acts(name):
 def test_every_name_is_among_these():
     with pytest.raises(tm.InputError, match="unknown nothing: choose from") as refusal:
         plan(TINY | {"nothing": 1})
-    assert set(str(refusal.value).partition("choose from ")[2].split(", ")) == NAMES.keys()
+    assert set(str(refusal.value).partition("choose from ")[2].split(", ")) == NAMES.keys() | {
+        "label"
+    }
 
 
 def test_what_a_cell_does_not_name_is_canonical():
@@ -567,3 +569,19 @@ def test_many_replicas_are_several_jobs():
     assert_frame_equal(tm.sweep([TINY], 5), table.head(5))
     late = run_cell(TINY, [39], 0)
     assert_frame_equal(late, table.tail(1).reset_index(drop=True))
+
+
+def test_an_axis_may_follow_from_the_others_and_a_label_is_a_column_alone():
+    grid = {
+        "opt": ["nsgda"],
+        "d": [16, 64],
+        "steps": [4],
+        "m_G": lambda cell: cell["d"] // 8,
+        "label": lambda cell: f"m_G = {cell['m_G']}",
+    }
+    table = tm.sweep(grid, 2)
+    assert table["label"].tolist() == ["m_G = 2", "m_G = 2", "m_G = 8", "m_G = 8"]
+    plain = tm.sweep([{"opt": "nsgda", "d": 64, "steps": 4, "m_G": 8}], 2)
+    assert plain.equals(table[2:].drop(columns="label").reset_index(drop=True))
+    with pytest.raises(tm.InputError, match="m_G='x'"):
+        tm.sweep(grid | {"m_G": lambda cell: "x"}, 2)

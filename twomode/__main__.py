@@ -10,13 +10,15 @@ from collections import Counter
 from twomode import cli
 from twomode.errors import require
 from twomode.progress import ProgressBar
-from twomode.runs import VERDICTS, drawn, replay_all, saved_results
+from twomode.runs import VERDICTS, Replayable, drawn, replay_all, saved_results
+from twomode.studies import stored_blocks
 
-_VERIFY = """Run saved results again, from what they say of themselves, and compare all numbers.
+_VERIFY = """Run saved results, or the blocks of a store, again, and compare all numbers.
 
-A result is identical (to the last bit), equal (within a tolerance, where something is different
-that the last bit depends on, as another processor) or different, with the first quantity and
-record that is.  The status is 0, 1 if one is different, 2 if one cannot be used."""
+They are run from what they say of themselves.  One is identical (to the last bit), equal (within
+a tolerance, where something is different that the last bit depends on, as another processor) or
+different, with the first quantity and record that is.  The status is 0, 1 if one is different, 2 if
+one cannot be used."""
 
 
 def main() -> int:
@@ -28,7 +30,7 @@ def main() -> int:
         "verify", description=_VERIFY, help="run saved results again, and compare"
     )
     verify.add_argument(
-        "path", type=cli.path, metavar="FILE|FOLDER", help="a result.npz, or a folder of them"
+        "path", type=cli.path, metavar="FILE|FOLDER", help="a result, a folder of them, a store"
     )
     verify.add_argument("--sample", type=cli.whole, metavar="N", help="so many, at random [all]")
     verify.add_argument("--seed", type=cli.natural, help="of the sample [0]")
@@ -38,7 +40,7 @@ def main() -> int:
         args.seed is None or args.sample is not None,
         f"seed={args.seed} has no effect without --sample: it draws the sample",
     )
-    items = saved_results(args.path)
+    items: list[Replayable] = [*stored_blocks(args.path)] or [*saved_results(args.path)]
     chosen = drawn(items, args.sample, args.seed or 0)
     found: Counter[str] = Counter()
     with ProgressBar("verify") as bar:

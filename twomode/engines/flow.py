@@ -65,7 +65,7 @@ class Course(NamedTuple):
     norms: np.ndarray  #: of the gradients of (D, G) at the last place, and of the moves
     peaks: np.ndarray  #: their largest so far
     tops: np.ndarray  #: where in the step each is highest, and how high, shape (..., 2, 2, LANES)
-    nodes: np.ndarray  #: norms at the step's beginning and at its places, shape (..., 5, 2, LANES)
+    nodes: np.ndarray  #: as `norms`, at the step's beginning and its places, (..., 5, 4, LANES)
     tried: np.ndarray  #: as `norms`, where it looks
     moving: np.ndarray  #: 1 where the last place is a new one
     end: np.ndarray  #: which of `ENDS`
@@ -135,7 +135,7 @@ class FlowEngine:
         state, floor = self._stacked(start)
         blocks, (at_V, at_b) = len(state), field.places(game)
         layers = (state[:, :at_V], state[:, at_b:], state[:, at_V:at_b])
-        columns = {"x": 3, "passed": 2, "norms": 4, "peaks": 2, "tops": 2, "nodes": 2, "tried": 4}
+        columns = {"x": 3, "passed": 2, "norms": 4, "peaks": 2, "tops": 2, "nodes": 4, "tried": 4}
         rows = {"tops": 2, "nodes": PLACES + 1}
         course = (
             lane_zeros((blocks, rows.get(name, 1), columns.get(name, 1))) for name in Course._fields
@@ -261,11 +261,11 @@ def _begin(problem: Problem, replicas: Replicas) -> None:
     _slope(problem, steps.base, replicas, steps.K[0])
     store(steps.next_h, 0, 0, fill(steps.h, FIRST))
     for column in range(4):
-        store(course.norms, 0, column, load(course.tried, 0, column))
+        norm = load(course.tried, 0, column)
+        store(course.norms, 0, column, norm)
+        store(course.nodes, 0, column, norm)
     for player in range(2):
-        norm = load(course.tried, 0, player)
-        store(course.peaks, 0, player, norm)
-        store(course.nodes, 0, player, norm)
+        store(course.peaks, 0, player, load(course.tried, 0, player))
 
 
 @kernel(nogil=True)
@@ -330,8 +330,8 @@ def _survey(problem: Problem, replicas: Replicas) -> None:
     for place in range(1, PLACES + 1):
         store(course.x, 0, 0, fill(course.x, place / PLACES))
         _look(problem, replicas)
-        for player in range(2):
-            store(course.nodes, place, player, load(course.tried, 0, player))
+        for column in range(4):
+            store(course.nodes, place, column, load(course.tried, 0, column))
     for player in range(2):
         someone_peaks = False
         for lane in range(LANES):
@@ -393,8 +393,8 @@ def _go_to(place: int, problem: Problem, replicas: Replicas) -> None:
         course.x[0, 0, lane] = x
         course.passed[0, 1, lane] = 0.0 if place == 1 else course.passed[0, 0, lane]
     _interpolate(replicas)
-    for player in range(2):
-        store(course.tried, 0, player, load(course.nodes, place, player))
+    for column in range(4):
+        store(course.tried, 0, column, load(course.nodes, place, column))
     for lane in range(LANES):
         if course.moving[0, 0, lane] == 1.0:
             for player in range(2):

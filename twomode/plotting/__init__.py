@@ -11,6 +11,7 @@ from twomode.plotting.adversarial import (
     regularization_path,
     robust_errors,
 )
+from twomode.plotting.maps import phase_diagram, verdict_map
 from twomode.plotting.plane import animate, modes_plane, plane_coordinates
 from twomode.plotting.rules import compared, factorial
 from twomode.plotting.runs import (
@@ -20,7 +21,7 @@ from twomode.plotting.runs import (
     pace,
     update_norms,
 )
-from twomode.plotting.tables import fitted, phase_diagram, proportions, scaling, seed_bands
+from twomode.plotting.tables import fitted, proportions, scaling, seed_bands
 
 __all__ = [
     "GROUP_COLOURS",
@@ -48,4 +49,5 @@ __all__ = [
     "scaling",
     "seed_bands",
     "update_norms",
+    "verdict_map",
 ]

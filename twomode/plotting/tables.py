@@ -1,4 +1,4 @@
-"""Figures of sweep tables: trends, proportions, phase diagrams."""
+"""Figures of sweep tables along one axis: trends, proportions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from numpy.typing import ArrayLike
 from twomode._typing import FloatArray, Level
 from twomode.checks import checked
 from twomode.errors import require, require_columns
-from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS, MAP
+from twomode.plotting._style import GROUP_COLOURS, GROUP_MARKERS
 from twomode.statistics import PowerTrend, Proportion
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["fitted", "phase_diagram", "proportions", "scaling", "seed_bands"]
-
-#: Largest number of cells of a phase diagram that have their numbers written in them.
-_MOST_WRITTEN = 100
+__all__ = ["fitted", "proportions", "scaling", "seed_bands"]
 
 
 @checked
@@ -287,106 +284,5 @@ def seed_bands(axes: Axes, table: pd.DataFrame, x: str, y: str, *, by: str) -> A
     return axes
 
 
-@checked
-def phase_diagram(
-    axes: Axes,
-    table: pd.DataFrame,
-    x: str,
-    y: str,
-    value: str,
-    *,
-    limits: tuple[float, float] | None = (0.0, 1.0),
-    label: str | None = None,
-) -> Axes:
-    """Mean of a column over replicas, for each pair of two other columns' values.
-
-    Parameters
-    ----------
-    axes : Axes
-    table : DataFrame
-        A row a replica.
-    x, y, value : str
-        Columns.  An axis is logarithmic if all its values are positive.
-    limits : (float, float), optional
-        Of the colours; those of a share by default, the data's own if None.
-    label : str, optional
-        Of the colour bar; none is drawn if it is empty.
-
-    Returns
-    -------
-    Axes
-        The same.  Cells are numbered if there are at most 100; those without data are hatched.
-
-    Raises
-    ------
-    InputError
-        If the table has no such column.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from matplotlib.figure import Figure
-    >>> import twomode as tm
-    >>> rows = [(16, 0.2, True), (16, 0.2, False), (64, 0.2, True), (64, 0.4, False)]
-    >>> table = pd.DataFrame(rows, columns=["d", "ratio", "collapsed"])
-    >>> axes = tm.plotting.phase_diagram(Figure().subplots(), table, "d", "ratio", "collapsed")
-    >>> [text.get_text() for text in axes.texts]
-    ['.50', '1', '.00']
-    """
-    require_columns(table, x, y, value)
-    means = table.assign(**{value: table[value].astype(float)}).pivot_table(
-        index=y, columns=x, values=value, aggfunc="mean"
-    )
-    at_x, at_y = (index.to_numpy(dtype=float) for index in (means.columns, means.index))
-    cells = means.to_numpy(dtype=float)
-    low, high = limits or (np.nanmin(cells), np.nanmax(cells))
-    axes.patch.set(facecolor="white", edgecolor="0.6", hatch="////")  # a grey would be a share
-    masked = np.ma.masked_invalid(cells)
-    mesh = axes.pcolormesh(
-        _edges(at_x),
-        _edges(at_y),
-        masked,
-        cmap=MAP,
-        vmin=low,
-        vmax=high,
-        rasterized=True,
-    )
-    axes.set(xlabel=x, ylabel=y)
-    axes.set_xscale("log" if (at_x > 0).all() else "linear")
-    axes.set_yscale("log" if (at_y > 0).all() else "linear")
-    if label != "":
-        axes.figure.colorbar(mesh, ax=axes, label=value if label is None else label)
-    if cells.size <= _MOST_WRITTEN:
-        middle = (low + high) / 2
-        for (row, column), cell in np.ndenumerate(cells):
-            if np.isfinite(cell):
-                axes.text(
-                    at_x[column],
-                    at_y[row],
-                    _cell(cell),
-                    color="white" if cell < middle else "black",
-                    horizontalalignment="center",
-                    verticalalignment="center",
-                    fontsize=7,
-                )
-    return axes
-
-
-def _edges(values: FloatArray) -> FloatArray:
-    """Borders of the cells about sorted values, half-way between them (on the axis drawn)."""
-    positive = bool((values > 0).all())
-    at = np.log(values) if positive else values
-    middles = (at[1:] + at[:-1]) / 2
-    first, last = (at[1] - at[0], at[-1] - at[-2]) if len(at) > 1 else (1.0, 1.0)
-    edges = np.concatenate([[at[0] - first / 2], middles, [at[-1] + last / 2]])
-    return np.exp(edges) if positive else edges
-
-
 def _plain(group: object) -> str:
     return f"{group:,}" if isinstance(group, (int, np.integer)) else str(group)
-
-
-def _cell(share: float) -> str:
-    """Two decimals, without the zero before the point; a whole share as 1."""
-    text = f"{share:.2f}"
-    return "1" if text == "1.00" else text.removeprefix("0") if text[0] == "0" else text

@@ -2,7 +2,7 @@
 
 from twomode.runs.checkpoint import Checkpoint
 from twomode.runs.play import Played, RunProgress, play
-from twomode.runs.provenance import commit, origin
+from twomode.runs.provenance import SOURCES, commit, origin, sources
 from twomode.runs.replay import (
     TOLERANCE,
     VERDICTS,
@@ -22,6 +22,7 @@ from twomode.runs.trace import TRACE, Recorder, snapshot, to_host
 
 __all__ = [
     "ENGINES",
+    "SOURCES",
     "TOLERANCE",
     "TRACE",
     "VERDICTS",
@@ -47,5 +48,6 @@ __all__ = [
     "saved_results",
     "simulate",
     "snapshot",
+    "sources",
     "to_host",
 ]

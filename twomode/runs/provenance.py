@@ -16,10 +16,11 @@ import numpy as np
 
 from twomode._typing import JSON
 
-__all__ = ["commit", "differences", "origin"]
+__all__ = ["SOURCES", "commit", "differences", "origin", "sources"]
 
 #: The rooms whose files a run's numbers depend on.
-_ROOMS = ("game", "rules", "engines", "runs")
+SOURCES = ("game", "rules", "engines", "runs")
+_PACKAGE = Path(__file__).parents[1]
 
 
 def origin() -> JSON:
@@ -31,7 +32,7 @@ def origin() -> JSON:
     return {
         "command": shlex.join(sys.argv),
         "commit": commit(),
-        "sources": _sources(),
+        "sources": sources(SOURCES),
         **_machine(),
     }
 
@@ -76,11 +77,13 @@ def commit() -> str | None:
 
 
 @cache
-def _sources() -> str:
-    """A word that any edit of the files changes that a run's numbers depend on."""
-    digest, package = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(path for room in _ROOMS for path in (package / room).rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+def sources(places: tuple[str, ...]) -> str:
+    """A word that any edit changes of files of the package, or of files in rooms of it."""
+    digest = hashlib.sha256()
+    for place in sorted(_PACKAGE / place for place in places):
+        for path in [place] if place.suffix else sorted(place.rglob("*.py")):
+            name = path.relative_to(_PACKAGE).as_posix()
+            digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from twomode.studies.cell import NAMES
 from twomode.studies.comparison import FINE, SETTINGS, Comparison, compare_rules, outcome
+from twomode.studies.replayed import StoredBlock, stored_blocks
 from twomode.studies.store import Store
 from twomode.studies.sweeps import (
     JobsFailedError,
@@ -25,6 +26,7 @@ __all__ = [
     "JobsFailedError",
     "LostJobError",
     "Store",
+    "StoredBlock",
     "cell_key",
     "cells",
     "compare_rules",
@@ -34,6 +36,7 @@ __all__ = [
     "processes",
     "ratios_of",
     "run_cell",
+    "stored_blocks",
     "sweep",
     "tune",
 ]

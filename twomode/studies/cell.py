@@ -40,19 +40,24 @@ _GAME = {f.name for f in fields(Game)}
 _RULE = {f.name for f in fields(Rule)} - {"name"}
 _START = {f.name for f in fields(GaussianStart)}
 _RUN = {"batch_size", "engine", "dtype", "record_every", "resolve", "rtol"}
-_OWN = {"opt", "eta_D", "eta_G", "ratio", "steps", "step_scale", "q", "horizon"}
+_OWN = {"opt", "eta_D", "eta_G", "ratio", "steps", "step_scale", "q", "horizon", "label"}
 #: Columns that are of the run and not as the cell spelled them, if it did.
 PLANNED = ("eta_D", "eta_G", "steps")
 NAMES = _GAME | _RULE | _START | _RUN | _OWN
 
 
-def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
+def cells(**axes: Iterable[Any] | Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
     """Every combination of the values of each axis, the last axis fastest.
+
+    Parameters
+    ----------
+    **axes : list, or callable
+        A function makes its value of a cell's others, and of those derived before it.
 
     Raises
     ------
     InputError
-        If an axis is not a list of values.
+        If an axis is not a list of values, nor a function.
 
     Examples
     --------
@@ -62,15 +67,26 @@ def cells(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     >>> grid = tm.sweeps.cells(d=[256, 4096], opt=["sgda", "adam"])
     >>> [cell for cell in grid if cell != {"d": 4096, "opt": "adam"}]
     [{'d': 256, 'opt': 'sgda'}, {'d': 256, 'opt': 'adam'}, {'d': 4096, 'opt': 'sgda'}]
+
+    A width that follows another one:
+
+    >>> tm.sweeps.cells(m_D=[9, 16], m_G=lambda cell: 2 * cell["m_D"])
+    [{'m_D': 9, 'm_G': 18}, {'m_D': 16, 'm_G': 32}]
     """
-    for name, axis in axes.items():
-        listed = isinstance(plain(axis), Iterable) and not isinstance(plain(axis), str)
-        listed &= axis is not np.ma.masked
-        require(listed, f"{name}={shown(axis)} must be a list of values: [{shown(axis)}]")
-    values = [list(axis) for axis in axes.values()]
+    derived = {name: axis for name, axis in axes.items() if callable(axis)}
+    given = {name: axis for name, axis in axes.items() if not callable(axis)}
+    for name, axis in given.items():
+        fine = isinstance(plain(axis), Iterable) and not isinstance(plain(axis), str)
+        fine &= axis is not np.ma.masked
+        require(fine, f"{name}={shown(axis)} must be a list of values: [{shown(axis)}]")
+    values = [list(axis) for axis in given.values()]
     number = math.prod(map(len, values))
     require_memory(1024.0 * number, f"a grid of {number} cells", "use shorter axes")
-    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]
+    listed = [dict(zip(given, point, strict=True)) for point in itertools.product(*values)]
+    for cell in listed:
+        for name, function in derived.items():
+            cell[name] = function(cell)
+    return listed
 
 
 @checked
@@ -84,7 +100,8 @@ def plan(cell: Cell) -> Run:
         `GaussianStart`; ``eta_D``, ``eta_G``, or ``ratio`` for eta_G/eta_D; ``q`` for
         ``latents=SparsePairs(q)``; ``steps``, or ``horizon``, a multiple of the recipe's;
         ``step_scale``, how many times as long the recipe's steps are; ``batch_size``, ``engine``,
-        ``dtype``, ``record_every``, ``resolve``, ``rtol``.
+        ``dtype``, ``record_every``, ``resolve``, ``rtol``.  A ``label`` is a column of the
+        table and nothing else: rows do not depend on it.
 
     Returns
     -------
@@ -247,8 +264,8 @@ def cell_key(cell: Cell, paired: Collection[str] = ()) -> tuple[int, ...]:
 
 
 def content(cell: Cell) -> dict[str, Any]:
-    """A cell in plain JSON, in which what is equal is spelled alike."""
-    return {name: _json(value) for name, value in cell.items()}
+    """What a cell's rows follow from, in plain JSON, in which what is equal is spelled alike."""
+    return {name: _json(value) for name, value in cell.items() if name != "label"}
 
 
 def named(cell: Cell) -> dict[str, Any]:

@@ -21,7 +21,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -33,16 +32,18 @@ from twomode.checks import checked
 from twomode.errors import InputError, require, shown
 from twomode.io import load_arrays, reading, save_arrays
 from twomode.names import NameTakenError, check_writable, remove_left
+from twomode.runs import SOURCES, origin, sources
 from twomode.studies.cell import Cell, Measure, content, show
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Block", "Store", "differences", "identity", "key_of", "study_of", "version"]
+__all__ = [
+    *("Block", "Store", "differences", "identity", "key_of", "read_block", "study_of", "version"),
+]
 
-_PACKAGE = Path(__file__).parents[1]
-#: What numbers follow from: rooms, and a file of this one.  A measure has a hash of its own.
-_SOURCES = ("game", "rules", "engines", "runs", "statistics", "theory", "studies/cell.py")
+#: What rows follow from: rooms, and a file of this one.  A measure has a hash of its own.
+_SOURCES = (*SOURCES, "statistics", "theory", "studies/cell.py")
 #: What of a version matters to numbers.
 _TELLING = ("sources", "numpy", "numba")
 #: Bytes that a block takes on disk, about, and seconds to wait for another process to write one.
@@ -196,6 +197,10 @@ class Store:
         self._remove_damaged(path, replicas)
         return block.columns
 
+    def files(self) -> list[Path]:
+        """Those of all blocks, damaged ones too."""
+        return [path for folder in self._folders() for path in _files(folder)]
+
     def table(self) -> pd.DataFrame:
         """What is in it.
 
@@ -266,15 +271,14 @@ class Store:
     def _read_all(self, folder: Path) -> Iterator[Block]:
         """The sound blocks of a folder, which is rid of what killed processes have left."""
         remove_left(folder)
-        found = (_range(path) for path in folder.glob("*.npz"))
-        for _, _, path in sorted(place for place in found if place is not None):
+        for path in _files(folder):
             if (block := self._read(path)) is not None:
                 yield block
 
     def _read(self, path: Path) -> Block | None:
         """None if it is damaged, which is said."""
         try:
-            block = _read(path)
+            block = read_block(path)
             self._damaged.discard(path)
             return block
         except InputError as error:
@@ -309,22 +313,17 @@ def study_of(cell: Cell, seed: int, measure: JSON, paired: Collection[str]) -> J
 
 @functools.cache
 def version() -> JSON:
-    """What computes here: a hash of the sources that numbers follow from, and of whose libraries.
+    """What computes here: a hash of the sources that rows follow from, libraries, and the origin.
 
     Examples
     --------
     >>> from twomode.studies.store import version
     >>> list(version())
-    ['sources', 'twomode', 'numpy', 'numba']
+    ['sources', 'numpy', 'numba', 'origin']
     """
-    digest = hashlib.sha256()
-    for name in _SOURCES:
-        place = _PACKAGE / name
-        for path in [place] if place.suffix else sorted(place.rglob("*.py")):
-            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes())
-    versions = {name: metadata.version(name) for name in ("twomode", "numpy", "numba")}
-    return {"sources": digest.hexdigest()[:12]} | versions
+    noted = origin()
+    libraries = {name: noted["versions"][name] for name in ("numpy", "numba")}
+    return {"sources": sources(_SOURCES)} | libraries | {"origin": noted}
 
 
 def differences(one: JSON, other: JSON) -> str:
@@ -401,6 +400,12 @@ def _range(path: Path) -> tuple[int, int, Path] | None:
     return (int(first), int(last), path) if first.isdecimal() and last.isdecimal() else None
 
 
+def _files(folder: Path) -> list[Path]:
+    """Those of its blocks, in the order of their replicas."""
+    found = (_range(path) for path in folder.glob("*.npz"))
+    return [path for *_, path in sorted(place for place in found if place is not None)]
+
+
 def _ranges(numbers: Collection[int]) -> list[range]:
     """Numbers as ranges, as few as can be."""
     found: list[range] = []
@@ -432,8 +437,14 @@ def _packed(columns: dict[str, Any]) -> tuple[dict[str, np.ndarray], list[Any]]:
     return arrays, told
 
 
-def _read(path: Path) -> Block:
-    """What `Store.put` wrote."""
+def read_block(path: Path) -> Block:
+    """What `Store.put` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is damaged, or not that.
+    """
     import pandas as pd
 
     arrays, told = load_arrays(path)

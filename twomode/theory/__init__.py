@@ -1,7 +1,15 @@
 """What the theorems say, whether they hold for a result, and why."""
 
 from twomode.theory.cards import Card, Hypothesis, margins_of, worst_of
-from twomode.theory.mechanism import ALIGNED, TARGETS, Mechanism, alignments, explain, spread
+from twomode.theory.mechanism import (
+    ALIGNED,
+    TARGETS,
+    Mechanism,
+    alignments,
+    critical_ratio,
+    explain,
+    spread,
+)
 from twomode.theory.theorems import (
     asymmetry_bound,
     coverage_bound,
@@ -39,6 +47,7 @@ __all__ = [
     "asymmetry_bound",
     "coverage_bound",
     "covers_both",
+    "critical_ratio",
     "explain",
     "first_stationary",
     "formula",

@@ -15,9 +15,18 @@ import numpy as np
 
 from twomode._typing import FloatArray, Probability
 from twomode.checks import checked
+from twomode.game import State
 from twomode.runs import Result
 
-__all__ = ["ALIGNED", "TARGETS", "Mechanism", "alignments", "explain", "spread"]
+__all__ = [
+    "ALIGNED",
+    "TARGETS",
+    "Mechanism",
+    "alignments",
+    "critical_ratio",
+    "explain",
+    "spread",
+]
 
 #: What a neuron may turn to, in the order of the last axis of `alignments`.
 TARGETS = ("u_1", "u_2", "u_1 + u_2")
@@ -51,6 +60,38 @@ def alignments(result: Result) -> tuple[FloatArray, FloatArray]:
             cosine = np.concatenate([projections, sums], axis=-1) / norms[..., None]
         cosines.append(np.where(norms[..., None] == 0, 0.0, cosine))
     return cosines[0], cosines[1]
+
+
+@checked
+def critical_ratio(start: State) -> FloatArray:
+    """The eta_G/eta_D beyond which SGDA's generator moves before the discriminator has learned.
+
+    On the plateau the largest <w_i, u_l> and the largest <w_i, v_j> grow apart from each other, and
+    the generator goes first beyond m_G max <w_i, u_l> / (2 max <w_i, v_j>), which is about sqrt(d)
+    times a number.  Near it SGDA tells the modes apart; see ``paper_checks/continuous_time.py``,
+    where it foretells the order from d = 2^24 on.
+
+    Parameters
+    ----------
+    start : State
+        Any leading axes.
+
+    Returns
+    -------
+    ndarray, of the leading shape
+
+    Examples
+    --------
+    >>> import numpy as np, twomode as tm
+    >>> from twomode.theory import critical_ratio
+    >>> game, rng = tm.Game.preset(d=2**16), np.random.default_rng(0)
+    >>> starts = [tm.GaussianStart().draw_reduced(game, rng) for _ in range(5)]
+    >>> [round(float(critical_ratio(start)) / 2**8, 1) for start in starts]
+    [2.9, 3.0, 3.6, 3.5, 4.3]
+    """
+    m_G = start.V.shape[-2]
+    xi, zeta = ((start.W @ of.mT).max(axis=(-2, -1)) for of in (start.U, start.V))
+    return np.asarray(m_G * xi / (2 * zeta))
 
 
 @dataclass(frozen=True)
