@@ -442,13 +442,15 @@ def test_flags_reach_the_comparison(play, monkeypatch):
 
     monkeypatch.setattr(tm, "compare_rules", record)
     assert play("compare.py", "--no-plot")[0] == 0
-    flags = (*FEW, "--batch-size", 5, "--no-plot")
+    flags = (*FEW, "--batch-size", 5, "--no-plot", "--store", "study")
     assert play("compare.py", *flags)[0] == 0
     (rules, cell), options = calls[0]
     assert (list(rules), cell) == (list(tm.RULES), {"d": 256})
     names = ("step_scales", "ratios", "replicas", "tuning", "seed")
     assert [options[name] for name in names] == [[0.25, 1.0, 4.0], None, 64, 16, 0]
+    assert options["store"] is None
     (rules, cell), options = calls[1]
+    assert options["store"] == Path("study")
     assert (list(rules), cell) == (list(RULES), {"d": 16, "batch_size": 5})
     assert [options[name] for name in names] == [[0.5, 1.0], [0.2, 1.0], 3, 2, 7]
     defaults = {name: inspect.signature(compare_rules).parameters[name].default for name in names}

@@ -158,6 +158,7 @@ CONTRADICTIONS = {
         ),
     ],
     "compare": [
+        *("--store a-file", "--store a-file/x"),
         *("--rules ttur --ratios 1 2", "--d 2^40 --rules adam", "--rules sgda NSGDA", "--opt sgda"),
     ],
     "runs": [
