@@ -138,7 +138,7 @@ def test_one_cell_twice_is_run_once(tmp_path, counted):
         {"measure": everything},
         {"measure": functools.partial(tm.sweeps.observe)},
     ],
-    ids=str,
+    ids=["seed", "steps", "law", "batch_size", "paired", "measure", "partial"],
 )
 def test_what_rows_follow_from_tells_them_apart(tmp_path, counted, change):
     tm.sweep([TINY], 2, store=tmp_path)
