@@ -51,7 +51,8 @@ PARTS = {
         runs.origin,
         runs.play,
     ),
-    *(runs.snapshot, runs.to_host),
+    *(runs.snapshot, runs.to_host, runs.sources),
+    *(studies.StoredBlock,),
 }
 
 

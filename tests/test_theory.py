@@ -185,7 +185,8 @@ def test_cards_are_what_they_say(request, name, card):
                 asked[k] = result.steps < result.diverged_at[k]
     elif card is theorem_4_1_collapse:
         ahead = (every.alpha > 0).all(axis=-1)  # else it points away from u_1 + u_2 at some z
-        left, right = np.where(ahead, every.residual.max(axis=-1), found.left), 5 / math.log(d)
+        left = np.where(ahead, every.residual.max(axis=-1), found.left)
+        right = 2.5 / math.log(d) ** (2 / 3)
         for k in range(R):
             asked[k, T0[k]] = T0[k] >= 0
             assert ahead[k, T0[k]] or not found.held[k]

@@ -148,7 +148,7 @@ def verdict_map(axes: Axes, table: pd.DataFrame, x: str, y: str, verdict: str = 
     >>> table = tm.sweep({"opt": ["nsgda"], "d": [16, 64], "ratio": [0.2, 4]}, replicas=4)
     >>> axes = tm.plotting.verdict_map(Figure().subplots(), table, "d", "ratio")
     >>> [text.get_text() for text in axes.get_legend().get_texts()]
-    ['both-modes', 'one-mode', 'mixed']
+    ['both-modes', 'mixed']
     """
     require_columns(table, x, y, verdict)
     unknown = sorted(set(map(str, table[verdict])) - VERDICTS.keys())
