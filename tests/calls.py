@@ -8,13 +8,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
-from twomode import game, plotting, rules, runs, statistics, studies, theory
+from twomode import game, plotting, proofs, rules, runs, statistics, studies, theory
 from twomode.adversarial import robustness
 
 adversarial = tm.adversarial
 
 #: The rooms that a user enters.
-ROOMS = (tm, game, rules, runs, statistics, theory, studies, adversarial, robustness, plotting)
+ROOMS = (
+    *(tm, game, rules, runs, statistics, theory, proofs, studies, adversarial, robustness),
+    plotting,
+)
 
 #: What only holds what a call found, or only says what there must be.
 RECORDS = {
@@ -30,6 +33,7 @@ RECORDS = {
         tm.ProgressBar,
         tm.InputError,
     ),
+    *(proofs.Between, proofs.Certificate, proofs.Claim, proofs.Instance),
     *(statistics.LogisticTrend, statistics.PowerTrend),
     *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism),
     *(studies.Comparison, studies.JobsFailedError, studies.LostJobError),
@@ -250,6 +254,21 @@ CALLS = {
     ),
     theory.worst_of: lambda t: dict(margins=TWO, asked=TWO > 0),
     studies.stored_blocks: lambda t: dict(folder="nowhere"),
+    proofs.Certificate.load: lambda t: dict(path="nowhere.json"),
+    proofs.certify: lambda t: dict(
+        game=t.game,
+        opt=t.opt,
+        steps=4,
+        seed=1,
+        replica=0,
+        start=tm.GaussianStart(),
+        radius=1e-9,
+        nu=0.1,
+        bits=64,
+        most_bits=128,
+        progress=None,
+    ),
+    proofs.verify_certificate: lambda t: dict(path="nowhere.json", bits=64, progress=None),
     studies.Store: lambda t: dict(folder="nowhere", any_version=True),
     studies.cell_key: lambda t: dict(cell=CELL, paired=["opt"]),
     studies.cells: lambda t: dict(d=[16, 64], opt=["sgda"]),

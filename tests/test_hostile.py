@@ -9,6 +9,7 @@ from test_program import PROGRAMS
 
 import twomode as tm
 from twomode import adversarial, cli
+from twomode.proofs import proving
 
 HUGE = "1" + "0" * 400
 WORDS = ("", "word", "1,5", "10**", "0x", "--")
@@ -30,6 +31,8 @@ FINE = {
     ("mode_collapse", "--lam"): ("-1", "-1e-300"),
     ("phase_diagram", "--clip"): ("inf", HUGE, "1e400"),
     ("phase_diagram", "--lam"): ("-1", "-1e-300"),
+    ("certify", "--clip"): ("inf", HUGE, "1e400"),
+    ("certify", "--lam"): ("-1", "-1e-300"),
     ("compare", "--replicas"): ("1e30",),  # said after the tuning
 }
 #: What a flag does not take besides.
@@ -51,18 +54,19 @@ flags(
     *("--gamma", "--q", "--p", "--p-12", "--std-W", "--std-V", "--eta-D", "--eta-G", "--anchor"),
     *("--decay-D", "--decay-G", "--noise", "--lam", "--eta", "--sigma", "--clip", "--resolve"),
     *("--eps", "--h", "--learning-rate", "--step-scales", "--ratios", "--adam-eps", "--norm-eps"),
+    *("--radius", "--nu"),
     values=NOT_NEGATIVE,
 )
 flags(
     *("--d", "--m-D", "--m-G", "--replicas", "--batch-size", "--record-every", "--resolve"),
     *("--threads", "--clip", "--n", "--hidden", "--h", "--chains", "--seeds", "--tuning"),
     *("--evaluations", "--workers", "--copies", "--n-train", "--n-test", "--batch", "--ratios"),
-    *("--learning-rate", "--step-scales", "--eps"),
+    *("--learning-rate", "--step-scales", "--eps", "--nu", "--bits", "--most-bits"),
     values=NOT_ZERO,
 )
 flags(
     *("--replicas", "--m-D", "--m-G", "--threads", "--n", "--chains", "--hidden", "--copies"),
-    *("--n-train", "--n-test", "--batch-size"),
+    *("--n-train", "--n-test", "--batch-size", "--bits", "--most-bits"),
     values=FEW,
 )
 
@@ -98,6 +102,7 @@ def unused(monkeypatch):
     for place, name in (
         (tm.Result, "of"),
         (tm.sweeps, "run_cell"),
+        (proving, "prove"),
         (adversarial, "train"),
         (adversarial.robustness, "learning_curve"),
         (adversarial, "sample"),
@@ -156,6 +161,10 @@ CONTRADICTIONS = {
             "--data digits --n-train 1797",
             "--methods fgsm --sampler sign",
         ),
+    ],
+    "certify": [
+        *("--opt adam", "--radius 1", "--nu 1", "--bits 256 --most-bits 128", "--modes axis"),
+        *("--d 2^100", "--q 0.1 --latents bernoulli", "--no-plot", "--replicas 2"),
     ],
     "compare": [
         *("--store a-file", "--store a-file/x"),

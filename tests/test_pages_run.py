@@ -60,6 +60,7 @@ SMALL = {
     "all_latents(9)": "all_latents(7)",
     "replicas=64": "replicas=4",
     "steps=2000": "steps=200",
+    'certify(game, *tm.recipe(game, "sgda")': 'certify(game, tm.recipe(game, "sgda").opt, 20',
 }
 
 
@@ -87,6 +88,7 @@ SHORT = {
     "sweep": ("--d 16 --opt sgda --steps 4 --replicas 2", {}),
     "phase_diagram": ("--d 16 --cells 2 --replicas 2", {}),
     "runs": ("", {}),
+    "certify": ("--d 16 --m-D 2 --m-G 2", {}),
     "langevin": ("--n 2 --steps 50 --chains 2", {}),
     "adversarial_training": ("--n-train 60 --n-test 20 --steps 4 --seeds 1", {}),
     "compare": ("--d 16 --rules sgda nsgda --ratios 1 --step-scales 1 --replicas 2 --tuning 2", {}),

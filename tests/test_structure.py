@@ -41,6 +41,7 @@ ROOMS = {
     ),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
+    "proofs": ("balls", "instances", "outputs", "bounds", "certificates", "proving"),
     "studies": ("cell", "workers", "store", "replayed", "sweeps", "tuning", "comparison"),
     "adversarial": (
         *("problems", "closed_form", "walls", "samplers", "stationary_laws", "training"),
@@ -114,7 +115,7 @@ def test_imports_within_a_room_point_one_way():
 
 
 def test_import_is_light():
-    heavy = "{'matplotlib', 'seaborn', 'pandas', 'xarray', 'dask', 'cupy', 'tqdm'}"
+    heavy = "{'matplotlib', 'seaborn', 'pandas', 'xarray', 'dask', 'cupy', 'tqdm', 'flint'}"
     code = f"import sys, twomode; print(*sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -81,17 +81,21 @@ __all__ = [
 _LAZY = {
     "adversarial": "twomode.adversarial",
     "plotting": "twomode.plotting",
+    "proofs": "twomode.proofs",
     "robustness": "twomode.adversarial.robustness",
     "sampling": "twomode.adversarial.sampling",
 }
+_PROOFS = ("certify", "precision_horizon")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_PROOFS})
 
 
 def __getattr__(name: str) -> _Any:
-    """Import these on first use: they need Matplotlib, or more of SciPy than the game does."""
+    """Import these on first use: they need Matplotlib, python-flint or more of SciPy."""
     if name in _LAZY:
         return _import_module(_LAZY[name])
+    if name in _PROOFS:
+        return getattr(_import_module("twomode.proofs"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -254,7 +254,8 @@ def _text(value: object, sizes: Sizes) -> str:
 
 def _any_array(value: object, sizes: Sizes) -> Any:
     """An array of whichever library, or what NumPy makes one of."""
-    foreign = hasattr(value, "device") and not isinstance(value, (np.ndarray, np.generic))
+    numpys = isinstance(value, (np.ndarray, np.generic)) and value.__array_namespace__() is np
+    foreign = hasattr(value, "device") and not numpys
     return value if foreign else _array("", "biuf", None, []).take(value, sizes)
 
 

@@ -11,6 +11,7 @@ from twomode.theory.mechanism import (
     spread,
 )
 from twomode.theory.theorems import (
+    HORIZON,
     asymmetry_bound,
     coverage_bound,
     formula,
@@ -36,6 +37,7 @@ from twomode.theory.verdicts import (
 
 __all__ = [
     "ALIGNED",
+    "HORIZON",
     "NEAR",
     "TARGETS",
     "VERDICTS",

@@ -45,6 +45,7 @@ from twomode.theory.hypotheses import (
 from twomode.theory.verdicts import NEAR, coverage_bound, first_stationary, moved, overshot
 
 __all__ = [
+    "HORIZON",
     "Card",
     "Hypothesis",
     "asymmetry_bound",

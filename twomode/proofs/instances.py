@@ -1,0 +1,198 @@
+"""What is proved: a run whose every number is exact, from a start or from a box of starts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from twomode._typing import JSON, FloatArray
+from twomode.engines import ArrayEngine
+from twomode.game import Evaluation, Game, State, player_norms
+from twomode.proofs.balls import Balls, Undecided, ball, exactly, widened
+from twomode.rules import Optimizer
+
+__all__ = ["Enclosed", "Instance", "exact_law", "in_reduced_form"]
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A game, a rule and starts in R^r; each number is the exact value of its float.
+
+    The probabilities of z and of the data are those floats over their sum.  The modes are
+    u_1 = e_1 and u_2 = gamma e_1 + sqrt(1 - gamma^2) e_2 exactly.
+
+    Attributes
+    ----------
+    game : Game
+    opt : Optimizer
+    start : State
+        In R^r, without a replica axis.
+    radius : float
+        All starts are meant in which each coordinate is off by at most this share of itself.
+    """
+
+    game: Game
+    opt: Optimizer
+    start: State
+    radius: float
+
+    def to_dict(self) -> JSON:
+        """Plain-JSON form, the start in hexadecimal; `from_dict` is its inverse."""
+        start = {name: _hex(getattr(self.start, name)) for name in ("W", "V", "b")}
+        return {
+            "game": self.game.to_dict(),
+            "rule": self.opt.to_dict(),
+            "start": start,
+            "radius": self.radius.hex(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: JSON) -> Instance:
+        """Rebuild an instance from `to_dict`."""
+        game = Game.from_dict(values["game"])
+        W, V, b = (_from_hex(values["start"][name]) for name in ("W", "V", "b"))
+        start = State(W, V, b, _modes(game, W.shape[-1]))
+        game.check(start)
+        return cls(game, Optimizer(**values["rule"]), start, float.fromhex(values["radius"]))
+
+
+def in_reduced_form(game: Game, start: State) -> State:
+    """A start of R^d or R^r, without a replica axis, with u_1 = e_1 and u_2 in span(e_1, e_2).
+
+    It is these coordinates, as floats, that are exact from then on.
+    """
+    r = game.reduced_dimension
+    if start.dimension != r or not np.allclose(start.U, _modes(game, r), rtol=0, atol=1e-6):
+        start = start.reduce()[0]
+    return replace(start, U=_modes(game, r))
+
+
+def _modes(game: Game, r: int) -> FloatArray:
+    U = np.zeros((2, r))
+    U[0, 0], U[1, 0], U[1, 1] = 1, game.gamma, np.sqrt(1 - game.gamma**2)
+    return U
+
+
+def exact_law(points: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, list[Fraction]]:
+    """The support of a law, and its probabilities as fractions that sum to 1."""
+    weights = [Fraction(p) for p in points[1].tolist()]
+    return points[0], [p / sum(weights) for p in weights]
+
+
+class Enclosed(ArrayEngine):
+    """The `array` engine on balls: its state encloses that of every start of an instance.
+
+    It is the engine's own code, and the game's own formulas, with balls for all numbers.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        game, opt = copy.copy(instance.game), instance.opt
+        for name in ("data_points", "latent_points"):
+            support, probabilities = exact_law(getattr(instance.game, name))
+            vars(game)[name] = exactly(support), exactly(probabilities)
+        vars(game)["evaluate"] = _remembering(game.evaluate)
+        gamma = ball(instance.game.gamma)
+        U = exactly(instance.start.U)
+        U[1, 1] = (1 - gamma * gamma).sqrt()
+        box = {
+            name: widened(exactly(getattr(instance.start, name)), instance.radius)[None]
+            for name in ("W", "V", "b")
+        }
+        super().__init__(game, opt, State(**box, U=U[None]))
+        numbers = [f.name for f in fields(opt) if isinstance(getattr(opt, f.name), float)]
+        self.opt = self._rule = _with_balls(opt, numbers)
+        length = ball(opt.constant)
+        vars(self.opt)["block_length"] = lambda n: length * ball(n).sqrt()
+
+    def _step(self, player: str, field: dict[str, Any]) -> dict[str, Any]:
+        """A number over its own size is its sign, of which balls would lose more and more."""
+        taken = super()._step(player, field)
+        opt = self.opt
+        alone = player == "D" and opt.granularity != "global" and not opt.norm_eps
+        if alone and opt.magnitude in ("unit", "constant"):
+            length = opt.block_length(1) if opt.magnitude == "constant" else 1
+            taken["b"] = length * self.xp.sign(taken["b"])
+        return taken
+
+    @property
+    def gradient(self) -> Evaluation:
+        """Objective and gradient of the population where the players are."""
+        found: Evaluation = self.game.evaluate(self.state)
+        return found
+
+    def norms(self) -> tuple[Balls, Balls]:
+        """Norms of the gradient of (D, G), and the largest so far, this one included."""
+        now = player_norms(self.gradient)
+        return now[0], self.xp.maximum(self.peak_grad_norms, now)[0]
+
+    def at_rest(self, nu: float) -> bool:
+        """Whether both norms are at most nu times their largest so far; see `first_stationary`."""
+        pairs = list(zip(*self.norms(), strict=True))
+        if any(norm > nu * peak or peak == 0 for norm, peak in pairs):
+            return False
+        if not all(norm <= nu * peak and peak > 0 for norm, peak in pairs):
+            raise Undecided("a gradient may be at rest")
+        left = [_differ(self, names) for names in (("W", "b"), ("V",))]
+        if None in left:
+            raise Undecided("a player may be where it started")
+        return all(left)
+
+    def numbers(self, projections: Balls) -> dict[str, Any]:
+        """What a certificate keeps of an iteration."""
+        norms, peaks = self.norms()
+        return {
+            "t": self.t,
+            "grad_norms": norms,
+            "peak_grad_norms": peaks,
+            "projections_V": projections,
+            "bias": self.state.b,
+        }
+
+    def step(self) -> None:
+        """Take an iteration; raise `Undecided` if a ball becomes the whole line."""
+        self.advance(1)
+        if not all(x.is_finite() for layer in self._X.values() for x in layer.flat):
+            raise Undecided("a norm may be 0, or the balls have grown beyond all bounds")
+
+
+def _with_balls(thing: Any, names: Any) -> Any:
+    """A copy of a frozen dataclass with balls for its numbers of these names; 0 stays."""
+    changed = copy.copy(thing)
+    vars(changed).update({name: ball(x) for name in names if (x := getattr(thing, name))})
+    return changed
+
+
+def _remembering(evaluate: Callable[..., Evaluation]) -> Callable[..., Evaluation]:
+    """An `evaluate` that knows what it found last; arrays are replaced, never written to."""
+    last: list[tuple[State, Evaluation]] = []
+
+    def again(state: State, *weights: Any) -> Evaluation:
+        if not last or any(getattr(state, n) is not getattr(last[0][0], n) for n in "WVb"):
+            last[:] = [(state, evaluate(state, *weights))]
+        return last[0][1]
+
+    return again
+
+
+def _differ(run: Enclosed, names: tuple[str, ...]) -> bool | None:
+    """Whether a player's layers are other than at the start; None if balls do not tell."""
+    layers = [(getattr(run.state, n), getattr(run._start, n)) for n in names]
+    pairs = [pair for now, then in layers for pair in zip(now.flat, then.flat, strict=True)]
+    if any(x != y for x, y in pairs):
+        return True
+    return False if all(x == y for x, y in pairs) else None
+
+
+def _hex(array: FloatArray) -> Any:
+    return array.tolist().hex() if array.ndim == 0 else [_hex(row) for row in array]
+
+
+def _from_hex(values: Any) -> FloatArray:
+    if isinstance(values, str):
+        return np.array(float.fromhex(values))
+    return np.array([_from_hex(row) for row in values])
