@@ -29,6 +29,9 @@ LEARNS_NO_MODE = "asymmetry up to T_0 within its o(1)"
 COLLAPSES = f"residual at T_0 <= {formula(slow_residual_bound)}"
 RECOVERS = f"coverage of each mode >= {formula(coverage_bound)}"
 
+#: Which of twomode's extras have what a check needs.
+_EXTRAS = {"sklearn": "digits", "flint": "proof"}
+
 #: Error of a whole family of findings: all its intervals hold together with probability 0.95.
 FAMILY_ERROR = 0.05
 
@@ -254,7 +257,8 @@ class Check:
     def require_ready(self) -> None:
         """Raise `InputError` unless what the check needs is installed."""
         there = self.needs is None or importlib.util.find_spec(self.needs) is not None
-        require(there, f"{self.name} needs {self.needs}: pip install 'twomode[digits]'")
+        extra = _EXTRAS.get(self.needs or "", "test")
+        require(there, f"{self.name} needs {self.needs}: pip install 'twomode[{extra}]'")
 
     def __call__(self, settings: Settings) -> Claim:
         """Run it, timed; the findings must be as many as declared."""

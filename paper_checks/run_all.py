@@ -20,6 +20,7 @@ from pathlib import Path
 import adalr_adadir
 import adam_norm
 import any_step_size
+import certificates
 import claims
 import continuous_time
 import correlated_coefficients
@@ -58,6 +59,7 @@ PARTS = {
         correlated_coefficients,
     ),
     "flow": (continuous_time,),
+    "proofs": (certificates,),
     "adversary": (
         langevin_samples_p_adv,
         one_langevin_step,

@@ -33,7 +33,8 @@ RECORDS = {
         tm.ProgressBar,
         tm.InputError,
     ),
-    *(proofs.Between, proofs.Certificate, proofs.Claim, proofs.Instance),
+    *(proofs.Between, proofs.Box, proofs.Certificate, proofs.Claim, proofs.Instance),
+    *(proofs.PrecisionHorizon,),
     *(statistics.LogisticTrend, statistics.PowerTrend),
     *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism),
     *(studies.Comparison, studies.JobsFailedError, studies.LostJobError),
@@ -268,6 +269,10 @@ CALLS = {
         most_bits=128,
         progress=None,
     ),
+    proofs.precision_horizon: lambda t: dict(
+        result=t.result, replica=1, bits=64, most_bits=128, progress=None
+    ),
+    proofs.provable_box: lambda t: dict(game=t.game, opt=t.opt, steps=4, most=4, seed=1),
     proofs.verify_certificate: lambda t: dict(path="nowhere.json", bits=64, progress=None),
     studies.Store: lambda t: dict(folder="nowhere", any_version=True),
     studies.cell_key: lambda t: dict(cell=CELL, paired=["opt"]),

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import proof_oracles as oracle
@@ -526,6 +527,101 @@ def test_without_python_flint_there_is_one_line_and_a_remedy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.splitlines()[-1].endswith("pip install 'twomode[proof]'")
     assert "InputError" in done.stderr.splitlines()[-1]
+
+
+# Horizons and boxes
+
+
+def in_precision(dtype, steps=40):
+    game, opt, _, _ = small(1)
+    start = tm.runs.draw_start(
+        game, tm.GaussianStart(), np.random.SeedSequence(0), [1], reduced=True
+    )
+    start = tm.State(**{n: x[0].astype(dtype) for n, x in start.arrays().items()})
+    return tm.simulate(game, opt, steps, start=start, engine="array", record_every=1)
+
+
+@pytest.mark.parametrize(("dtype", "unit"), [("float64", 2.0**-53), ("float32", 2.0**-24)])
+def test_errors_are_those_of_the_precision_and_grow(dtype, unit):
+    horizon = tm.precision_horizon(in_precision(dtype))
+    assert horizon.errors.keys() == tm.runs.TRACE.keys()
+    for name in ("projections_V", "norms_W", "objective"):
+        errors = horizon.errors[name]
+        assert errors[0] < 8 * unit
+        assert unit < errors[-1] < 1e4 * unit
+        assert horizon.lost(name) is None
+        assert 0 < horizon.rate(name) < 0.5
+    assert "digits to the end" in str(horizon)
+
+
+def test_a_wrong_digit_is_seen_from_where_it_is():
+    result = in_precision("float64")
+    result.projections_V[0, 30:] *= 1.5
+    horizon = tm.precision_horizon(result)
+    assert horizon.lost("projections_V") == 30
+    assert horizon.errors["projections_V"][30] == pytest.approx(0.5, rel=0.1)
+    assert horizon.lost("gram_V") is None
+    assert "no digit left from iteration 30" in str(horizon)
+
+
+def test_enclosures_that_are_too_wide_end_a_horizon():
+    horizon = tm.precision_horizon(in_precision("float64"), bits=24, most_bits=24)
+    assert len(horizon.steps) < 41
+    fine = tm.precision_horizon(in_precision("float64"), bits=24)
+    assert len(fine.steps) == 41
+    assert fine.bits > 24
+
+
+def test_the_horizon_of_a_replica_is_that_of_its_start():
+    game, opt, _, _ = small(0)
+    result = tm.simulate(game, opt, 20, replicas=[4, 1], record_every=1)
+    one = tm.precision_horizon(result, 1)
+    assert one.errors["projections_V"].max() < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"batch_size": 4}, "population gradient"),
+        ({"engine": "flow"}, "population gradient"),
+        ({"engine": "array"}, "R\\^d"),
+    ],
+)
+def test_a_horizon_needs_a_run_of_R_r(options, words):
+    game, opt, _, _ = small(0)
+    result = tm.simulate(game, opt, 3, **options)
+    with pytest.raises(tm.InputError, match=words):
+        tm.precision_horizon(result)
+    with pytest.raises(tm.InputError, match="replica=1"):
+        tm.precision_horizon(tm.simulate(game, opt, 3), 1)
+
+
+def test_the_box_is_the_largest_that_is_proved():
+    game, opt, steps, options = small(1)
+    box = tm.proofs.provable_box(game, opt, steps, most=40, **options)
+    assert box.certificate.verdict == "proved"
+    assert box.certificate.instance.radius == box.radius > 0
+    assert proved(1, radius=2 * box.radius, bits=box.certificate.bits).verdict == "undecided"
+    start = box.certificate.instance.start
+    law = tm.GaussianStart()
+    narrow = tm.proofs.boxes.log10_probability
+    # Twice as wide in each of the 3 + 4 + 5 + 6 coordinates.
+    wide = replace(box.certificate.instance, radius=2 * box.radius)
+    gain = narrow(wide, law) - narrow(box.certificate.instance, law)
+    assert gain == pytest.approx(18 * np.log10(2))
+    # One coordinate: the density of its normal law times the width.
+    other = replace(
+        box.certificate.instance, start=replace(start, W=start.W * [0.5, 1, 1, 1, 1, 1])
+    )
+    std = law.scales(game)[0]
+    x = start.W[:, 0] / std
+    expected = np.sum((x**2 - (x / 2) ** 2) / 2 - np.log(2)) / np.log(10)
+    assert narrow(other, law) - narrow(box.certificate.instance, law) == pytest.approx(expected)
+
+
+def test_a_start_that_is_not_proved_has_no_box():
+    game, opt, steps, options = small(0)
+    assert tm.proofs.provable_box(game, opt, steps, **options)[1:] == (0.0, -np.inf)
 
 
 # sims/certify.py

@@ -41,7 +41,10 @@ ROOMS = {
     ),
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
-    "proofs": ("balls", "instances", "outputs", "bounds", "certificates", "proving"),
+    "proofs": (
+        *("balls", "instances", "outputs", "bounds", "certificates", "proving", "horizon"),
+        "boxes",
+    ),
     "studies": ("cell", "workers", "store", "replayed", "sweeps", "tuning", "comparison"),
     "adversarial": (
         *("problems", "closed_form", "walls", "samplers", "stationary_laws", "training"),

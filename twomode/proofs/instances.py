@@ -90,6 +90,8 @@ class Enclosed(ArrayEngine):
     It is the engine's own code, and the game's own formulas, with balls for all numbers.
     """
 
+    game: Game
+
     def __init__(self, instance: Instance) -> None:
         game, opt = copy.copy(instance.game), instance.opt
         for name in ("data_points", "latent_points"):
