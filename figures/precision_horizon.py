@@ -21,8 +21,8 @@ from twomode.progress import of_task
 from twomode.runs import draw_start
 
 D, RECORDS = 4096, 300
-#: Rule: steps, and how many times as long as those of the recipe they are.
-RUNS = {"sgda": (6000, 1.0), "nsgda": (500, 10.0)}
+#: Rule: steps, how many times as long as those of the recipe they are, bits to begin with.
+RUNS = {"sgda": (4800, 1.0, 512), "nsgda": (500, 10.0, 2048)}
 PRECISIONS = {"float64": "double", "float32": "single"}
 
 
@@ -54,7 +54,7 @@ def errors() -> pd.DataFrame:
         game, tm.GaussianStart(), np.random.SeedSequence(0), [0], reduced=True
     ).replica(0)
     with tm.ProgressBar("precision_horizon") as bar:
-        for rule, (steps, scale) in RUNS.items():
+        for rule, (steps, scale, bits) in RUNS.items():
             opt = tm.recipe(game, rule, step_scale=scale).opt
             for dtype in PRECISIONS:
                 start = tm.State(**{n: x.astype(dtype) for n, x in drawn.arrays().items()})
@@ -62,7 +62,8 @@ def errors() -> pd.DataFrame:
                 result = tm.simulate(
                     game, opt, steps, start=start, engine="array", record_every=every
                 )
-                horizon = tm.precision_horizon(result, progress=of_task(f"{rule} {dtype}", bar))
+                progress = of_task(f"{rule} {dtype}", bar)
+                horizon = tm.precision_horizon(result, bits=bits, progress=progress)
                 frame = {"t": horizon.steps, "error": horizon.errors["projections_V"]}
                 T0 = tm.judge(result).T0[0]
                 frames.append(pd.DataFrame(frame | {"rule": rule, "dtype": dtype, "T0": T0}))

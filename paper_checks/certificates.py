@@ -3,8 +3,8 @@
     python paper_checks/certificates.py [--full]
 
 `twomode.certify` of independent starts: whether balls decide each, whether what is proved is what
-the card measures in double precision, and in how many the inequality of the card is proved.  A
-count of proved instances is measured over seeds like everything else: it is no proof of the theorem.
+the card measures in double precision, and in how many the card's inequality is proved.  A count of
+proved instances is measured over seeds, like everything else here: it is no proof of the theorem.
 """
 
 from __future__ import annotations
