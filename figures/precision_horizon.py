@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import twomode as tm
+from twomode.errors import require_columns
 from twomode.progress import of_task
 from twomode.runs import draw_start
 
@@ -30,6 +31,7 @@ def main() -> None:
     """Simulate and enclose (or load), draw, save."""
     args = common.parse(__doc__, "table to draw instead of fresh runs, .csv")
     table = common.table(args, errors, "rule", RUNS)
+    require_columns(table, "rule", "dtype", "t", "error", "T0")
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, len(RUNS), sharey=True)
     for axes, rule in zip(panels, RUNS, strict=True):

@@ -568,6 +568,16 @@ def test_script_draws_a_saved_table(script, x, panels, tmp_path):
             [(name, h, -h, h) for name in ("projected", "reflected") for h in (0.01, 0.02, 0.04)],
         ),
         (
+            "precision_horizon",
+            ["rule", "dtype", "t", "error", "T0"],
+            [
+                (rule, dtype, t, 1e-9 * t, 3 if rule == "sgda" else np.nan)
+                for rule in ("sgda", "nsgda")
+                for dtype in ("float64", "float32")
+                for t in (1, 2, 4)
+            ],
+        ),
+        (
             "face_atom",
             ["of", "beta", "atom", "error"],
             [(name, beta, 0.5, 0.1) for name in ("stationary law", "chains") for beta in (1, 2)],
@@ -590,7 +600,7 @@ def test_script_draws_a_saved_table(script, x, panels, tmp_path):
         ),
     ],
 )
-def test_script_draws_a_saved_table_of_p_adv(script, columns, rows, tmp_path):
+def test_script_draws_a_table_or_says_what_it_lacks(script, columns, rows, tmp_path):
     table = pd.DataFrame(rows, columns=columns)
     table.to_csv(tmp_path / "table.csv", index=False)
     done = call(script, "--from", "table.csv", "--out", tmp_path, cwd=tmp_path)

@@ -480,9 +480,17 @@ def not_a_number(values):
     values["instance"]["start"]["b"] = "word"
 
 
+def no_whole_T0(values):
+    values["T0"] = "word"
+
+
+def no_source(values):
+    values["source"] = {}
+
+
 ALTERED = [
     *(first_digit_of_the_start, T0_one_later, a_smaller_asymmetry, a_larger_bound, one_claim),
-    *(another_enclosure, no_rule, a_verdict, not_a_number),
+    *(another_enclosure, no_rule, a_verdict, not_a_number, no_whole_T0, no_source),
 ]
 
 

@@ -5,18 +5,31 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, TypeAlias
 
-from twomode._typing import JSON
-from twomode.checks import checked
+from twomode._typing import JSON, Horizon, Level, Whole
+from twomode.checks import checked, take
 from twomode.errors import require
 from twomode.io import read_json, reading, to_json
 from twomode.names import save_text
 from twomode.proofs.balls import Between
 from twomode.proofs.instances import Instance
 
-__all__ = ["Certificate", "Claim"]
+__all__ = ["Bits", "Certificate", "Claim"]
 
 _FORMAT = "twomode certificate, version 1"
+#: Of midpoints.
+Bits: TypeAlias = Annotated[int, "[24, 1000000]"]
+#: What stands in files, by the names of a certificate.
+_KINDS: dict[str, Any] = {
+    "theorem": str,
+    "steps": Horizon,
+    "nu": Level,
+    "T0": Whole | None,
+    "until": Annotated[int, "[-1, 9e18]"],
+    "undecided": str,
+    "bits": Bits,
+}
 
 
 @dataclass(frozen=True)
@@ -198,12 +211,13 @@ class Certificate:
             )
             for claim in values["claims"]
         )
-        names = ("theorem", "steps", "nu", "T0", "until", "undecided", "bits")
         found = cls(
             instance=Instance.from_dict(values["instance"]),
             claims=claims,
-            **{name: values[name] for name in (*names, "enclosures", "source", "made")},
+            **{name: take(name, values[name], kind) for name, kind in _KINDS.items()},
+            **{name: values[name] for name in ("enclosures", "source", "made")},
         )
+        found.describe()  # raises what is wrong with the rest
         require(found.verdict == values["verdict"], "its verdict is not that of its claims")
         return found
 

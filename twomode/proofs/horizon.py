@@ -12,8 +12,9 @@ from twomode.checks import checked
 from twomode.errors import require
 from twomode.progress import Report, watched
 from twomode.proofs.balls import Balls, Undecided, ball, bits_of_precision, bounds
+from twomode.proofs.certificates import Bits
 from twomode.proofs.instances import Enclosed, Instance, in_reduced_form
-from twomode.proofs.proving import MOST_BITS, Bits, ProofProgress
+from twomode.proofs.proving import MOST_BITS, ProofProgress
 from twomode.runs import TRACE, Result, Run, draw_start, snapshot
 
 __all__ = ["PrecisionHorizon", "precision_horizon"]

@@ -30,17 +30,15 @@ from twomode.proofs.balls import (
     overlap,
 )
 from twomode.proofs.bounds import of_asymmetry, of_coverage, of_residual
-from twomode.proofs.certificates import Certificate, Claim
+from twomode.proofs.certificates import Bits, Certificate, Claim
 from twomode.proofs.instances import Enclosed, Instance, in_reduced_form
 from twomode.proofs.outputs import LargestAsymmetry, Rows, coverage, largest_residual, latents_of
 from twomode.rules import Optimizer
 from twomode.runs import Run, draw_start, origin
 from twomode.theory import HORIZON
 
-__all__ = ["Bits", "Share", "certify", "prove", "verify_certificate"]
+__all__ = ["MOST_BITS", "ProofProgress", "Share", "certify", "prove", "verify_certificate"]
 
-#: Of midpoints.
-Bits: TypeAlias = Annotated[int, "[24, 1000000]"]
 #: Of a number, by which it may be off.
 Share: TypeAlias = Annotated[float, "[0, 1)"]
 #: Where precision begins, and the most that is tried.
