@@ -43,8 +43,8 @@ def main() -> None:
         if np.isfinite(T0):
             axes.axvline(T0, color="0.4", linestyle=":", label="$T_0$")
         axes.axhline(1, color="0.7", linewidth=0.8)
-        axes.set(yscale="log", xlabel="iteration", title=f"{rule}, d = {D:,}")
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.set(yscale="log", ylim=(1e-17, 1e3), xlabel="iteration", title=f"{rule}, d = {D:,}")
+        axes.legend(frameon=False, fontsize=8, loc="upper left")
     panels[0].set_ylabel(r"relative error of $\langle v_j, u_\ell\rangle$")
     common.save(figure, args, "precision_horizon")
 
