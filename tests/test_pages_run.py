@@ -97,6 +97,7 @@ SHORT = {
     "bench_flow": ("--help", {}),
     "run_all": ("--only made-up", {"CHECKS": {"made-up": MADE_UP}}),
     "pace": ("--help", {}),
+    "certificates": ("--help", {}),
 }
 #: What a page's words stand for.
 FOR_INSTANCE = {"figures/NAME.py": "figures/pace.py", "runs/NAME": "runs/mine"}
@@ -109,6 +110,7 @@ LONG = {
     "bench_flow": "two minutes",
     "adversarial_training": "2 minutes",
     "pace": "half a minute",
+    "certificates": "a minute",
 }
 
 

@@ -190,10 +190,10 @@ def test_comparisons_are_certain_or_neither():
 def test_every_equivariant_rule_runs_on_balls(name):
     game = tm.Game.preset(64, m_D=2, m_G=2)
     opt = tm.recipe(game, name).opt
-    result = tm.simulate(game, opt, 4, seed=3, record_every=1)
     start = tm.runs.draw_start(
         game, tm.GaussianStart(), np.random.SeedSequence(3), [0], reduced=True
     )
+    result = tm.simulate(game, opt, 4, start=start, engine="array", record_every=1)
     with bits_of_precision(128):
         run = Enclosed(Instance(game, opt, instances.in_reduced_form(game, start.replica(0)), 0.0))
         run.advance(4)
@@ -649,3 +649,21 @@ def test_the_program_prints_a_paragraph_and_saves_what_verifies(play):
     again = json.loads(output)
     assert again["claims"] == certificate.to_dict()["claims"]
     assert status == 0
+
+
+@pytest.mark.slow
+def test_sgda_at_4096_is_proved_up_to_T0_for_every_latent(tmp_path):
+    game = tm.Game.preset(4096)
+    certificate = tm.certify(game, *tm.recipe(game, "sgda"), seed=3)
+    assert (certificate.verdict, certificate.T0, certificate.bits) == ("proved", 3426, 128)
+    assert "all 511 z" in certificate.describe()
+    assert 0.06892 < certificate.claims[0].left.low <= certificate.claims[0].left.high < 0.06893
+    certificate.save(tmp_path / "certificate.json")
+    assert tm.proofs.verify_certificate(tmp_path / "certificate.json").bits == 192
+
+
+@pytest.mark.slow
+def test_nsgda_at_4096_is_proved_to_cover_both_modes():
+    game = tm.Game.preset(4096)
+    certificate = tm.certify(game, *tm.recipe(game, "nsgda", step_scale=10.0), bits=2048)
+    assert certificate.verdict == "proved"

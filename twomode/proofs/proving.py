@@ -264,16 +264,19 @@ def _theorem_4_1(instance: Instance, steps: int, nu: float, tell: Tell) -> _Foun
             residual = largest_residual(game, rows)
     except Undecided as why:
         undecided = str(why)
-    z, when = f"all {len(latents_of(game)):,} z", "T_0" if T0 is not None else f"{until:,}"
+    z, when = (
+        f"all {len(latents_of(game)):,} z",
+        "T_0" if T0 is not None else f"iteration {until:,}",
+    )
     left = asymmetry.between if T0 is not None or until == steps else UNKNOWN
     left = Between(asymmetry.between.low, left.high)
     (far, far_words), (near, near_words) = of_asymmetry(game, instance.opt), of_residual(game)
-    words = f"largest asymmetry of {z} up to {when} <= {far_words}"
+    words = f"largest asymmetry of {z}, up to {when}, <= {far_words}"
     claims = (
         Claim("asymmetry", words, left, bounds(far), at_most=True),
         Claim(
             "residual",
-            f"largest residual of {z} at T_0 <= {near_words}",
+            f"largest residual of {z}, at T_0, <= {near_words}",
             residual,
             bounds(near),
             True,
@@ -300,7 +303,7 @@ def _theorem_4_2(instance: Instance, steps: int, nu: float, tell: Tell) -> _Foun
     claims = tuple(
         Claim(
             f"coverage of u_{mode}",
-            f"Pr_z(cos(G(z), u_{mode}) >= 0.9) at T_1 = {T1:,} >= {words}",
+            f"Pr_z(cos(G(z), u_{mode}) >= 0.9), at T_1 = {T1:,}, >= {words}",
             Between(bounds(ball(low)).low, bounds(ball(high)).high),
             bounds(right),
             at_most=False,
