@@ -54,6 +54,7 @@ TESTS = {
     ],
     "twomode/statistics": ["statistics", "comparison", "examples"],
     "twomode/theory": ["theorems", "verdicts", "mechanism", "theory", "flow", "examples"],
+    "twomode/proofs": ["proofs", "examples"],
     "twomode/studies": ["sweeps", "comparison", "examples"],
     "twomode/adversarial": [
         *("adversarial_problems", "sampling", "adversarial_training", "adversarial_samplers"),

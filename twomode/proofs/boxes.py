@@ -1,7 +1,5 @@
 """The largest box of starts about one start for which its instance is still proved."""
 
-from __future__ import annotations
-
 import math
 from typing import Any, NamedTuple
 
