@@ -9,6 +9,7 @@ import numpy as np
 import proof_oracles as oracle
 import pytest
 from flint import arb
+from scipy import stats
 
 import twomode as tm
 from twomode import theory
@@ -615,14 +616,23 @@ def test_the_box_is_the_largest_that_is_proved():
     narrow = tm.proofs.boxes.log10_probability
     # Twice as wide in each of the 3 + 4 + 5 + 6 coordinates.
     wide = replace(box.certificate.instance, radius=2 * box.radius)
+    std = law.scales(game)
+    shares = []
+    for k, row in enumerate([*(start.W / std[0]), *(start.V / std[1])]):
+        laws = [stats.norm()] * (k + 2) + [stats.chi(16 - (k + 2))] * (k + 2 < 6)
+        shares += [
+            y.cdf(x + 1e-4 * abs(x)) - y.cdf(x - 1e-4 * abs(x))
+            for x, y in zip(row, laws, strict=False)
+        ]
+    exactly_so = narrow(replace(box.certificate.instance, radius=1e-4), law)
+    assert exactly_so == pytest.approx(np.log10(shares).sum(), rel=1e-6)
     gain = narrow(wide, law) - narrow(box.certificate.instance, law)
     assert gain == pytest.approx(18 * np.log10(2))
     # One coordinate: the density of its normal law times the width.
     other = replace(
         box.certificate.instance, start=replace(start, W=start.W * [0.5, 1, 1, 1, 1, 1])
     )
-    std = law.scales(game)[0]
-    x = start.W[:, 0] / std
+    x = start.W[:, 0] / std[0]
     expected = np.sum((x**2 - (x / 2) ** 2) / 2 - np.log(2)) / np.log(10)
     assert narrow(other, law) - narrow(box.certificate.instance, law) == pytest.approx(expected)
 
