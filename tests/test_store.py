@@ -113,6 +113,13 @@ def test_other_cells_are_added(tmp_path, counted):
     same(table[table["opt"] == "sgda"], few)
 
 
+def test_columns_are_in_the_order_of_the_cells(tmp_path):
+    """Of other names each, whichever are there already."""
+    grid = [TINY, TINY | {"gamma": 0.2}, {"bias": 0.1} | TINY]
+    tm.sweep(grid[1:], 2, store=tmp_path)
+    same(tm.sweep(grid, 2, store=tmp_path), tm.sweep(grid, 2))
+
+
 def test_cells_are_spelled_as_they_were_asked_for(tmp_path, counted):
     tm.sweep([TINY | {"gamma": 0.0}], 2, store=tmp_path)
     other = [{"steps": 4.0, "opt": np.str_("nsgda"), "gamma": np.float32(0), "d": np.int64(16)}]
@@ -365,11 +372,13 @@ def test_a_disk_that_fills_up_keeps_what_is_saved(tmp_path, counted, monkeypatch
         saved.append(path)
 
     monkeypatch.setattr(store, "save_arrays", full)
+    grid = GRID | {"steps": [4, 5, 6]}
     with pytest.raises(tm.InputError, match=f"^cannot write to {tmp_path}: No space left"):
-        tm.sweep(GRID, 2, store=tmp_path)
+        tm.sweep(grid, 2, store=tmp_path)
     assert files(tmp_path) == sorted(saved)
+    assert len(counted) < 12  # it ends there
     monkeypatch.setattr(store, "save_arrays", save)
-    same(tm.sweep(GRID, 2, store=tmp_path), tm.sweep(GRID, 2))
+    same(tm.sweep(grid, 2, store=tmp_path), tm.sweep(grid, 2))
 
 
 def test_two_at_once_end_with_the_same_table(tmp_path):

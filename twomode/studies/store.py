@@ -157,6 +157,7 @@ class Store:
         for block in held:
             self._require_version(block)
         found, missing = [], []
+        # By their first replica, so that what is new of each has no gap.
         for asked in blocks:
             left = set(asked)
             for block in held:

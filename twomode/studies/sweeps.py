@@ -18,8 +18,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from twomode._typing import JSON, Count, SeedNumber
 from twomode.checks import checked
 from twomode.errors import InputError, require, require_memory, shown
@@ -252,12 +250,7 @@ def _in_order(rows: list[tuple[int, pd.DataFrame]]) -> pd.DataFrame:
     import pandas as pd
 
     rows = sorted(rows, key=lambda row: (row[0], row[1]["replica"].iloc[0]))
-    table = pd.concat([frame for _, frame in rows], ignore_index=True)
-    cells = np.repeat([n for n, _ in rows], [len(frame) for _, frame in rows])
-    order = np.lexsort((table["replica"], cells))
-    if (order == np.arange(len(order))).all():
-        return table
-    return table.iloc[order].reset_index(drop=True)
+    return pd.concat([frame for _, frame in rows], ignore_index=True)
 
 
 def _noted(*call: Any) -> _Done:
