@@ -13,6 +13,7 @@ from scipy import stats
 
 import twomode as tm
 from twomode import theory
+from twomode.__main__ import main
 from twomode.game import all_latents, binary_vectors
 from twomode.proofs import balls, bounds, instances, outputs
 from twomode.proofs.balls import bits_of_precision, exactly, widened
@@ -434,6 +435,20 @@ def test_a_certificate_loads_as_it_was_saved(tmp_path, certificate):
         assert (getattr(loaded.instance.start, name) == getattr(start, name)[0]).all()
     with pytest.raises(tm.InputError, match="exists"):
         certificate.save(file)
+
+
+def test_the_command_line_proves_a_certificate_again(tmp_path, certificate, monkeypatch, capsys):
+    file = tmp_path / "certificate.json"
+    certificate.save(file)
+    monkeypatch.setattr(sys, "argv", ["twomode", "verify", str(file)])
+    assert main() == 0
+    assert f"this instance: {certificate.verdict} in" in capsys.readouterr().out
+    told = json.loads(file.read_text())
+    told["claims"][0]["left"][1] /= 2
+    told["claims"][0]["left"][0] = 0.0
+    file.write_text(json.dumps(told))
+    with pytest.raises(tm.InputError, match="asymmetry is said to lie within"):
+        main()
 
 
 def test_a_certificate_is_proved_again_with_another_precision(tmp_path, certificate):

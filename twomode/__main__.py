@@ -18,7 +18,10 @@ _VERIFY = """Run saved results, or the blocks of a store, again, and compare all
 They are run from what they say of themselves.  One is identical (to the last bit), equal (within
 a tolerance, where something is different that the last bit depends on, as another processor) or
 different, with the first quantity and record that is.  The status is 0, 1 if one is different, 2 if
-one cannot be used."""
+one cannot be used.
+
+A certificate (.json) is proved again, with another precision; one that does not hold cannot be
+used."""
 
 
 def main() -> int:
@@ -30,7 +33,10 @@ def main() -> int:
         "verify", description=_VERIFY, help="run saved results again, and compare"
     )
     verify.add_argument(
-        "path", type=cli.path, metavar="FILE|FOLDER", help="a result, a folder of them, a store"
+        "path",
+        type=cli.path,
+        metavar="FILE|FOLDER",
+        help="a result, a folder of them, a store, a certificate",
     )
     verify.add_argument("--sample", type=cli.whole, metavar="N", help="so many, at random [all]")
     verify.add_argument("--seed", type=cli.natural, help="of the sample [0]")
@@ -40,6 +46,13 @@ def main() -> int:
         args.seed is None or args.sample is not None,
         f"seed={args.seed} has no effect without --sample: it draws the sample",
     )
+    if args.path.suffix == ".json":
+        require(args.sample is None, f"sample={args.sample} has no effect on one certificate")
+        from twomode.proofs import verify_certificate  # needs python-flint
+
+        with ProgressBar("verify") as bar:
+            print(verify_certificate(args.path, progress=bar))
+        return 0
     items: list[Replayable] = [*stored_blocks(args.path)] or [*saved_results(args.path)]
     chosen = drawn(items, args.sample, args.seed or 0)
     found: Counter[str] = Counter()
