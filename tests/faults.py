@@ -56,13 +56,14 @@ class Study:
             if limit:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-        running = subprocess.Popen(
-            [sys.executable, __file__, "--run", self.store, out, *flags],
-            stdout=(self.folder / "done").open("w"),
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=prepare,
-        )
+        with (self.folder / "done").open("w") as done:
+            running = subprocess.Popen(
+                [sys.executable, __file__, "--run", self.store, out, *flags],
+                stdout=done,
+                stderr=subprocess.PIPE,
+                text=True,
+                preexec_fn=prepare,
+            )
         running.out = out
         return running
 
