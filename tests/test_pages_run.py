@@ -104,7 +104,7 @@ FOR_INSTANCE = {"figures/NAME.py": "figures/pace.py", "runs/NAME": "runs/mine"}
 #: Too long to be run as they are printed, and how long they take on two cores.
 LONG = {
     "compare": "20 minutes",
-    "phase_diagram": "10 minutes",
+    "phase_diagram": "a quarter of an hour",
     "run_all": "5 minutes",
     "bench": "4 minutes, with --quick one",
     "bench_flow": "two minutes",
