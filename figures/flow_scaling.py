@@ -51,12 +51,12 @@ def main() -> None:
     ks = np.arange(min(exponents), max(exponents) + 1)
     games = [tm.Game.preset(2 ** int(k), m_D=3, m_G=3) for k in ks]
 
-    def at_root(game: tm.Game) -> float:
-        return theory.ratio_bound(game, math.sqrt(game.d))
+    def at_twice_the_root(game: tm.Game) -> float:
+        return theory.ratio_bound(game, 2 * math.sqrt(game.d))
 
     for axes, bound, style, formula in (
         (left, theory.asymmetry_bound, "--", r"$\ln d / \sqrt{d}$"),
-        (left, at_root, ":", r"bound at $\eta_G = \sqrt{d}\, \eta_D$"),
+        (left, at_twice_the_root, ":", r"bound at $\eta_G = 2 \sqrt{d}\,\eta_D$"),
         (right, theory.residual_bound, "--", r"$5 / \ln d$"),
         (right, theory.slow_residual_bound, ":", r"$2.5 / (\ln d)^{2/3}$"),
     ):
