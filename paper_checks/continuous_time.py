@@ -33,6 +33,7 @@ import twomode as tm
 from twomode.statistics import fit_power
 from twomode.theory import (
     asymmetry_bound,
+    critical_ratio,
     formula,
     ratio_bound,
     residual_bound,
@@ -247,23 +248,16 @@ def ratio_of(result: tm.Result) -> float:
     return result.opt.eta_G / result.opt.eta_D / math.sqrt(result.game.d)
 
 
-def largest_xi(result: tm.Result) -> np.ndarray:
-    """max xi of each start: of <w_i, u_l> sqrt(d)."""
-    start = result.starts
-    return (start.W @ start.U.mT).max(axis=(1, 2)) * math.sqrt(result.game.d)
-
-
 def critical(result: tm.Result) -> np.ndarray:
     """The c from which the generator should go first: m max(xi)/(2 max(zeta))."""
-    start, game = result.starts, result.game
-    zeta = (start.W @ start.V.mT).max(axis=(1, 2)) * game.d
-    return game.m_G * largest_xi(result) / (2 * zeta)
+    return critical_ratio(result.starts) / math.sqrt(result.game.d)
 
 
 def learning_time(result: tm.Result) -> np.ndarray:
     """When the discriminator should learn: eta_D t = 4 sqrt(d)/(3 a max(xi))."""
-    game = result.game
-    return 4 * math.sqrt(game.d) / (3 * game.a * largest_xi(result))
+    game, start = result.game, result.starts
+    xi = (start.W @ start.U.mT).max(axis=(1, 2)) * math.sqrt(game.d)
+    return 4 * math.sqrt(game.d) / (3 * game.a * xi)
 
 
 def moved_at(result: tm.Result) -> np.ndarray:
@@ -284,8 +278,8 @@ def after_the_seed(settings: Settings) -> pd.DataFrame:
     jobs = [(k, replica) for k in AFTERWARDS for replica in range(AFTERWARDS_SEEDS)]
     k, replicas = ([job[n] for job in jobs] for n in range(2))
     seeds = [settings.seed + 2] * len(jobs)
-    widths = settings.map("a ratio after the seed", width, k, replicas, seeds)
-    return pd.DataFrame({"k": k, "replica": replicas, "width": widths})
+    found = settings.map("a ratio after the seed", width, k, replicas, seeds)
+    return pd.DataFrame({"k": k, "replica": replicas, "width": found})
 
 
 def width(k: int, replica: int, seed: int) -> float:
