@@ -145,7 +145,8 @@ def main() -> None:
     game, start = cli.game_from(args), cli.start_from(args)
     fixed = {f.name: getattr(game, f.name) for f in fields(game)} | asdict(start)
     cells = [fixed | cell for rule in args.opt for cell in grid(game, rule, args)]
-    replicas, seed = args.replicas or 16, args.seed or 0
+    replicas = 16 if args.replicas is None else args.replicas
+    seed = args.seed or 0
     with cli.run_folder(args, f"phase-d{game.d}-seed{seed}") as folder:
         options = {"store": args.store, "replicas": replicas, "seed": seed}
         table = studying.sweep(args, cells, "phase diagram", **options)

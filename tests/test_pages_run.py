@@ -125,6 +125,22 @@ def clone(tmp_path, monkeypatch):
     return tmp_path
 
 
+#: How far numbers are from those that a page prints, relatively. An unadjusted chain is chaotic and
+#: parts with the last bits of a matrix product, which differ from one processor to the next.
+PART = {"langevin": 0.25}
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def alike(line, other, name):
+    """Whether words and numbers of two lines of a program are the same."""
+    numbers, others = (
+        [float(n.replace(",", "")) for n in NUMBER.findall(text)] for text in (line, other)
+    )
+    return NUMBER.sub("", line) == NUMBER.sub("", other) and numbers == pytest.approx(
+        others, rel=PART.get(name, 0), abs=0
+    )
+
+
 @FORMS
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_run(command, small, clone):
@@ -150,8 +166,9 @@ def test_commands_run(command, small, clone):
     if not small:
         for text in TEXTS.values():
             for output in re.findall(rf"{re.escape(command)}\n[^`]*```\n([^`]*)```", text):
-                lines = {line for line in output.splitlines() if line.strip() != "..."}
-                assert lines <= set(done.stdout.splitlines())
+                for line in output.splitlines():
+                    same = any(alike(line, other, name) for other in done.stdout.splitlines())
+                    assert same or line.strip() == "...", f"{line}\n{done.stdout}"
 
 
 @pytest.mark.slow
