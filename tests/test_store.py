@@ -14,6 +14,7 @@ from pandas.testing import assert_frame_equal
 import twomode as tm
 from twomode import names
 from twomode.game import Bernoulli
+from twomode.rules import named_rule
 from twomode.runs import provenance, replay
 from twomode.studies import JobsFailedError, Store, store, stored_blocks, sweeps
 
@@ -508,10 +509,11 @@ def test_progress_begins_with_what_is_there(tmp_path):
 
 
 def test_the_blocks_of_a_store_are_verified(tmp_path):
-    grid = [TINY | {"latents": Bernoulli(0.25)}, TINY | {"steps": 5}]
+    rules = [named_rule("nsgda"), tm.optimizer("sgda", eta_D=0.1, eta_G=0.1)]
+    grid = [TINY | {"latents": Bernoulli(0.25)}, *(TINY | {"opt": rule} for rule in rules)]
     tm.sweep(grid, 20, store=tmp_path)
     blocks = stored_blocks(tmp_path)
-    assert [replay(block).verdict for block in blocks] == ["identical"] * 4
+    assert [replay(block).verdict for block in blocks] == ["identical"] * 6
     path = blocks[0].path
     spoiled = store.read_block(path)
     spoiled.columns["residual"].iloc[3] *= 1 + 1e-15

@@ -585,3 +585,24 @@ def test_an_axis_may_follow_from_the_others_and_a_label_is_a_column_alone():
     assert plain.equals(table[2:].drop(columns="label").reset_index(drop=True))
     with pytest.raises(tm.InputError, match="m_G='x'"):
         tm.sweep(grid | {"m_G": lambda cell: "x"}, 2)
+
+
+@pytest.mark.parametrize("steps", [{}, {"eta_D": 0.01, "eta_G": 0.02}])
+def test_a_rule_in_a_cell_is_the_cell_that_names_its_fields(steps):
+    named = {"d": 16, "opt": "nsgda", "granularity": "layer", "steps": 20} | steps
+    layer = tm.rules.named_rule("nsgda", granularity="layer")
+    rule = dataclasses.replace(layer, name="mine")
+    opt = rule.with_steps(**steps) if steps else rule
+    mine = {"d": 16, "opt": opt, "steps": 20}
+    paired, columns = sorted(named), [*MEASURED, "eta_D", "eta_G"]
+    one, other = (tm.sweep([cell], 2, measure=ends, paired=paired) for cell in (named, mine))
+    assert one[columns].equals(other[columns])
+    assert other["opt"].tolist() == ["mine with magnitude='unit', granularity='layer'"] * 2
+    called = mine | {"opt": dataclasses.replace(opt, name="yours")}
+    assert cell_key(mine) == cell_key(called) != cell_key(mine | {"opt": "nsgda"})
+
+
+@pytest.mark.parametrize("more", [{"eta_D": 0.1}, {"ratio": 0.5}, {"step_scale": 2}])
+def test_an_optimizer_in_a_cell_has_its_step_sizes(more):
+    opt = tm.optimizer("nsgda", eta_D=0.01, eta_G=0.02)
+    refused([TINY | {"opt": opt} | more], "has step sizes: give no others, or a Rule")

@@ -6,13 +6,14 @@ both modes.  The README has the proportions measured on other seeds.
 """
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from twomode._typing import Horizon, NotNegative, Positive
 from twomode.checks import checked
 from twomode.errors import require
 from twomode.game import Game
-from twomode.rules.algebra import Optimizer
+from twomode.rules.algebra import Optimizer, Rule
 from twomode.rules.named import RULES, named_rule, optimizer
 
 __all__ = ["UNTIL_T0", "Recipe", "recipe"]
@@ -43,7 +44,7 @@ class Recipe(NamedTuple):
 @checked
 def recipe(
     game: Game,
-    name: str,
+    name: str | Rule,
     *,
     eta_D: NotNegative | None = None,
     eta_G: NotNegative | None = None,
@@ -52,13 +53,13 @@ def recipe(
     step_scale: Positive = 1.0,
     **changes: Any,
 ) -> Recipe:
-    """Complete a named rule: whatever is not given is chosen for this game.
+    """Complete a rule: whatever is not given is chosen for this game.
 
     Parameters
     ----------
     game : Game
-    name : str
-        A key of `twomode.rules.RULES`.
+    name : str or Rule
+        A key of `twomode.rules.RULES`, a rule, or an `Optimizer`, which has step sizes.
     eta_D, eta_G : float, optional
         The default eta_G follows from eta_D.
     ratio : float, optional
@@ -80,7 +81,8 @@ def recipe(
     Raises
     ------
     InputError
-        For an unknown name or an unusable value, or if no number of iterations can be chosen.
+        For an unknown name or an unusable value, if no number of iterations can be chosen, or for
+        other step sizes than those of an `Optimizer`.
 
     Notes
     -----
@@ -108,7 +110,13 @@ def recipe(
     10000
     """
     require(eta_G is None or ratio is None, "ratio and eta_G exclude each other")
-    rule = named_rule(name, **changes)
+    if isinstance(name, Optimizer):
+        require(
+            eta_D is eta_G is ratio is None and step_scale == 1,
+            f"{name!r} has step sizes: give no others, or a Rule, which has none",
+        )
+        eta_D, eta_G = name.eta_D, name.eta_G
+    rule = named_rule(name, **changes) if isinstance(name, str) else replace(name, **changes)
     if rule.as_long_as_gradient:
         length, usual = 0.2 * (256 / game.d) ** 0.125, math.log(game.d)
         time = 3 * math.sqrt(game.d) / abs(game.a) if game.a else math.inf
@@ -118,7 +126,8 @@ def recipe(
         length, usual, time = 0.005, 0.2, 25.0
         if rule.magnitude != "unit":
             length, time = length / math.sqrt(game.d), time / math.sqrt(game.d)
-    usual = RULES[name].ratio or usual
+    if isinstance(name, str):
+        usual = RULES[name].ratio or usual
     length *= step_scale
     if eta_D is None:
         eta_D = _first(length, rule.decay_D, time / length)
@@ -126,7 +135,10 @@ def recipe(
             eta_G = _first(usual * length, rule.decay_G, time / length)
     if eta_G is None:
         eta_G = (usual if ratio is None else ratio) * eta_D
-    opt = optimizer(name, eta_D=eta_D, eta_G=eta_G, **changes)
+    if isinstance(name, str):
+        opt = optimizer(name, eta_D=eta_D, eta_G=eta_G, **changes)
+    else:
+        opt = rule.with_steps(eta_D, eta_G)
     if steps is None:
         needed = _steps(eta_D, rule.decay_D, time)
         decays = f", decay_D={rule.decay_D!r}" if rule.decay_D else ""

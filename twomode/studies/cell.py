@@ -20,8 +20,8 @@ import numpy.typing as npt
 from twomode._typing import Positive, SeedNumber, Whole
 from twomode.checks import checked, take
 from twomode.errors import InputError, plain, require, require_memory, shown
-from twomode.game import Game, GaussianStart, Law, SparsePairs
-from twomode.rules import UNTIL_T0, Rule, recipe
+from twomode.game import Game, GaussianStart, Law, SparsePairs, law_from_dict
+from twomode.rules import UNTIL_T0, Optimizer, Rule, label, recipe
 from twomode.runs import Result, Run
 from twomode.theory import judge
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    *("NAMES", "PLANNED", "Cell", "Measure", "cell_key", "cells", "content", "named", "observe"),
-    *("plan", "run_cell", "show"),
+    *("NAMES", "PLANNED", "Cell", "Measure", "cell_from", "cell_key", "cells", "content", "named"),
+    *("observe", "plan", "run_cell", "show"),
 ]
 
 Cell: TypeAlias = Mapping[str, Any]
@@ -96,7 +96,8 @@ def plan(cell: Cell) -> Run:
     Parameters
     ----------
     cell : mapping
-        ``opt`` (a named rule) and ``d`` are required.  Others: any field of `Game`, `Rule` and
+        ``opt`` (a named rule, a `Rule`, or an `Optimizer`, which has step sizes) and ``d`` are
+        required.  Others: any field of `Game`, `Rule` and
         `GaussianStart`; ``eta_D``, ``eta_G``, or ``ratio`` for eta_G/eta_D; ``q`` for
         ``latents=SparsePairs(q)``; ``steps``, or ``horizon``, a multiple of the recipe's;
         ``step_scale``, how many times as long the recipe's steps are; ``batch_size``, ``engine``,
@@ -268,9 +269,28 @@ def content(cell: Cell) -> dict[str, Any]:
     return {name: _json(value) for name, value in cell.items() if name != "label"}
 
 
+def cell_from(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The cell of a `content`."""
+
+    def value(name: str, x: Any) -> Any:
+        if not isinstance(x, dict):
+            return x
+        if name != "opt":
+            return law_from_dict(x)
+        return Optimizer(**x) if "eta_D" in x else Rule(**x)
+
+    return {name: value(name, x) for name, x in content.items()}
+
+
 def named(cell: Cell) -> dict[str, Any]:
-    """The columns in which a table shows a cell: laws as text, the rest as it was given."""
-    return {name: repr(x) if isinstance(x, Law) else x for name, x in cell.items()}
+    """The columns in which a table shows a cell: laws and rules as text, the rest as given."""
+
+    def text(x: Any) -> Any:
+        if isinstance(x, Law):
+            return repr(x)
+        return label(x) if isinstance(x, Rule) else x
+
+    return {name: text(x) for name, x in cell.items()}
 
 
 def _pick(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -289,6 +309,9 @@ def _json(value: Any) -> Any:
     """Plain JSON, in which what is equal is spelled alike."""
     if isinstance(value, Law):
         value = value.to_dict()
+    if isinstance(value, Rule):  # rows do not depend on what it is called
+        steps = {"eta_D", "eta_G"} if isinstance(value, Optimizer) else ()
+        value = value.differences(Rule()) | {name: getattr(value, name) for name in steps}
     if isinstance(value, Mapping):
         return {name: _json(x) for name, x in value.items()}
     if isinstance(value, (list, tuple)):

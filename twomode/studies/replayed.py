@@ -12,9 +12,8 @@ import numpy as np
 from twomode._typing import JSON
 from twomode.checks import checked
 from twomode.errors import InputError, require
-from twomode.game import law_from_dict
 from twomode.progress import Report
-from twomode.studies.cell import Measure, run_cell
+from twomode.studies.cell import Measure, cell_from, run_cell
 from twomode.studies.store import Block, Store, identity, read_block
 
 __all__ = ["StoredBlock", "stored_blocks"]
@@ -46,7 +45,7 @@ class StoredBlock:
     def again(self, progress: Report) -> Mapping[str, np.ndarray]:
         """The same columns; the cell runs anew."""
         study, names = self._block.study, self._block.columns
-        cell = {n: law_from_dict(x) if isinstance(x, dict) else x for n, x in study["cell"].items()}
+        cell = cell_from(study["cell"])
         measure = _imported(study["measure"])
         frame = run_cell(cell, self._block.replicas, study["seed"], measure, study["paired"])
         return {name: np.asarray(frame[name]) for name in frame if name in names}
