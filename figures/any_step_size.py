@@ -23,7 +23,9 @@ SCALED = [2.0**k for k in range(-6, 4)]  #: (eta_G/eta_D) / sqrt(d)
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "larger d")
+    args = common.parse(
+        __doc__, "table to draw instead of a fresh sweep, .csv", "larger d", sweeps=True
+    )
     dimensions = [2**k for k in (8, 10, 12, *((14, 16) if args.full else ()))]
     points = [(d, x * d**0.5) for d in dimensions for x in SCALED]
     cells = [common.sgda_cell(d, eta_D := min(0.1, ETA_G / r), r * eta_D) for d, r in points]

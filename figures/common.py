@@ -27,7 +27,7 @@ ENDS = 10**9  #: as ``record_every``: the first and the last iteration only
 
 
 def parse(
-    doc: str | None, source: str | None = None, full: str | None = None
+    doc: str | None, source: str | None = None, full: str | None = None, *, sweeps: bool = False
 ) -> argparse.Namespace:
     """The command line; `source` says what --from takes, if anything, `full` what --full adds."""
     parser = cli.Parser(description=doc)
@@ -51,10 +51,12 @@ def parse(
         parser.add_argument(
             "--save-table", type=cli.path, metavar="FILE", help="for a later --from"
         )
+    if sweeps:
+        cli.add_store_flag(parser)
     if full is not None:
         parser.add_argument("--full", action="store_true", help=full)
     args = parser.parse_args()
-    for name in ("save_table", "full"):
+    for name in ("save_table", "full", "store"):
         given = bool(getattr(args, name, None)) and bool(args.source)
         require(not given, f"--{name.replace('_', '-')} has no effect beside --from: leave it out")
     check_writable(args.out)
@@ -143,7 +145,7 @@ def sweep(
         names = [name for name, listed in panels.items() for _ in listed]
         bar = tm.ProgressBar(Path(sys.argv[0]).stem)
         with tm.sweeps.processes() as executor, bar:
-            fresh = tm.sweep(cells, replicas, executor, progress=bar, **options)
+            fresh = tm.sweep(cells, replicas, executor, progress=bar, store=args.store, **options)
         fresh.insert(0, "panel", np.repeat(names, replicas))
         return fresh
 

@@ -25,7 +25,9 @@ from twomode.plotting import GROUP_COLOURS, GROUP_MARKERS
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "more seeds and d")
+    args = common.parse(
+        __doc__, "table to draw instead of a fresh sweep, .csv", "more seeds and d", sweeps=True
+    )
     exponents = [8, 12, 16, 20, 24, 32, 50, 100, 150, 200] if args.full else [8, 16, 24, 50, 200]
     panels = {
         r"$\eta_G = \eta_D \ln d$": [common.flow_cell(k, k * math.log(2)) for k in exponents],

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import twomode_program
 
+from pathlib import Path
+
 import common
 import numpy as np
 import pandas as pd
@@ -29,7 +31,7 @@ def recovered(result: tm.Result) -> dict[str, np.ndarray]:
     return {"recovered": covers_both(result)[:, -1]}
 
 
-def sweep(d: int) -> pd.DataFrame:
+def sweep(d: int, store: Path | None) -> pd.DataFrame:
     """A row for each combination and seed."""
     cells = [
         {"d": d, "opt": "sgda", **combination, "shared": True}
@@ -40,14 +42,14 @@ def sweep(d: int) -> pd.DataFrame:
         if combination["magnitude"] != "own" or combination["granularity"] == GRANULARITIES[0]
     ]
     with tm.sweeps.processes() as executor, tm.ProgressBar("graft_factorial") as bar:
-        best, _ = tune(cells, 16, executor=executor, paired=AXES, progress=bar)
+        kept = {"executor": executor, "store": store, "progress": bar}
+        best, _ = tune(cells, 16, paired=AXES, **kept)
         fresh = tm.sweep(
             [{**cell, "record_every": common.ENDS} for cell in best],
             64,
-            executor,
             measure=recovered,
             paired=(*AXES, "step_scale", "ratio"),
-            progress=bar,
+            **kept,
         )
     own = fresh[fresh["magnitude"] == "own"]
     copies = [own.assign(granularity=name) for name in GRANULARITIES[1:]]
@@ -57,9 +59,11 @@ def sweep(d: int) -> pd.DataFrame:
 def main() -> None:
     """Sweep or load, draw, and print the shares of the axes."""
     source = "table to draw instead of a fresh sweep, .csv"
-    args = common.parse(__doc__, source, f"d = {FULL_D} instead of {D}: a quarter of an hour")
+    args = common.parse(
+        __doc__, source, f"d = {FULL_D} instead of {D}: a quarter of an hour", sweeps=True
+    )
     d = FULL_D if args.full else D
-    table = common.table(args, lambda: sweep(d), "magnitude", MAGNITUDES)
+    table = common.table(args, lambda: sweep(d, args.store), "magnitude", MAGNITUDES)
     missing = {*AXES, "replica", "recovered"} - set(table)
     require(not missing, f"{args.source or 'the table'} has no column {', '.join(sorted(missing))}")
     order = pd.MultiIndex.from_product([DIRECTIONS, MAGNITUDES, GRANULARITIES])

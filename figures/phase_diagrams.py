@@ -65,7 +65,9 @@ def judged(rows: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "a finer grid")
+    args = common.parse(
+        __doc__, "table to draw instead of a fresh sweep, .csv", "a finer grid", sweeps=True
+    )
     table = common.sweep(args, grids(args.full), 32 if args.full else 16, measure=common.outcome)
     table["r"] = (table["eta_G"] / table["eta_D"]).round(9)
     figure = Figure(figsize=(9, 5.6), layout="constrained")

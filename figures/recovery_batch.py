@@ -21,7 +21,7 @@ POPULATION = 4 * SIZES[-1]  #: where the axis has the population gradient
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv")
+    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", sweeps=True)
     rules = ["nsgda", "l-nsgda", "g-nsgda"]
     cells = tm.sweeps.cells(opt=rules, d=[D], batch_size=[*SIZES, None], record_every=[common.ENDS])
     table = common.sweep(args, {"batch": cells}, REPLICAS, measure=common.outcome)

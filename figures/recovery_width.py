@@ -21,7 +21,7 @@ D, REPLICAS, WIDTHS = 4096, 256, range(2, 13)
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv")
+    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", sweeps=True)
     cells = tm.sweeps.cells(opt=["nsgda"], d=[D], m_G=WIDTHS, record_every=[common.ENDS])
     table = common.sweep(args, {"width": cells}, REPLICAS, measure=common.outcome)
     figure = Figure(figsize=(5.6, 4), layout="constrained")

@@ -51,7 +51,9 @@ def power(axes: Axes, table: Any, name: str, symbol: str, bound: Any, formula: s
 
 def main() -> None:
     """Sweep (or load), fit, draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "larger d")
+    args = common.parse(
+        __doc__, "table to draw instead of a fresh sweep, .csv", "larger d", sweeps=True
+    )
     table = common.sweep(args, cells(args.full), REPLICAS, measure=common.outcome)
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     left, middle, right = figure.subplots(1, 3)

@@ -24,7 +24,7 @@ PANELS = {
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv")
+    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", sweeps=True)
     axes = {"d": [D], "ratio": RATIOS.values(), "record_every": [common.ENDS]}
     panels = {
         panel: tm.sweeps.cells(opt=["nsgda", *(f"{name}-nsgda" for name in methods)], **axes)

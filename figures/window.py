@@ -24,7 +24,9 @@ SCALED = [2.0**k for k in (-6, -4, -3, -2, -1, 0, 0.5, 1, 1.5, 2, 3, 4)]  #: eta
 
 def main() -> None:
     """Sweep (or load), draw, save."""
-    args = common.parse(__doc__, "table to draw instead of a fresh sweep, .csv", "larger d")
+    args = common.parse(
+        __doc__, "table to draw instead of a fresh sweep, .csv", "larger d", sweeps=True
+    )
     exponents = (8, 12, 16, 20, 24, 100, 200) if args.full else (8, 16, 24, 100)
     cells = [common.flow_cell(k, c * 2.0 ** (k / 2)) for k in exponents for c in SCALED]
     table = common.sweep(args, {"flow": cells}, REPLICAS, measure=common.until_T0)

@@ -182,6 +182,8 @@ class Settings:
         Where sweeps run.
     progress : callable
         Takes a `Progress`.
+    store : Path, optional
+        Folder that keeps the rows of sweeps.
     """
 
     full: bool
@@ -189,6 +191,7 @@ class Settings:
     confidence: float
     executor: Executor | None
     progress: Report
+    store: Path | None = None
 
     def pick(self, quick: Any, full: Any) -> Any:
         """The quick or the full value."""
@@ -237,6 +240,7 @@ class Settings:
             self.executor,
             seed=self.seed,
             progress=of_task(label, self.progress),
+            store=self.store,
             **options,
         )
 
@@ -314,6 +318,7 @@ def parser(description: str | None) -> cli.Parser:
     p.add_argument("--full", action="store_true", help="more seeds and larger d: minutes, not s")
     p.add_argument("--seed", type=cli.natural, default=2026, help="root of all randomness [2026]")
     p.add_argument("--out", type=cli.path, help="folder for figures and tables")
+    cli.add_store_flag(p)  # of the rows of sweeps; single runs are made anew
     return p
 
 
@@ -325,7 +330,7 @@ def main(check: Check, description: str | None) -> None:
         check_writable(args.out)
     confidence = family_confidence(check.findings(args.full))
     with tm.sweeps.processes() as executor, ProgressBar(check.name) as bar:
-        claim = check(Settings(args.full, args.seed, confidence, executor, bar))
+        claim = check(Settings(args.full, args.seed, confidence, executor, bar, args.store))
     print("\n".join([*TABLE.heads, *table_lines(check.name, claim)]))
     print(f"\n{claim.source}: {claim.said}\n\n{claim.answer}\n")
     print("\n\n".join(claim.notes))

@@ -6,7 +6,8 @@
 Takes about five minutes on two cores, with --full about an hour.  All intervals of a run hold
 together with probability 0.95 (Bonferroni over the findings that the checks declare).  Writes
 report.html, and each figure and table, into runs/paper_checks; --write puts the claims of a part
-into the pages of this repository, each part a family of its own.
+into the pages of this repository, each part a family of its own.  --store keeps the rows of the
+sweeps, from which a run that was ended goes on.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def main() -> int:
     done: dict[str, claims.Claim] = {}
     with tm.sweeps.processes() as executor, tm.ProgressBar() as bar:
         settings = claims.Settings(
-            args.full, args.seed, claims.family_confidence(count), executor, bar
+            args.full, args.seed, claims.family_confidence(count), executor, bar, args.store
         )
         bar.tell(*claims.TABLE.heads)
         for name, check in chosen.items():

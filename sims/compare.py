@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
         "--batch-size", type=cli.whole, help="minibatch [none: population gradient]"
     )
     parser.add_argument("--workers", type=cli.whole, help="processes [one a core]")
-    parser.add_argument("--store", type=cli.path, help="folder that keeps what is finished [none]")
+    cli.add_store_flag(parser)
     cli.add_output_flags(parser, "compare-dD-seedS")
     return parser.parse_args()
 

@@ -24,7 +24,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     study = parser.add_argument_group("the study")
     study.add_argument("--replicas", type=cli.whole, help="seeds in each cell [16]")
     study.add_argument("--seed", type=cli.natural, help="root of all randomness [0]")
-    study.add_argument("--store", type=cli.path, help="folder that keeps what is finished [none]")
+    cli.add_store_flag(study)
     study.add_argument(
         "--any-version",
         action="store_true",

@@ -20,6 +20,7 @@ BAD = {
     cli.natural: WHOLE,
     float: (*WORDS, "nan", "inf", "-inf", HUGE, "1e400"),
     cli.path: ("", "x" * 300, "y/" * 3000),
+    cli.store: ("", "a-file", "a-file/x", "x\0y"),
     cli._folder_name: ("", ".", "..", "a/b", "../x", "/", "x" * 300),
     cli.address: (*WORDS, "tcp://", "tcp://host", "host:80", "tcp://a b:1", "tcp://h:1/x"),
     cli.cell_value: ("", " ", "word", "1,5", "10**", "0x", "nan", "inf", "-inf", "-1", "--"),
@@ -170,6 +171,7 @@ CONTRADICTIONS = {
         *("--store a-file", "--store a-file/x"),
         *("--rules ttur --ratios 1 2", "--d 2^40 --rules adam", "--rules sgda NSGDA", "--opt sgda"),
     ],
+    "window": ["--store a-file", "--store a-file/x", "--store new --from a-file"],
     "runs": [
         *("a", "a b", "a b c", "--out no-folder", "--out a-file", "a-folder", "a-file"),
         *("--merge a-folder", "a-folder --merge a-file", "a b --merge a-folder"),
@@ -192,6 +194,7 @@ CONTRADICTIONS = {
     "run_all": [
         *("--only pase", "--only pace --part game", "--write", "--write --full --only pace"),
         *("--part game --write", "--only", "--write --full --part adversary --only pace"),
+        *("--store a-file", "--store a-file/x", "--only pace --store a-file"),
     ],
 }
 

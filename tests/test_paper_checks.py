@@ -34,6 +34,13 @@ def finding(low, high, *, above=True, control=False):
     return Finding("so", (low + high) / 2, (low, high), 0.5, above, 10, control)
 
 
+def test_a_check_goes_on_from_its_store(tmp_path, monkeypatch):
+    grid = {"opt": ["sgda"], "d": [16], "steps": [4]}
+    first = settings(store=tmp_path).sweep("so", grid, 2)
+    monkeypatch.setattr(tm.sweeps, "run_cell", None)
+    assert settings(store=tmp_path).sweep("so", grid, 2).equals(first)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "above", "verdict", "margin"),
     [

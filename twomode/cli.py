@@ -32,7 +32,7 @@ from twomode.game import (
     SparsePairs,
 )
 from twomode.io import read_arrays, reading
-from twomode.names import NameTakenError, new_folder, saved
+from twomode.names import NameTakenError, check_writable, new_folder, saved
 from twomode.rules import CHOICES, RULES, Rule
 from twomode.tables import Column, Table
 
@@ -363,6 +363,25 @@ def add_step_flags(group: argparse._ArgumentGroup) -> None:
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The flags of these names that are set."""
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def add_store_flag(parser: argparse._ActionsContainer) -> None:
+    """Of programs that sweep; see `twomode.studies.Store`."""
+    parser.add_argument("--store", type=store, help="folder that keeps what is finished [none]")
+
+
+def store(text: str) -> Path:
+    """A folder that can be a `Store`."""
+    from twomode.studies import Store
+
+    folder = path(text)
+    try:
+        Store(folder)
+        if not folder.is_dir():  # one that can only be read may have all
+            check_writable(folder)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return folder
 
 
 def add_output_flags(
