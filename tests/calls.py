@@ -272,6 +272,14 @@ CALLS = {
     proofs.precision_horizon: lambda t: dict(
         result=t.result, replica=1, bits=64, most_bits=128, progress=None
     ),
+    proofs.prove_card: lambda t: dict(
+        theorem=tm.theory.theorem_4_1,
+        result=t.result,
+        replicas=[1],
+        bits=64,
+        most_bits=128,
+        progress=None,
+    ),
     proofs.provable_box: lambda t: dict(game=t.game, opt=t.opt, steps=4, most=4, seed=1),
     proofs.verify_certificate: lambda t: dict(path="nowhere.json", bits=64, progress=None),
     studies.Store: lambda t: dict(folder="nowhere", any_version=True),

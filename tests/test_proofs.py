@@ -553,6 +553,39 @@ def test_without_python_flint_there_is_one_line_and_a_remedy():
     assert "InputError" in done.stderr.splitlines()[-1]
 
 
+def test_a_card_says_what_is_proved_beside_what_it_measures():
+    """At d = 64 the asymmetry exceeds its bound in one of four replicas."""
+    game = tm.Game.preset(64)
+    result = tm.simulate(game, *tm.recipe(game, "sgda"), replicas=4)
+    measured = tm.theory.theorem_4_1(result)
+    card = tm.proofs.prove_card(tm.theory.theorem_4_1, result, [2, 0])
+    words = {True: "proved", False: "disproved"}
+    assert card.proofs == tuple((k, words[bool(measured.held[k])]) for k in (2, 0))
+    assert {word for _, word in card.proofs} == {"proved", "disproved"}
+    assert "proved in 1, disproved in 1 of 2 replicas tried; none measured otherwise" in str(card)
+    assert measured.proved == ""
+    assert replace(card, proofs=((0, "proved"),)).proved.endswith("measured otherwise in [0]")
+    collapse = tm.proofs.prove_card(tm.theory.theorem_4_1_collapse, result, [0])
+    assert collapse.proofs == ((0, words[bool(collapse.held[0])]),)
+    wide = tm.proofs.prove_card(tm.theory.theorem_4_1, result, [2], bits=24, most_bits=24)
+    assert wide.proofs == ((2, "undecided"),)
+
+
+@pytest.mark.parametrize(
+    ("theorem", "rule", "words"),
+    [
+        (max, "sgda", "must be theorem_4_1"),
+        (tm.theory.theorem_4_2, "sgda", "4.2 of the others"),
+        (tm.theory.theorem_4_1, "nsgda", "4.2 of the others"),
+    ],
+)
+def test_a_card_that_no_certificate_is_about(theorem, rule, words):
+    game = tm.Game.preset(16)
+    result = tm.simulate(game, tm.recipe(game, rule).opt, 4)
+    with pytest.raises(tm.InputError, match=words):
+        tm.proofs.prove_card(theorem, result)
+
+
 # Horizons and boxes
 
 

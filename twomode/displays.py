@@ -61,6 +61,7 @@ def card_html(card: Card) -> str:
         f"{table(('hypothesis', 'the theorem asks', 'here'), hypotheses)}"
         f"<p>{escape(card.inequality)}: held in <b>{card.proportion}</b> of replicas, to exceed"
         f" {100 * card.probability:g} %; margin {card.margin:+.3g} of the right side.</p>"
+        f"{f'<p>By ball arithmetic, at every iteration: {card.proved}.</p>' if card.proofs else ''}"
         "<details><summary>other choices of the constants, and what is apart from the theorem"
         "</summary>"
         f"{table(('constant', 'held in', 'verdict'), constants)}"

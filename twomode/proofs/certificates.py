@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -15,7 +16,7 @@ from twomode.names import save_text
 from twomode.proofs.balls import Between
 from twomode.proofs.instances import Instance
 
-__all__ = ["Bits", "Certificate", "Claim"]
+__all__ = ["Bits", "Certificate", "Claim", "verdict_of"]
 
 _FORMAT = "twomode certificate, version 1"
 #: Of midpoints.
@@ -76,6 +77,14 @@ class Claim:
         return f"proved: {asked} (it is {sign} {near:.4g}, margin over {least:g} %)"
 
 
+def verdict_of(claims: Iterable[Claim]) -> str:
+    """``proved`` if every claim is, ``disproved`` if one is, else ``undecided``."""
+    verdicts = {claim.verdict for claim in claims}
+    if "disproved" in verdicts:
+        return "disproved"
+    return "proved" if verdicts == {"proved"} else "undecided"
+
+
 @dataclass(frozen=True)
 class Certificate:
     """What is proved of one run, or of all runs from a box of starts.
@@ -126,10 +135,8 @@ class Certificate:
     @property
     def verdict(self) -> str:
         """``proved`` if every claim is, ``disproved`` if one is, else ``undecided``."""
-        verdicts = {claim.verdict for claim in self.claims}
-        if "disproved" in verdicts:
-            return "disproved"
-        return "proved" if verdicts == {"proved"} and not self.undecided else "undecided"
+        found = verdict_of(self.claims)
+        return "undecided" if found == "proved" and self.undecided else found
 
     def describe(self) -> str:
         """One paragraph: what is proved, of what, and what is not."""

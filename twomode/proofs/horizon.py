@@ -9,13 +9,12 @@ import numpy as np
 
 from twomode._typing import FloatArray, IntArray, Whole
 from twomode.checks import checked
-from twomode.errors import require
 from twomode.progress import Report, watched
 from twomode.proofs.balls import Balls, Undecided, ball, bits_of_precision, bounds
 from twomode.proofs.certificates import Bits
-from twomode.proofs.instances import Enclosed, Instance, in_reduced_form
+from twomode.proofs.instances import Enclosed, Instance, instance_of
 from twomode.proofs.proving import MOST_BITS, ProofProgress
-from twomode.runs import TRACE, Result, Run, draw_start, snapshot
+from twomode.runs import TRACE, Result, snapshot
 
 __all__ = ["PrecisionHorizon", "precision_horizon"]
 
@@ -114,23 +113,8 @@ def precision_horizon(
     >>> horizon.lost("projections_V") is None, bool(horizon.errors["projections_V"].max() < 1e-12)
     (True, True)
     """
-    game, source = result.game, result.provenance
-    require(
-        source["batch_size"] is None and source["engine"] != "flow",
-        "a precision horizon is one of iterations with the population gradient",
-    )
-    require(
-        result.state.dimension == game.reduced_dimension,
-        "the result is one in R^d: a precision horizon needs engine='reduced', or engine='array'"
-        " from a start in R^r",
-    )
-    require(
-        replica < result.replicas, f"replica={replica} is none of the {result.replicas} there are"
-    )
-    run = Run.from_provenance(game, result.opt, source, result.start)
-    starts = draw_start(game, run.start, run.seed, run.replicas, reduced=True)
-    instance = Instance(game, result.opt, in_reduced_form(game, starts.replica(replica)), 0.0)
-    with watched(progress, f"horizon d={game.d}") as report:
+    instance = instance_of(result, replica)
+    with watched(progress, f"horizon d={result.game.d}") as report:
         while True:
             with bits_of_precision(bits):
                 found = _compared(instance, result, replica, bits, report)

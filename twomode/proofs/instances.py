@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from twomode._typing import JSON, FloatArray
+from twomode._typing import JSON, FloatArray, Whole
+from twomode.checks import checked
 from twomode.engines import ArrayEngine
+from twomode.errors import require
 from twomode.game import Evaluation, Game, State, player_norms
 from twomode.proofs.balls import Balls, Undecided, ball, exactly, widened
 from twomode.rules import Optimizer
+from twomode.runs import Result, Run, draw_start
 
-__all__ = ["Enclosed", "Instance", "exact_law", "in_reduced_form"]
+__all__ = ["Enclosed", "Instance", "exact_law", "in_reduced_form", "instance_of"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,33 @@ def in_reduced_form(game: Game, start: State) -> State:
     if start.dimension != r or not np.allclose(start.U, _modes(game, r), rtol=0, atol=1e-6):
         start = start.reduce()[0]
     return replace(start, U=_modes(game, r))
+
+
+@checked
+def instance_of(result: Result, replica: Whole) -> Instance:
+    """The exact run that a replica of a result stands for, by its place.
+
+    Raises
+    ------
+    InputError
+        For a result of minibatches, of the flow or in R^d, or a replica that it does not have.
+    """
+    game, source = result.game, result.provenance
+    require(
+        source["batch_size"] is None and source["engine"] != "flow",
+        "balls are about iterations with the population gradient, not minibatches or the flow",
+    )
+    require(
+        result.state.dimension == game.reduced_dimension,
+        "the result is one in R^d: balls need engine='reduced', or engine='array' from a start in"
+        " R^r",
+    )
+    require(
+        replica < result.replicas, f"replica={replica} is none of the {result.replicas} there are"
+    )
+    run = Run.from_provenance(game, result.opt, source, result.start)
+    starts = draw_start(game, run.start, run.seed, run.replicas, reduced=True)
+    return Instance(game, result.opt, in_reduced_form(game, starts.replica(replica)), 0.0)
 
 
 def _modes(game: Game, r: int) -> FloatArray:

@@ -55,6 +55,9 @@ class Card(Shown):
         The same share under other choices of the constants.
     apart : tuple of (str, str)
         What the theorem does not speak of, and is worth knowing.
+    proofs : tuple of (int, str)
+        Replicas of which `twomode.proofs.prove_card` has tried to prove the inequality: ``proved``,
+        ``disproved`` or ``undecided``.
     """
 
     theorem: str
@@ -71,6 +74,7 @@ class Card(Shown):
     confidence: float
     sensitivity: tuple[tuple[str, Proportion], ...]
     apart: tuple[tuple[str, str], ...]
+    proofs: tuple[tuple[int, str], ...] = ()
 
     @property
     def margins(self) -> FloatArray:
@@ -114,6 +118,18 @@ class Card(Shown):
     def applies(self) -> bool:
         """Whether the run meets every hypothesis."""
         return all(h.met for h in self.hypotheses)
+
+    @property
+    def proved(self) -> str:
+        """What balls say of the replicas that were tried, in words; empty without any."""
+        words = [word for _, word in self.proofs]
+        kinds = [word for word in ("proved", "disproved", "undecided") if word in words]
+        counts = ", ".join(f"{word} in {words.count(word)}" for word in kinds)
+        otherwise = [
+            k for k, word in self.proofs if word == ("disproved" if self.held[k] else "proved")
+        ]
+        measured = f"measured otherwise in {otherwise}" if otherwise else "none measured otherwise"
+        return f"{counts} of {len(words)} replicas tried; {measured}" if words else ""
 
     @property
     def headline(self) -> str:
@@ -161,6 +177,8 @@ class Card(Shown):
             f" (attained in {100 * self.probability:g} % of replicas;"
             f" worst {self.worst.min():+.3g})",
         ]
+        if self.proved:
+            lines.append(f"  by ball arithmetic, at every iteration: {self.proved}")
         if self.verdict == "undecided":
             enough = math.ceil(math.log((1 - self.confidence) / 2) / math.log(self.probability))
             lines.append(
