@@ -609,6 +609,8 @@ def test_errors_are_those_of_the_precision_and_grow(dtype, unit):
         assert horizon.lost(name) is None
         assert 0 < horizon.rate(name) < 0.5
     assert "digits to the end" in str(horizon)
+    assert horizon.trusted
+    assert "before any of them has lost its digits" in str(horizon)
 
 
 def test_a_wrong_digit_is_seen_from_where_it_is():
@@ -619,11 +621,16 @@ def test_a_wrong_digit_is_seen_from_where_it_is():
     assert horizon.errors["projections_V"][30] == pytest.approx(0.5, rel=0.1)
     assert horizon.lost("gram_V") is None
     assert "no digit left from iteration 30" in str(horizon)
+    assert horizon.judged_at == tm.judge(result).judged_at[0] > 30
+    assert not horizon.trusted
+    assert "past the horizon: rounding has a say in it" in str(horizon)
+    assert replace(horizon, judged_at=29).trusted
 
 
 def test_enclosures_that_are_too_wide_end_a_horizon():
     horizon = tm.precision_horizon(in_precision("float64"), bits=24, most_bits=24)
     assert len(horizon.steps) < 41
+    assert not horizon.trusted  # nobody knows
     fine = tm.precision_horizon(in_precision("float64"), bits=24)
     assert len(fine.steps) == 41
     assert fine.bits > 24

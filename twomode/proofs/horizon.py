@@ -15,6 +15,7 @@ from twomode.proofs.certificates import Bits
 from twomode.proofs.instances import Enclosed, Instance, instance_of
 from twomode.proofs.proving import MOST_BITS, ProofProgress
 from twomode.runs import TRACE, Result, snapshot
+from twomode.theory import judge
 
 __all__ = ["PrecisionHorizon", "precision_horizon"]
 
@@ -35,11 +36,17 @@ class PrecisionHorizon:
         that a `Result` has for what it records.
     bits : int
         Of the enclosures.
+    verdict : str
+        Of the replica, by `judge`.
+    judged_at : int
+        The iteration at which it is taken.
     """
 
     steps: IntArray
     errors: dict[str, FloatArray]
     bits: int
+    verdict: str
+    judged_at: int
 
     def lost(self, name: str) -> int | None:
         """The first record from which on not one digit of a quantity is right; None if none is."""
@@ -60,6 +67,16 @@ class PrecisionHorizon:
         growth = math.log(errors[last] / errors[first])
         return growth / float(self.steps[last] - self.steps[first])
 
+    @property
+    def trusted(self) -> bool:
+        """Whether each quantity has a right digit from the start up to where the verdict is taken.
+
+        Rounding errors have a say in the verdict where this is false.
+        """
+        within = self.judged_at <= self.steps[-1]
+        ends = [self.lost(name) for name in self.errors]
+        return bool(within and all(end is None or end > self.judged_at for end in ends))
+
     def __str__(self) -> str:
         lines = [f"errors against {self.bits}-bit balls, up to iteration {self.steps[-1]:,}"]
         for name, errors in self.errors.items():
@@ -67,6 +84,11 @@ class PrecisionHorizon:
             when = f"no digit left from iteration {at:,}" if at is not None else "digits to the end"
             rate = f"growth {self.rate(name):.2g} an iteration"
             lines.append(f"  {name:<16} largest {np.max(errors):<9.2g} {when}, {rate}")
+        taken = f"the verdict {self.verdict!r} is taken at iteration {self.judged_at:,}"
+        if self.trusted:
+            lines.append(f"  {taken}, before any of them has lost its digits")
+        else:
+            lines.append(f"  {taken}, past the horizon: rounding has a say in it")
         return "\n".join(lines)
 
 
@@ -145,7 +167,9 @@ def _compared(
         for name, error in here.items():
             errors[name].append(error)
     steps = result.steps[: len(errors["bias"])]
-    return PrecisionHorizon(steps, {n: np.array(e) for n, e in errors.items()}, bits)
+    judged = judge(result)
+    verdict, at = judged.verdicts[k], int(judged.judged_at[k])
+    return PrecisionHorizon(steps, {n: np.array(e) for n, e in errors.items()}, bits, verdict, at)
 
 
 def _error(enclosed: Balls, floats: FloatArray, sizes: list[float]) -> float:
