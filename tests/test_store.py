@@ -13,6 +13,7 @@ from pandas.testing import assert_frame_equal
 
 import twomode as tm
 from twomode import names
+from twomode.functions import identity
 from twomode.game import Bernoulli
 from twomode.rules import named_rule
 from twomode.runs import provenance, replay
@@ -169,18 +170,18 @@ def test_a_measure_is_told_by_its_source_and_what_it_uses_of_its_file(monkeypatc
     def made(k):
         return lambda result: {"x": k}
 
-    known = [store.identity(measure) for measure in (last_bias, made(1), made(2), everything)]
+    known = [identity("measure", measure) for measure in (last_bias, made(1), made(2), everything)]
     assert known == [
-        store.identity(measure) for measure in (last_bias, made(1), made(2), everything)
+        identity("measure", measure) for measure in (last_bias, made(1), made(2), everything)
     ]
     monkeypatch.setitem(globals(), "FACTOR", 3.0)
-    known.append(store.identity(last_bias))
+    known.append(identity("measure", last_bias))
     monkeypatch.setitem(globals(), "helper", lambda result: 0)
-    known.append(store.identity(last_bias))
+    known.append(identity("measure", last_bias))
     assert len({one["sha256"] for one in known}) == 6
     for measure in (made(np.ones(3)), len, functools.partial(last_bias), eval("lambda r: {}")):
         with pytest.raises(tm.InputError, match="cannot be told"):
-            store.identity(measure)
+            identity("measure", measure)
 
 
 # What is refused

@@ -14,6 +14,7 @@ ROOMS = {
     "_typing": (),
     "errors": (),
     "checks": (),
+    "functions": (),
     "names": (),
     "io": (),
     "shown": (),

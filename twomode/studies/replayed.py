@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +10,10 @@ import numpy as np
 
 from twomode._typing import JSON
 from twomode.checks import checked
-from twomode.errors import InputError, require
+from twomode.functions import imported
 from twomode.progress import Report
-from twomode.studies.cell import Measure, cell_from, run_cell
-from twomode.studies.store import Block, Store, identity, read_block
+from twomode.studies.cell import cell_from, run_cell
+from twomode.studies.store import Block, Store, read_block
 
 __all__ = ["StoredBlock", "stored_blocks"]
 
@@ -46,7 +45,7 @@ class StoredBlock:
         """The same columns; the cell runs anew."""
         study, names = self._block.study, self._block.columns
         cell = cell_from(study["cell"])
-        measure = _imported(study["measure"])
+        measure = imported("measure", study["measure"])
         frame = run_cell(cell, self._block.replicas, study["seed"], measure, study["paired"])
         return {name: np.asarray(frame[name]) for name in frame if name in names}
 
@@ -72,21 +71,3 @@ def stored_blocks(folder: str | Path) -> list[StoredBlock]:
     """
     path = Path(folder)
     return [StoredBlock(file) for file in Store(path).files()] if path.is_dir() else []
-
-
-def _imported(noted: JSON) -> Measure:
-    """The measure of a study, if it is the same today.
-
-    Raises
-    ------
-    InputError
-        If it cannot be found, or has been edited.
-    """
-    name = str(noted["name"])
-    module, _, function = name.rpartition(".")
-    try:
-        measure: Measure = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"its measure {name} cannot be imported here ({error})") from error
-    require(identity(measure) == noted, f"its measure {name} has been edited since")
-    return measure

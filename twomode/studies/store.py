@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,13 +31,13 @@ from twomode.errors import InputError, require, shown
 from twomode.io import load_arrays, reading, save_arrays
 from twomode.names import NameTakenError, check_writable, remove_left
 from twomode.runs import SOURCES, origin, sources
-from twomode.studies.cell import Cell, Measure, content, show
+from twomode.studies.cell import Cell, content, show
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    *("Block", "Store", "differences", "identity", "key_of", "read_block", "study_of", "version"),
+    *("Block", "Store", "differences", "key_of", "read_block", "study_of", "version"),
 ]
 
 #: What rows follow from: rooms, and a file of this one.  A measure has a hash of its own.
@@ -340,50 +338,6 @@ def differences(one: JSON, other: JSON) -> str:
     return ", ".join(
         f"{name} {one[name]}, not {other[name]}" for name in _TELLING if one[name] != other[name]
     )
-
-
-def identity(measure: Measure) -> JSON:
-    """The name of a measure, and a hash of its source and of what it uses of its own module.
-
-    Raises
-    ------
-    InputError
-        If it cannot be told from another one.
-
-    Examples
-    --------
-    >>> import twomode as tm
-    >>> from twomode.studies.store import identity
-    >>> identity(tm.sweeps.observe)["name"]
-    'twomode.studies.cell.observe'
-    """
-    try:
-        name = f"{measure.__module__}.{measure.__qualname__}"
-        seen = _texts(measure, {})
-    except (AttributeError, TypeError, OSError) as error:
-        raise InputError(
-            f"measure={shown(measure)} cannot be told from another one by its source ({error}):"
-            " give a store a function that is defined in a file, and holds plain values at most"
-        ) from error
-    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode())
-    return {"name": name, "sha256": digest.hexdigest()[:16]}
-
-
-def _texts(function: Callable[..., Any], seen: dict[str, Any]) -> dict[str, Any]:
-    """Sources of a function and of those of its module that it uses; its other values, if plain."""
-    function = inspect.unwrap(function)
-    if function.__qualname__ in seen:
-        return seen
-    used = inspect.getclosurevars(function)
-    values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    values += [x for x in used.nonlocals.values() if not isinstance(x, FunctionType)]
-    json.dumps(values)  # TypeError for what has no text
-    constants = {name: x for name, x in used.globals.items() if isinstance(x, (int, float, str))}
-    seen[function.__qualname__] = [inspect.getsource(function), values, constants]
-    for other in [*used.nonlocals.values(), *used.globals.values()]:
-        if isinstance(other, FunctionType) and other.__module__ == function.__module__:
-            _texts(other, seen)
-    return seen
 
 
 #: Letters of a key.

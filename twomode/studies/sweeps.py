@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twomode._typing import JSON, Count, SeedNumber
 from twomode.checks import checked
 from twomode.errors import InputError, require, require_memory, shown
+from twomode.functions import identity
 from twomode.progress import Progress, Report, watched
 from twomode.studies.cell import (
     NAMES,
@@ -35,7 +36,7 @@ from twomode.studies.cell import (
     run_cell,
     show,
 )
-from twomode.studies.store import Block, Store, differences, identity, key_of, study_of, version
+from twomode.studies.store import Block, Store, differences, key_of, study_of, version
 from twomode.studies.workers import LostJobError, processes
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def sweep(
     with watched(progress, "sweep") as report:
         if store is not None:
             store = Store(store) if isinstance(store, (str, Path)) else store
-            measured = identity(measure)
+            measured = identity("measure", measure)
             studies = [study_of(cell, seed, measured, paired) for cell in listed]
             rows, jobs = _stored(store, listed, studies, blocks)
         calls = [(listed[job.cells[0]], job.replicas, seed, measure, tuple(paired)) for job in jobs]
