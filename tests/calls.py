@@ -19,6 +19,12 @@ ROOMS = (
     plotting,
 )
 
+
+def own_step(gradient, state, memory):
+    """Of a rule of one's own."""
+    return gradient
+
+
 #: What only holds what a call found, or only says what there must be.
 RECORDS = {
     *(game.Evaluation, game.Extremes, game.Field, game.Law, game.Vector),
@@ -167,6 +173,15 @@ CALLS = {
     game.mode_cosines: lambda t: GENERATORS,
     game.over_latents: lambda t: dict(game=t.game, **GENERATORS, measure=lambda o: o.asymmetry),
     rules.Optimizer: lambda t: t.opt.to_dict(),
+    rules.OwnRule: lambda t: dict(
+        eta_D=0.1,
+        eta_G=0.1,
+        step=own_step,
+        equivariant=True,
+        as_long_as_gradient=True,
+        decay_D=0.5,
+        name="mine",
+    ),
     rules.Rule: lambda t: {k: v for k, v in t.opt.to_dict().items() if k[:3] != "eta"},
     rules.jacobian_product: lambda t: dict(game=t.game, state=t.state, v=t.zeros),
     rules.label: lambda t: dict(rule=t.opt),
@@ -175,6 +190,7 @@ CALLS = {
     rules.recipe: lambda t: dict(
         game=t.game, name="adam", eta_D=0.1, ratio=0.2, steps=10, step_scale=2.0, beta1=0.5
     ),
+    rules.rule_from_dict: lambda t: dict(fields=t.opt.to_dict()),
     rules.transposed_jacobian_product: lambda t: dict(game=t.game, state=t.state, v=t.zeros),
     runs.Result.again: lambda t: dict(self=t.result, steps=4, replicas=[0], record_every=2),
     runs.Result.extremes_at: lambda t: dict(self=t.result, records=[0, 1]),

@@ -30,7 +30,7 @@ ROOMS = {
         "every_latent",
         "bilinear",
     ),
-    "rules": ("algebra", "named", "recipes", "corrections"),
+    "rules": ("algebra", "own", "named", "recipes", "corrections"),
     "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense", "flow"),
     "engines.compiled": (
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "blocks", "products", "records", "gradient"),

@@ -30,7 +30,7 @@ from twomode.game import (
     all_latents,
 )
 from twomode.progress import Progress, ProgressBar
-from twomode.rules import RULES, Optimizer, Recipe, corrections, optimizer, recipe
+from twomode.rules import RULES, Optimizer, OwnRule, Recipe, corrections, optimizer, recipe
 from twomode.runs import ENGINES, Result, load, resume, simulate
 from twomode.studies import Comparison, compare_rules, sweep, sweeps, tuning
 from twomode.theory import Judgement, first_stationary, judge, mechanism
@@ -52,6 +52,7 @@ __all__ = [
     "Judgement",
     "Optimizer",
     "Outputs",
+    "OwnRule",
     "Progress",
     "ProgressBar",
     "Recipe",

@@ -16,7 +16,7 @@ from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
 from twomode.game import Field, State, as_array, player_norms
-from twomode.rules import Optimizer, Stage, corrected
+from twomode.rules import Optimizer, OwnRule, Stage, corrected
 
 __all__ = ["ArrayEngine"]
 
@@ -54,6 +54,7 @@ class ArrayEngine(MovesMeasured):
             {name: self.xp.zeros_like(x) for name, x in self._X.items()} for _ in range(3)
         )
         self._updates = dict.fromkeys("DG", 0)
+        self._own: dict[str, dict[str, Array]] = {"D": {}, "G": {}}
         nothing = self.xp.zeros_like(start.b)
         self._lengths = dict.fromkeys("DG", nothing + float("nan"))
         self._peaks = dict.fromkeys("DG", nothing)
@@ -81,6 +82,7 @@ class ArrayEngine(MovesMeasured):
     def _arrays(self) -> dict[str, Array]:
         layers = {"X": self._X, "M": self._M, "S": self._S, "past": self._past}
         layers |= {"length": self._lengths, "peak": self._peaks}
+        layers |= {f"own_{player}": kept for player, kept in self._own.items()}
         named = {f"{kind}_{name}": x for kind, of in layers.items() for name, x in of.items()}
         return named | {f"updates_{name}": np.array(n) for name, n in self._updates.items()}
 
@@ -91,6 +93,9 @@ class ArrayEngine(MovesMeasured):
         self._X, self._M, self._S, self._past = (layers(k, "WVb") for k in ("X", "M", "S", "past"))
         self._lengths, self._peaks = (layers(kind, "DG") for kind in ("length", "peak"))
         self._updates = {name: int(memory[f"updates_{name}"]) for name in "DG"}
+        for player, kept in self._own.items():
+            names = [n.removeprefix(f"own_{player}_") for n in memory if n[:5] == f"own_{player}"]
+            kept.update(layers(f"own_{player}", names))
 
     def _take(self, steps: int, batches: Batches | None) -> None:
         # A replica that diverges overflows in silence, as in the compiled engines.
@@ -125,20 +130,28 @@ class ArrayEngine(MovesMeasured):
         return taken
 
     def _step(self, player: str, field: dict[str, Array]) -> dict[str, Array]:
-        """Delta = magnitude * direction / norm(direction) of one player's layers."""
+        """Delta of one player's layers, by the rule's algebra or by a function of the user's."""
+        if isinstance(self.opt, OwnRule):
+            state = {layer: self._X[layer] for layer in field}
+            taken = self.opt.step(field, state, self._own[player])
+        else:
+            taken = self._composed(player, field)
+        squares = [_sum_of_squares(self.xp, step) for step in taken.values()]
+        self._lengths[player] = self.xp.sqrt(sum(squares))
+        return taken
+
+    def _composed(self, player: str, field: dict[str, Array]) -> dict[str, Array]:
+        """Delta = magnitude * direction / norm(direction)."""
         directions, sources = {}, {}
         for layer, g in field.items():
             vectors = self._vectors(layer, g, self._updates[player])
             directions[layer] = vectors[self.opt.direction]
             sources[layer] = vectors.get(self.opt.magnitude, g)
         norms, magnitudes = self._block_norms(directions), self._block_norms(sources)
-        taken = {
+        return {
             layer: self._factor(layer, norms[layer], magnitudes[layer]) * direction
             for layer, direction in directions.items()
         }
-        squares = [_sum_of_squares(self.xp, step) for step in taken.values()]
-        self._lengths[player] = self.xp.sqrt(sum(squares))
-        return taken
 
     def _move(
         self, player: str, stage: Stage, base: dict[str, Array], taken: dict[str, Array]

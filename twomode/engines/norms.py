@@ -41,7 +41,7 @@ def objective_factor(opt: Optimizer, start: State, dtype: object) -> float:
     xp = array_namespace(start.W)
     products: Array = xp.max(xp.abs(xp.matmul(start.W, start.V.mT)), axis=(-2, -1))
     small = bool(xp.any((products > 0) & (products < LEAST_PRODUCT)))
-    return LARGE if small and dtype == xp.float64 and not opt.corrected else 1.0
+    return LARGE if small and dtype == xp.float64 and opt.rescalable else 1.0
 
 
 class MovesMeasured:

@@ -17,6 +17,7 @@ from twomode.rules.algebra import (
 )
 from twomode.rules.corrections import corrected, jacobian_product, transposed_jacobian_product
 from twomode.rules.named import RULES, NamedRule, label, named_rule, optimizer
+from twomode.rules.own import OwnRule, rule_from_dict
 from twomode.rules.recipes import UNTIL_T0, Recipe, recipe
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Cost",
     "NamedRule",
     "Optimizer",
+    "OwnRule",
     "Recipe",
     "Rule",
     "Stage",
@@ -43,5 +45,6 @@ __all__ = [
     "named_rule",
     "optimizer",
     "recipe",
+    "rule_from_dict",
     "transposed_jacobian_product",
 ]

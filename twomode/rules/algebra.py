@@ -216,6 +216,9 @@ class Rule:
     past_scale: str = "own"
     name: str = "custom"
 
+    #: Whether the compiled engines know it.
+    compiled: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         check_fields(self)
         for name, choices in CHOICES.items():
@@ -339,6 +342,11 @@ class Rule:
     def corrected(self) -> bool:
         """Whether the rule uses the game's Jacobian."""
         return self.correction != "none"
+
+    @property
+    def rescalable(self) -> bool:
+        """Whether `Optimizer.rescaled` moves alike."""
+        return not self.corrected
 
     @property
     def plain(self) -> bool:

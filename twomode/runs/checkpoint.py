@@ -16,7 +16,7 @@ from twomode.errors import require
 from twomode.game import Game, State
 from twomode.io import load_arrays, reading, save_arrays
 from twomode.names import check_writable
-from twomode.rules import Optimizer
+from twomode.rules import rule_from_dict
 from twomode.runs.provenance import differences, origin
 from twomode.runs.run import Run
 from twomode.runs.trace import to_host
@@ -88,7 +88,7 @@ class Checkpoint:
             start = {name.removeprefix("start."): arrays.pop(name) for name in names}
             run = Run.from_provenance(
                 Game.from_dict(notes["game"]),
-                Optimizer(**notes["opt"]),
+                rule_from_dict(notes["opt"]),
                 notes["run"],
                 State(**start) if start else None,
             )
@@ -149,7 +149,8 @@ class Checkpoint:
 
 
 def _forms(memory: Mapping[str, Array]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    plain = {name: _plain(array) for name, array in memory.items()}
+    # What a rule of the user's keeps is known to nobody before its first step.
+    plain = {n: _plain(array) for n, array in memory.items() if not n.startswith("own_")}
     return {name: (array.shape, array.dtype) for name, array in plain.items()}
 
 

@@ -17,7 +17,7 @@ from twomode.errors import InputError, require, shown
 from twomode.game import Extremes, Game, Outputs, State, extremes
 from twomode.io import load_arrays, reading, save_arrays
 from twomode.progress import Report
-from twomode.rules import Optimizer, label
+from twomode.rules import Optimizer, label, rule_from_dict
 from twomode.runs.checkpoint import Checkpoint
 from twomode.runs.labelled import dataset
 from twomode.runs.play import play
@@ -466,6 +466,8 @@ def load(path: str | Path) -> Result:
 
 def _saved_rule(saved: JSON) -> Optimizer:
     """The rule of a file, without what has no effect on it."""
+    if "step" in saved:
+        return rule_from_dict(saved)
     opt = Optimizer(**{name: x for name, x in saved.items() if name not in _ONCE_IDLE})
     for name in (name for name in _ONCE_IDLE if name in saved):
         replace(_BUSY, **{name: saved[name]})  # refuses what has no meaning to any rule

@@ -69,11 +69,11 @@ class Run:
         key = take("spawn_key", self.seed.spawn_key, tuple[SeedNumber, ...])
         object.__setattr__(self, "seed", np.random.SeedSequence(entropy, spawn_key=key))
         require_choice("dtype", self.dtype, ("float64", "float32"))
+        self._require_effect()
         if self.engine == "reduced":
             ReducedEngine.check(self.opt)
         if self.engine == "flow":
             FlowEngine.check(self.opt)
-        self._require_effect()
         require(
             self.dtype == "float64" or self.engine == "dense",
             f"dtype={self.dtype!r} needs engine='dense', not {self.engine!r}",
@@ -89,7 +89,8 @@ class Run:
     @property
     def in_span(self) -> bool:
         """Whether it is played in R^r."""
-        return self.engine in ("reduced", "flow")
+        own = not self.opt.compiled and self.opt.equivariant and self.engine in ("array", "cupy")
+        return own or self.engine in ("reduced", "flow")
 
     def _require_effect(self) -> None:
         """Refuse what means nothing to the engine."""
@@ -101,6 +102,11 @@ class Run:
         ):
             value = getattr(self, name)
             require(value is None or flow == of_flows, f"{name}={value!r} {words}")
+        require(
+            self.opt.compiled or self.engine in ("array", "cupy"),
+            f"engine={self.engine!r} does not know the step of {self.opt.name!r}: use"
+            " engine='array'",
+        )
         remedy = "engine='flow' goes so far" if self.opt.has_flow else "choose fewer"
         require(
             flow or self.steps <= MOST_STEPS,
@@ -133,7 +139,8 @@ class Run:
             f"seed={seed!r} has no effect: an explicit start without minibatches draws nothing",
         )
         if engine == "auto":
-            engine = "reduced" if opt.equivariant else "dense"
+            compiled = "reduced" if opt.equivariant else "dense"
+            engine = compiled if opt.compiled else "array"
         if not isinstance(seed, np.random.SeedSequence):
             seed = np.random.SeedSequence(seed or 0)
         return cls(

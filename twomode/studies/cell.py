@@ -21,7 +21,7 @@ from twomode._typing import Positive, SeedNumber, Whole
 from twomode.checks import checked, take
 from twomode.errors import InputError, plain, require, require_memory, shown
 from twomode.game import Game, GaussianStart, Law, SparsePairs, law_from_dict
-from twomode.rules import UNTIL_T0, Optimizer, Rule, label, recipe
+from twomode.rules import UNTIL_T0, Optimizer, OwnRule, Rule, label, recipe, rule_from_dict
 from twomode.runs import Result, Run
 from twomode.theory import judge
 
@@ -277,7 +277,7 @@ def cell_from(content: Mapping[str, Any]) -> dict[str, Any]:
             return x
         if name != "opt":
             return law_from_dict(x)
-        return Optimizer(**x) if "eta_D" in x else Rule(**x)
+        return rule_from_dict(x) if "eta_D" in x else Rule(**x)
 
     return {name: value(name, x) for name, x in content.items()}
 
@@ -309,6 +309,8 @@ def _json(value: Any) -> Any:
     """Plain JSON, in which what is equal is spelled alike."""
     if isinstance(value, Law):
         value = value.to_dict()
+    if isinstance(value, OwnRule):
+        value = value.to_dict() | {"name": ""}
     if isinstance(value, Rule):  # rows do not depend on what it is called
         steps = {"eta_D", "eta_G"} if isinstance(value, Optimizer) else ()
         value = value.differences(Rule()) | {name: getattr(value, name) for name in steps}

@@ -30,6 +30,8 @@ __all__ = [
 
 def _describe(opt: Optimizer) -> str:
     blocks = {"neuron": "w_i, v_j and b", "layer": "W, V and b", "global": "player"}
+    if not opt.compiled:
+        return f"a step of its own, {opt.schedule}"
     words = [f"{opt.direction} with magnitude {opt.magnitude}"]
     if opt.uses_norms:
         words.append(f"one norm for each {blocks[opt.granularity]}")
