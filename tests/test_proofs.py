@@ -173,6 +173,7 @@ def test_functions_of_balls_contain_those_of_their_points(sign):
         (library.where(x >= 0.6, x, -x), np.where(points >= 0.6, points, -points)),
         (library.sum(x), points.sum()),
         (library.sign(x), np.sign(points)),
+        (library.max(stack(x), axis=(-2, -1)), stack(points).max(axis=(-2, -1))),
         (library.matmul(x[:4].reshape(2, 2), stack(x)), points[:4].reshape(2, 2) @ stack(points)),
         (library.matmul(stack(x), x[:4].reshape(2, 2)), stack(points) @ points[:4].reshape(2, 2)),
     ):
@@ -549,6 +550,14 @@ def test_claims():
         claim = Claim("a", "a", Between(*left), Between(*right), at_most)
         assert claim.verdict == verdict
         assert (claim.margin >= -1e-12) == (verdict == "proved")
+
+
+def test_a_claim_says_a_margin_that_it_has():
+    claim = tm.proofs.Claim(
+        "a", "b", tm.proofs.Between(0.1, 0.2), tm.proofs.Between(0.3, 0.4), True
+    )
+    said = float(str(claim).partition("margin over ")[2].removesuffix(" %)"))
+    assert said <= 100 * claim.margin < said + 0.1
 
 
 def test_only_equivariant_rules_are_proved():
