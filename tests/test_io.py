@@ -12,6 +12,7 @@ import threading
 import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ def assert_same(a, b):
         assert x.dtype == y.dtype, name
         assert np.array_equal(x, y, equal_nan=True), name
     for name, x in a.state.arrays().items():
-        assert np.array_equal(x, b.state.arrays()[name]), name
+        assert np.array_equal(x, b.state.arrays()[name], equal_nan=True), name
     assert (a.game, a.opt, a.provenance) == (b.game, b.opt, b.provenance)
 
 
@@ -88,6 +89,14 @@ def test_round_trip_of_a_dense_result(tmp_path, dtype):
     run = tm.simulate(tm.Game.preset(37), opt, 3, engine="dense", dtype=dtype)
     run.save(tmp_path / "new" / "folders" / "run.npz")
     assert_same(tm.load(tmp_path / "new" / "folders" / "run.npz"), run)
+
+
+def test_a_result_whose_start_is_not_finite_comes_back(run, tmp_path):
+    start = replace(run.state, W=run.state.W * [[[1e200]], [[1.0]]])
+    gone = tm.simulate(run.game, run.opt, 3, replicas=2, start=start)
+    assert gone.diverged_at.tolist() == [0, -1]
+    gone.save(tmp_path / "run.npz")
+    assert_same(tm.load(tmp_path / "run.npz"), gone)
 
 
 @pytest.mark.parametrize("name", ["run", "run.npz", "run.v2"])

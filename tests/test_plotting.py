@@ -1,6 +1,7 @@
 import argparse
 import contextlib
 import importlib
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -358,6 +359,17 @@ def test_compared_with_one_group(rules, title, count):
     assert [label.get_text() for label in panels[0].get_yticklabels()] == rules
     panels[0].figure.canvas.draw()
     assert len(panels[0].texts) == (len(rules) if count else 0)
+
+
+def test_compared_has_the_same_room_for_every_rule():
+    panels = tm.plotting.compared(made_comparison(dict.fromkeys(tm.rules.RULES, (3, 4))))
+    panels[0].figure.canvas.draw()
+    steps = []
+    for panel in panels:
+        boxes = [label.get_window_extent() for label in panel.get_yticklabels()]
+        steps += [above.y0 - below.y0 for above, below in itertools.pairwise(boxes)]
+        assert all(box.height < min(steps) for box in boxes)
+    assert max(steps) < 1.2 * min(steps)
 
 
 def graft_table(**axes):

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -159,6 +160,10 @@ def test_functions_of_balls_contain_those_of_their_points(sign):
     x = widened(exactly(middle), share)
     library = x.__array_namespace__()
     points = middle * (1 + share * rng.uniform(-1, 1, 40))
+
+    def stack(numbers):
+        return numbers.reshape(5, 2, 2, 2)
+
     for found, exact_values in (
         (library.exp(x), np.exp(points)),
         (library.abs(x), abs(points)),
@@ -168,6 +173,9 @@ def test_functions_of_balls_contain_those_of_their_points(sign):
         (library.where(x >= 0.6, x, -x), np.where(points >= 0.6, points, -points)),
         (library.sum(x), points.sum()),
         (library.sign(x), np.sign(points)),
+        (library.max(stack(x), axis=(-2, -1)), stack(points).max(axis=(-2, -1))),
+        (library.matmul(x[:4].reshape(2, 2), stack(x)), points[:4].reshape(2, 2) @ stack(points)),
+        (library.matmul(stack(x), x[:4].reshape(2, 2)), stack(points) @ points[:4].reshape(2, 2)),
     ):
         low, high = (np.vectorize(lambda y, k=k: balls.bounds(y)[k])(found) for k in (0, 1))
         assert (low <= exact_values + 1e-12).all()
@@ -437,6 +445,11 @@ def test_a_certificate_loads_as_it_was_saved(tmp_path, certificate):
         certificate.save(file)
 
 
+def test_a_certificate_says_how_long_its_proof_took():
+    began = time.perf_counter()
+    assert 0 < proved(1).made["seconds"] < time.perf_counter() - began
+
+
 def test_the_command_line_proves_a_certificate_again(tmp_path, certificate, monkeypatch, capsys):
     file = tmp_path / "certificate.json"
     certificate.save(file)
@@ -537,6 +550,14 @@ def test_claims():
         claim = Claim("a", "a", Between(*left), Between(*right), at_most)
         assert claim.verdict == verdict
         assert (claim.margin >= -1e-12) == (verdict == "proved")
+
+
+def test_a_claim_says_a_margin_that_it_has():
+    claim = tm.proofs.Claim(
+        "a", "b", tm.proofs.Between(0.1, 0.2), tm.proofs.Between(0.3, 0.4), True
+    )
+    said = float(str(claim).partition("margin over ")[2].removesuffix(" %)"))
+    assert said <= 100 * claim.margin < said + 0.1
 
 
 def test_only_equivariant_rules_are_proved():

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -243,6 +244,21 @@ def test_progress_counts_up_to_the_last_step(monkeypatch):
     assert last.coverage == pytest.approx(tuple(np.median(run.coverage()[:, -1], axis=0)))
 
 
+def test_progress_of_a_flow_counts_replicas_that_have_ended():
+    reports = []
+    tm.simulate(GAME, SGDA, 20, replicas=3, engine="flow", progress=reports.append)
+    assert {(report.total, report.unit) for report in reports} == {(3, "replicas")}
+    assert reports[-1].done == 3
+
+
+def test_a_run_says_how_long_it_took():
+    began = time.perf_counter()
+    found = tm.simulate(GAME, SGDA, 50, replicas=2).provenance
+    assert 0 < found["compile_seconds"] < found["wall_seconds"] < time.perf_counter() - began
+    running = found["wall_seconds"] - found["compile_seconds"]
+    assert found["steps_per_second"] == pytest.approx(50 * 2 / running)
+
+
 def test_progress_leaves_the_run_as_it_is(monkeypatch):
     quiet = tm.simulate(GAME, NSGDA, 50, batch_size=3)
     monkeypatch.setattr(play_module, "_REPORT_EVERY", 0.0)
@@ -463,26 +479,37 @@ def test_resolve_changes_records_only():
     assert len(resolved.steps) > len(plain.steps)
 
 
-def test_resolve_watches_no_replica_that_has_diverged(monkeypatch):
-    """One is at rest, the other's gradients grow tenfold between records, until it is no more."""
-    engine = SimpleNamespace(t=0, replicas=2, ended=False)
+def resolved(monkeypatch, norms, at_rest):
+    """The recorder, and its intervals, of replicas with these gradient norms at each record."""
+    engine = SimpleNamespace(t=0, replicas=len(norms[0]), ended=False)
     recorder = trace_module.Recorder(GAME, engine, 10_000, every=64, resolve=2.0)
 
     def snapshot(game, engine):
-        size = np.array([1.0, 10.0 ** len(recorder.steps)])
-        alive = np.where(len(recorder.steps) < 3, size, [1.0, np.nan])
-        record = dict.fromkeys(TRACE, alive)
-        norms = np.stack([alive, alive], axis=1)
-        return record | {"grad_norms": norms, "peak_grad_norms": norms * [[20.0], [1.0]]}
+        alive = np.array(norms[len(recorder.steps)])
+        both = np.stack([alive, alive], axis=1)
+        peaks = both * np.where(at_rest, 20.0, 1.0)[:, None]
+        return dict.fromkeys(TRACE, alive) | {"grad_norms": both, "peak_grad_norms": peaks}
 
     monkeypatch.setattr(trace_module, "snapshot", snapshot)
     intervals = []
-    for _ in range(5):
+    for _ in norms:
         recorder.record()
         intervals.append(recorder.next_step - engine.t)
         engine.t = recorder.next_step
+    return recorder, intervals
+
+
+def test_resolve_watches_no_replica_that_has_diverged(monkeypatch):
+    """One is at rest, the other's gradients grow tenfold between records, until it is no more."""
+    norms = [[1.0, 1.0], [1.0, 10.0], [1.0, 100.0], [1.0, np.nan], [1.0, np.nan]]
+    recorder, intervals = resolved(monkeypatch, norms, [True, False])
     assert intervals == [64, 19, 5, 64, 64]
     assert recorder.diverged_at.tolist() == [-1, 88]
+
+
+def test_resolve_takes_at_most_a_quarter_and_at_most_twice_the_interval(monkeypatch):
+    _, intervals = resolved(monkeypatch, [[x] for x in [1, 1e9, 1e9, 1e9, 1e9]], [False])
+    assert intervals == [64, 16, 32, 64, 64]
 
 
 @pytest.mark.parametrize("resolve", [1.0, 0.5, -2, float("inf"), float("nan")])

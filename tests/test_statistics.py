@@ -6,7 +6,7 @@ seed, held against `ALARM`, the false-alarm rate of each such test.
 
 import json
 import math
-from itertools import product
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from twomode.statistics import (
     fit_power,
     main_effects,
 )
+from twomode.statistics.factorial import _mean_squares
 
 ALARM = 1e-4
 #: Of statsmodels and ArviZ: `tests/data/record_statistics.py`.
@@ -441,6 +442,16 @@ def test_a_band_at_one_point():
 
 
 # Main effects
+
+
+def test_mean_squares_without_a_seed_are_those_of_the_others():
+    y = np.random.default_rng(7).normal(size=(6, 5))
+    of_all, *without = _mean_squares(y)
+    effects = y - y.mean(axis=0)
+    pairs = [effects[:, r] @ effects[:, s] / 6 for r, s in permutations(range(5), 2)]
+    assert of_all == pytest.approx(np.mean(pairs))
+    for seed, found in enumerate(without):
+        assert found == pytest.approx(_mean_squares(np.delete(y, seed, axis=1))[0])
 
 
 def factorial(table, replicas=4):

@@ -87,7 +87,8 @@ def test_all_else_is_judged_at_the_end(word):
 
 
 def test_divergence_and_standing_still():
-    assert tm.judge(result_with(ALONG["mixed"], diverged=True)).verdict == "diverged"
+    gone = tm.judge(result_with(ALONG["mixed"], diverged=True))
+    assert (gone.verdict, gone.judged_at.tolist()) == ("diverged", [3])  # the last that it had
     assert tm.judge(result_with(ALONG["mixed"], scale=0.1)).verdict == "unmoved"
 
 
