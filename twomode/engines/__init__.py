@@ -1,16 +1,37 @@
 """What advances a state: three engines with one meaning (see `Engine`), and their limit, a flow."""
 
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from twomode.engines.array import ArrayEngine
-from twomode.engines.dense import DenseEngine
-from twomode.engines.flow import FlowEngine
-from twomode.engines.protocol import Batches, Engine
-from twomode.engines.reduced import ReducedEngine
+from twomode.engines.protocol import Batches, Engine, Flow
+
+if TYPE_CHECKING or "pdoc" in sys.modules:  # pdoc shows what is there, and asks for nothing
+    from twomode.engines.dense import DenseEngine
+    from twomode.engines.flow import FlowEngine
+    from twomode.engines.reduced import ReducedEngine
 
 __all__ = [
     "ArrayEngine",
     "Batches",
     "DenseEngine",
     "Engine",
+    "Flow",
     "FlowEngine",
     "ReducedEngine",
 ]
+
+_COMPILED = {"DenseEngine": "dense", "FlowEngine": "flow", "ReducedEngine": "reduced"}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_COMPILED})
+
+
+def __getattr__(name: str) -> Any:
+    """Import the compiled engines on first use: Numba takes longer than all the rest."""
+    if name not in _COMPILED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(f"{__name__}.{_COMPILED[name]}"), name)
+    return found

@@ -22,7 +22,7 @@ from twomode.engines.compiled.blocks import each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel, part
 from twomode.engines.compiled.lanes import LANES, fill, lane_zeros, load, store
 from twomode.engines.compiled.products import padded
-from twomode.engines.protocol import Batches
+from twomode.engines.protocol import Batches, Flow
 from twomode.errors import require
 from twomode.game import NU, Game, State
 from twomode.rules import Optimizer
@@ -81,7 +81,7 @@ class Replicas(NamedTuple):
     correction: enc.Correction | None
 
 
-class FlowEngine:
+class FlowEngine(Flow):
     """Advances replicas of a game along the flow that a rule discretizes.
 
     Its `t` counts places, `PLACES` to an attempted step; a replica whose step was rejected, or

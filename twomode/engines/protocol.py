@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-from twomode._typing import Array, BoolArray, FloatArray
+from twomode._typing import JSON, Array, BoolArray, FloatArray
 from twomode.game import State
 
-__all__ = ["Batches", "Engine"]
+__all__ = ["Batches", "Engine", "Flow"]
 
 #: Weights of the points of a minibatch, step by step: shapes (R, steps, S) of data and latents.
 Batches: TypeAlias = tuple[FloatArray, FloatArray]
@@ -71,3 +71,16 @@ class Engine(Protocol):
         batches : pair of ndarray, shapes (R, steps, S_data) and (R, steps, S_latent), optional
             Weights of the points, for minibatches; the population gradient by default.
         """
+
+
+class Flow:
+    """What an engine provides besides if it ends when it is time, and keeps a time of its own."""
+
+    @property
+    def notes(self) -> JSON:
+        """What it took, and why it ended, replica by replica."""
+        raise NotImplementedError
+
+    def take_lap(self) -> FloatArray:
+        """Iterations of each replica since the last call, shape (R,)."""
+        raise NotImplementedError

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from twomode import engines
 from twomode._typing import JSON, FloatArray, IntArray
-from twomode.engines import ArrayEngine, DenseEngine, Engine, FlowEngine, ReducedEngine
+from twomode.engines import ArrayEngine, Engine, Flow
 from twomode.errors import InputError
 from twomode.game import State
 from twomode.progress import Progress, Report, unreported, watched
@@ -64,7 +65,7 @@ def play(
     engine = _make_engine(run, start)
     engine.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
     compiled = time.perf_counter()
-    last = None if isinstance(engine, FlowEngine) else run.steps
+    last = None if isinstance(engine, Flow) else run.steps
     recorder = Recorder(run.game, engine, last, run.record_every, run.resolve)
     parts: dict[str, Part] = {"engine": engine, "records": recorder}
     if batches is not None:
@@ -86,7 +87,7 @@ def play(
         diverged_at=recorder.diverged_at,
         wall_seconds=before + time.perf_counter() - began,
         compile_seconds=compiled - began,
-        notes=engine.notes if isinstance(engine, FlowEngine) else {},
+        notes=engine.notes if isinstance(engine, Flow) else {},
     )
 
 
@@ -135,12 +136,12 @@ def _advance(
 
 def _make_engine(run: Run, start: State) -> Engine:
     if run.engine == "reduced":
-        return ReducedEngine(run.game, run.opt, start)
+        return engines.ReducedEngine(run.game, run.opt, start)
     if run.engine == "flow":
         assert run.rtol is not None
-        return FlowEngine(run.game, run.opt, start, run.steps, run.rtol)
+        return engines.FlowEngine(run.game, run.opt, start, run.steps, run.rtol)
     if run.engine == "dense":
-        return DenseEngine(run.game, run.opt, start, run.dtype)
+        return engines.DenseEngine(run.game, run.opt, start, run.dtype)
     if run.engine == "cupy":
         start = _on_gpu(start)
     return ArrayEngine(run.game, run.opt, start)

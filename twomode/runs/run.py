@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeAlias
 
 import numpy as np
 
+from twomode import engines
 from twomode._typing import JSON, Count, Horizon, SeedNumber, Whole
 from twomode.checks import check_fields, checked, take
-from twomode.engines import FlowEngine, ReducedEngine
 from twomode.errors import require, require_choice, require_memory, shown
 from twomode.game import Game, GaussianStart, State
 from twomode.rules import Optimizer
@@ -71,9 +71,9 @@ class Run:
         require_choice("dtype", self.dtype, ("float64", "float32"))
         self._require_effect()
         if self.engine == "reduced":
-            ReducedEngine.check(self.opt)
+            engines.ReducedEngine.check(self.opt)
         if self.engine == "flow":
-            FlowEngine.check(self.opt)
+            engines.FlowEngine.check(self.opt)
         require(
             self.dtype == "float64" or self.engine == "dense",
             f"dtype={self.dtype!r} needs engine='dense', not {self.engine!r}",
@@ -217,7 +217,7 @@ class Run:
         )
         # What is recorded, and a state in R^r and its gradient.
         record = 2.0 * game.m_G**2 + 2 * game.m_G + 4 * game.m_D
-        length = FlowEngine.USUAL if self.engine == "flow" else self.steps
+        length = engines.FlowEngine.USUAL if self.engine == "flow" else self.steps
         each = record * (2 + length / self.record_every) + 4.0 * (
             (game.m_D + game.m_G + 2) * game.reduced_dimension
         )
@@ -234,7 +234,7 @@ def _interval(game: Game, engine: str, steps: int, every: int | None) -> int:
     if every is not None:
         return int(take("record_every", every, Count))
     if engine == "flow":
-        return FlowEngine.PLACES
+        return engines.FlowEngine.PLACES
     points = max(150, len(game.latent_points[1]))
     records = 150_000 / points if engine == "reduced" else 200
     return max(1, math.ceil(min(steps, MOST_STEPS) / records))

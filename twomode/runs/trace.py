@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twomode._typing import Array
-from twomode.engines import Engine, FlowEngine
+from twomode.engines import Engine, Flow
 from twomode.errors import require
 from twomode.game import NU, Game, Outputs, at_rest, player_norms
 
@@ -62,7 +62,7 @@ def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
         "update_norms": engine.update_norms,
         "objective": gradient.objective,
     }
-    if isinstance(engine, FlowEngine):
+    if isinstance(engine, Flow):
         differences = xp.matmul(V, (U[:, :1] - U[:, 1:]).mT)[..., 0]
         record |= {"intervals": engine.take_lap(), "differences_V": differences}
     return record
@@ -125,7 +125,7 @@ class Recorder:
         notes = ("steps", "diverged_at", "watched", "interval", "next_step")
         steps, self.diverged_at, self._watched, interval, next_step = (memory[n] for n in notes)
         trace = {name: x for name, x in memory.items() if name not in notes}
-        flow = isinstance(self.engine, FlowEngine)
+        flow = isinstance(self.engine, Flow)
         require(trace.keys() == {*TRACE, *(OF_FLOWS if flow else ())}, "not the records of a run")
         shape = (self.engine.replicas, len(steps))
         whole = all(x.shape[:2] == shape and x.dtype == float for x in trace.values())
