@@ -29,6 +29,11 @@ def constant(g):
     return np.sqrt(g.size) * unit(g)
 
 
+def clipped(g, max_norm=1.0):
+    norm = np.linalg.norm(g)
+    return g if norm <= max_norm else max_norm / norm * g
+
+
 def first(m, v):
     return m
 
@@ -51,6 +56,10 @@ def adadir(m, v):
 
 def by_blocks(form, cuts, *vectors):
     return np.concatenate([form(*(vector[cut] for vector in vectors)) for cut in cuts])
+
+
+def sign(cuts):
+    return np.sign
 
 
 def gradient(cuts):
@@ -185,6 +194,14 @@ def ryu(field, eta_D, eta_G, x, y, D, G, **anchor):
         d_x, d_y = steps(field, x, y, D, G)
         x = x + size_D * d_x + pull_D * (x_0 - x)
         y = y + size_G * d_y + pull_G * (y_0 - y)
+        yield x, y
+
+
+def decoupled(field, eta_D, eta_G, x, y, D, G, weight):
+    """Weight decay apart from the step, as in Loshchilov and Hutter 2019, Algorithm 2."""
+    while True:
+        d_x, d_y = steps(field, x, y, D, G)
+        x, y = x + eta_D * (d_x - weight * x), y + eta_G * (d_y - weight * y)
         yield x, y
 
 
@@ -439,6 +456,9 @@ ROWS = {
     "adalr": Row(partial(Moments, adalr)),
     "adadir": Row(partial(Moments, adadir)),
     "ada-nsgda": Row(partial(normalized, form=constant)),
+    "clipped-sgda": Row(partial(normalized, form=clipped)),
+    "signsgd": Row(sign),
+    "adamw": Row(adam, partial(decoupled, weight=0.01)),
     "alternating": Row(gradient, generator_first, matrix=alternating_G_first),
     "alternating-nsgda": Row(normalized, generator_first),
     "alternating-adam": Row(adam, generator_first),
@@ -499,6 +519,12 @@ VARIANTS = [
         {"past_scale": "today", "direction": "momentum"},
         Row(partial(Moments, first), optimism_with_todays_correction),
     ),
+    Variant(
+        "clipped-sgda",
+        {"max_norm": 0.03},
+        Row(partial(normalized, form=partial(clipped, max_norm=0.03))),
+    ),
+    Variant("nsgda", {"weight_decay": 0.7}, Row(normalized, partial(decoupled, weight=0.7))),
     Variant("nsgda", DECAY, Row(normalized, partial(ryu, p_D=0.5, p_G=0.25, gamma=0))),
     Variant("adam", DECAY, Row(adam, partial(ryu, p_D=0.5, p_G=0.25, gamma=0))),
     Variant(

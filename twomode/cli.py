@@ -252,6 +252,8 @@ _RULE_HELP = {
     "bias_correction": "moments: divide by 1 - beta^t [yes]",
     "heavy_ball": "moments: theta + eta g + beta1 (theta - theta_before) [by rule]",
     "constant": "ada-nsgda: root mean square of a step's coordinates [1]",
+    "max_norm": "clipped-sgda: length of the longest step, before eta [1]",
+    "weight_decay": "strength of the pull to 0, times eta [by rule]",
 }
 
 

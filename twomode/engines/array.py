@@ -143,7 +143,7 @@ class ArrayEngine(MovesMeasured):
     def _move(
         self, player: str, stage: Stage, base: dict[str, Array], taken: dict[str, Array]
     ) -> None:
-        """theta <- base + eta (new Delta + old Delta_before) + pull (theta_0 - base)."""
+        """theta <- base + eta (new Delta + old Delta_before) + pull (theta_0 - base) - decay base."""
         opt = self._rule
         eta, pull = opt.step_sizes(self.t)[player], opt.pulls(self.t)[player]
         for layer in LAYERS[player]:
@@ -158,6 +158,8 @@ class ArrayEngine(MovesMeasured):
                 place = place + eta * stage.old * before
             if opt.anchor:
                 place = place + pull * (getattr(self._start, layer) - here)
+            if opt.weight_decay:
+                place = place - eta * opt.weight_decay * here
             self._X[layer] = place
             if opt.keeps_step and stage.looks:
                 self._past[layer] = taken[layer]
@@ -211,6 +213,8 @@ class ArrayEngine(MovesMeasured):
         elif opt.magnitude == "constant":
             size = opt.block_sizes(self.game.d, self.game.m_D, self.game.m_G)[layer]
             magnitude = xp.full_like(norm, opt.block_length(size))
+        elif opt.magnitude == "clipped":
+            magnitude = xp.minimum(norm, xp.full_like(norm, opt.max_norm))
         return _divide_or_zero(xp, magnitude, norm + opt.norm_eps)
 
 

@@ -18,7 +18,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, ClassVar, NamedTuple
 
-from twomode._typing import JSON, NotNegative, Probability
+from twomode._typing import JSON, NotNegative, Positive, Probability
 from twomode.checks import check_fields
 from twomode.errors import require, require_choice, shown
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 DIRECTIONS = ("gradient", "momentum", "adam")
-MAGNITUDES = ("own", "unit", "constant", "gradient", "momentum", "adam")
+MAGNITUDES = ("own", "unit", "constant", "clipped", "gradient", "momentum", "adam")
 GRANULARITIES = ("neuron", "layer", "global")
 CORRECTIONS = ("none", "sga", "consensus", "hamiltonian")
 FIRST_STEPS = ("plain", "double")
@@ -128,9 +128,10 @@ class Rule:
     direction : {"gradient", "momentum", "adam"}
         g; the first moment M; or A = M / (sqrt(S) + eps), coordinate by coordinate, with the
         moments M <- beta1 M + (1 - beta1) g and S <- beta2 S + (1 - beta2) g^2.
-    magnitude : {"own", "unit", "constant", "gradient", "momentum", "adam"}
+    magnitude : {"own", "unit", "constant", "clipped", "gradient", "momentum", "adam"}
         ``own`` is the plain rule (the direction with its own norm), ``unit`` the normalized one;
         ``constant`` is `constant` times the square root of the block's number of coordinates;
+        ``clipped`` is the direction's own norm, but at most `max_norm` (Pascanu et al. 2013);
         the others are norm(g), norm(M), norm(A) over the block.
     granularity : {"neuron", "layer", "global"}
         The blocks over which norms are taken: each w_i, v_j and b; or W, V and b; or each player,
@@ -157,6 +158,8 @@ class Rule:
         theta <- theta + eta g + beta1 (theta - theta_before) (Polyak 1964).
     constant : float
         Root mean square of a coordinate of the step when ``magnitude="constant"``.
+    max_norm : float
+        Length of the longest step of a block, before eta, when ``magnitude="clipped"``.
     correction : {"none", "sga", "consensus", "hamiltonian"}
         What takes the place of xi, the players' loss gradients side by side, wherever one is
         taken; J is the Jacobian of xi, H = norm(xi)^2 / 2 and grad H = J^T xi.  ``sga``:
@@ -170,6 +173,9 @@ class Rule:
     anchor : float
         Strength of the pull to the start that every move gets besides its step:
         (1 - p) anchor/t (theta_0 - theta), p the player's decay (Ryu et al. 2019).
+    weight_decay : float
+        Strength of the pull to 0 that every move gets besides its step: -eta weight_decay theta,
+        apart from the gradient and its moments (Loshchilov and Hutter 2019).
     decay_D, decay_G : float
         Iteration t, from 1, has the step size eta / t^p; p in [0, 1].
     first_step : {"plain", "double"}
@@ -206,10 +212,12 @@ class Rule:
     bias_correction: bool = True
     heavy_ball: bool = False
     constant: NotNegative = 1.0
+    max_norm: Positive = 1.0
     correction: str = "none"
     correction_weight: float = 1.0
     aligned: bool = True
     anchor: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0
     decay_D: Probability = 0.0
     decay_G: Probability = 0.0
     first_step: str = "plain"
@@ -235,6 +243,7 @@ class Rule:
             ("granularity", self.uses_norms, "a magnitude other than own, as nsgda has"),
             ("norm_eps", self.uses_norms, "a magnitude other than own, as nsgda has"),
             ("constant", self.magnitude == "constant", "magnitude constant, as ada-nsgda has"),
+            ("max_norm", self.magnitude == "clipped", "magnitude clipped, as clipped-sgda has"),
         ):
             value = getattr(self, name)
             require(
@@ -306,19 +315,24 @@ class Rule:
         >>> named_rule("sgda").as_long_as_gradient, named_rule("nsgda").as_long_as_gradient
         (True, False)
         """
-        if self.magnitude == "own":
+        if self.magnitude in ("own", "clipped"):
             return self.direction != "adam"
         return self.magnitude in ("gradient", "momentum")
 
     @property
     def discretizes_flow(self) -> bool:
         """Whether short steps follow a smooth flow: in the direction of gradients, and as long."""
-        return self.equivariant and self.as_long_as_gradient
+        return self.equivariant and self.as_long_as_gradient and self.magnitude != "clipped"
 
     @property
     def has_flow(self) -> bool:
         """Whether `FlowEngine` follows the limit of short steps, at constant step sizes."""
-        return self.discretizes_flow and not (self.anchor or self._turns_round)
+        return self.discretizes_flow and not (self.pulled or self._turns_round)
+
+    @property
+    def pulled(self) -> bool:
+        """Whether moves are more than steps: pulled to the start, or to 0."""
+        return self.anchor > 0 or self.weight_decay > 0
 
     @property
     def _turns_round(self) -> bool:
@@ -344,7 +358,7 @@ class Rule:
     def plain(self) -> bool:
         """Whether nothing but steps of constant size move the players, both at once."""
         decays = self.decay_D or self.decay_G
-        return self.schedule == "simultaneous" and not (self.corrected or self.anchor or decays)
+        return self.schedule == "simultaneous" and not (self.corrected or self.pulled or decays)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -371,7 +385,7 @@ class Rule:
         >>> [named_rule(name).moves_by_steps for name in ("extragradient", "optimistic")]
         [True, False]
         """
-        return not (self.anchor or self.stages[-1].old)
+        return not (self.pulled or self.stages[-1].old)
 
     @property
     def memory(self) -> int:
@@ -584,6 +598,8 @@ class Optimizer(Rule):
             eta_G=self.eta_G / longer,
             eps=self.eps * (factor if self.uses_second_moment else 1.0),
             norm_eps=self.norm_eps * (factor if normed else 1.0),
+            weight_decay=self.weight_decay * longer,
+            max_norm=self.max_norm * (longer if self.magnitude == "clipped" else 1.0),
         )
 
     def flow_speeds(self) -> tuple[float, float]:
@@ -609,7 +625,9 @@ class Optimizer(Rule):
             (not self.equivariant, "depends on the coordinates of R^d"),
             (not self.as_long_as_gradient, "takes steps of one length, which chatter in the limit"),
             (self._turns_round, "turns its correction round where a sign changes (aligned=True)"),
+            (self.magnitude == "clipped", "clips its steps"),
             (self.anchor > 0, "is pulled to its start by a force that depends on time"),
+            (self.weight_decay > 0, "is pulled to 0"),
             (self.decay_D or self.decay_G, "has step sizes that depend on time"),
         ):
             require(not refused, f"{self.name} {why}: it has no flow; use engine='reduced'")

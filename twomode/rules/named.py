@@ -138,6 +138,23 @@ RULES: dict[str, NamedRule] = {
         "theta + eta c sqrt(n) g/norm(g), n coordinates in the block",
         "the talk, 'Hypothesis': the norm of Adam's update is constant in time",
     ),
+    "clipped-sgda": NamedRule(
+        {"magnitude": "clipped"},
+        "theta + eta min(1, c/norm(g)) g, one norm for each w_i, v_j and b",
+        "gradient clipping, Pascanu et al. 2013, by neurons",
+        "sgda",
+    ),
+    "signsgd": NamedRule(
+        _ADAM | {"beta1": 0.0, "beta2": 0.0, "eps": 0.0},
+        "theta + eta sign(g), coordinate by coordinate: A without memory",
+        "Bernstein et al. 2018 (signSGD)",
+    ),
+    "adamw": NamedRule(
+        _ADAM | {"weight_decay": 0.01},
+        "theta + eta A - eta lambda theta,  lambda = 0.01",
+        "decoupled weight decay, Loshchilov and Hutter 2019",
+        "adam",
+    ),
     **_method(
         "alternating",
         {"schedule": "alternating-G-first"},

@@ -37,6 +37,8 @@ def _describe(opt: Optimizer) -> str:
         words.append(f"corrected by {opt.correction}")
     if opt.anchor:
         words.append(f"anchored with {opt.anchor:g}")
+    if opt.weight_decay:
+        words.append(f"weights decaying by {opt.weight_decay:g}")
     if opt.decay_D or opt.decay_G:
         words.append(f"steps decaying as t^-{opt.decay_D:g} and t^-{opt.decay_G:g}")
     return ", ".join([*words, opt.schedule])

@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from twomode.engines.compiled.jit import part
-from twomode.engines.compiled.lanes import divide_or_zero, fill, larger, load, square_root, store
+from twomode.engines.compiled.lanes import (
+    divide_or_zero,
+    fill,
+    larger,
+    load,
+    square_root,
+    store,
+    where_less,
+)
 from twomode.engines.compiled.records import Neurons, RuleCode, StageCode, Work
 from twomode.rules import CORRECTIONS, DIRECTIONS, GRANULARITIES, MAGNITUDES
 
 GRADIENT, MOMENTUM, ADAM = (DIRECTIONS.index(name) for name in ("gradient", "momentum", "adam"))
-OWN, UNIT, CONSTANT, MOMENTUM_NORM, ADAM_NORM = (
-    MAGNITUDES.index(name) for name in ("own", "unit", "constant", "momentum", "adam")
+OWN, UNIT, CONSTANT, CLIPPED, MOMENTUM_NORM, ADAM_NORM = (
+    MAGNITUDES.index(name) for name in ("own", "unit", "constant", "clipped", "momentum", "adam")
 )
 NEURON, LAYER = GRANULARITIES.index("neuron"), GRANULARITIES.index("layer")
 NONE = CORRECTIONS.index("none")
@@ -126,6 +134,9 @@ def scale_blocks(
         if rule.magnitude != OWN:
             if rule.magnitude == CONSTANT:
                 factor = fill(norms, constant if begin < layer else constant_last)
+            elif rule.magnitude == CLIPPED:
+                norm, longest = square_root(direction), fill(norms, rule.max_norm)
+                factor = where_less(longest, norm, longest, norm)
             elif rule.magnitude != UNIT:
                 factor = square_root(magnitude)
             factor = divide_or_zero(factor, square_root(direction) + norm_eps)
@@ -173,10 +184,14 @@ def move_from(
     neurons: Neurons,
     factors: np.ndarray,
 ) -> None:
-    """X <- base + eta (new Delta + old Delta_before) + pull (start - base), Delta remembered."""
+    """X <- base + eta (new Delta + old Delta_before) + pull (start - base) - decay base.
+
+    Delta is remembered.
+    """
     X, G, past, base, start = neurons.X, neurons.G, neurons.past, neurons.base, neurons.start
     keeps_step, keeps_base, anchored = past.shape[1] > 0, base.shape[1] > 0, start.shape[1] > 0
     new, old, pull_lanes = fill(X, eta * stage.new), fill(X, eta * stage.old), fill(X, pull)
+    decay = fill(X, eta * rule.weight_decay)
     without_past = t == 1 and stage.looks and rule.plain_start
     for i in range(rows):
         factor = load(factors, i, 0)
@@ -196,6 +211,8 @@ def move_from(
                     store(past, i, k, step)
             if anchored:
                 there += pull_lanes * (load(start, i, k) - here)
+            if rule.weight_decay != 0.0:
+                there -= decay * here
             store(X, i, k, there)
 
 

@@ -137,11 +137,13 @@ class RuleCode(NamedTuple):
     constant_W: float
     constant_b: float
     constant_V: float
+    max_norm: float
     plain_moves: bool  #: whether every move is a step from where the players stand
     updates: int
     decay_D: float
     decay_G: float
     anchor: float
+    weight_decay: float
     plain_start: bool
     recalls: bool  #: whether the old step is scaled by today's bias correction
     correction: int
@@ -188,7 +190,7 @@ def encode_rule(game: Game, opt: Optimizer) -> RuleCode:
         "constant_W": opt.block_length(sizes["W"]),
         "constant_b": opt.block_length(sizes["b"]),
         "constant_V": opt.block_length(sizes["V"]),
-        "plain_moves": not (opt.keeps_step or opt.keeps_base or opt.anchor),
+        "plain_moves": not (opt.keeps_step or opt.keeps_base or opt.pulled),
         "plain_start": opt.first_step == "plain",
         "recalls": opt.past_scale == "today",
         "parameters": float(game.parameters),
