@@ -29,11 +29,20 @@ ROOMS = {
         "every_latent",
         "bilinear",
     ),
-    "rules": ("algebra", "named", "recipes", "corrections"),
+    "rules": ("algebra", "named", "polar", "recipes", "corrections"),
     "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense", "flow"),
     "engines.compiled": (
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "blocks", "products", "records", "gradient"),
-        *("moves", "corrections", "passes", "correction_passes", "field", "dormand_prince"),
+        *(
+            "moves",
+            "polars",
+            "corrections",
+            "passes",
+            "correction_passes",
+            "polar_passes",
+            "field",
+            "dormand_prince",
+        ),
     ),
     "runs": (
         *("run", "streams", "trace", "provenance", "checkpoint", "play", "labelled", "result"),

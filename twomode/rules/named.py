@@ -138,6 +138,33 @@ RULES: dict[str, NamedRule] = {
         "theta + eta c sqrt(n) g/norm(g), n coordinates in the block",
         "the talk, 'Hypothesis': the norm of Adam's update is constant in time",
     ),
+    "spectral-sgda": NamedRule(
+        {"granularity": "spectral"},
+        "theta + eta nuclear_norm(g) polar(g), polar factors of the matrices W, V and b",
+        "steepest descent in the spectral norm, Carlson et al. 2015",
+        "sgda",
+    ),
+    "spectral-nsgda": NamedRule(
+        {"magnitude": "unit", "granularity": "spectral"},
+        "theta + eta polar(g), polar factors of the matrices W, V and b",
+        "Carlson et al. 2015, normalized; Muon without its momentum",
+        "nsgda",
+    ),
+    "muon": NamedRule(
+        {
+            "direction": "momentum",
+            "magnitude": "unit",
+            "granularity": "spectral",
+            "polar": "newton-schulz",
+            "beta1": 0.95,
+            "nesterov": True,
+            "bias_correction": False,
+            "norm_eps": 1e-7,
+        },
+        "theta + eta NS5(beta1 M + (1 - beta1) g), five Newton-Schulz steps towards polar factors",
+        "Jordan et al. 2024, whose scale max(1, rows/columns)^(1/2) is 1 here",
+        "spectral-nsgda",
+    ),
     "clipped-sgda": NamedRule(
         {"magnitude": "clipped"},
         "theta + eta min(1, c/norm(g)) g, one norm for each w_i, v_j and b",

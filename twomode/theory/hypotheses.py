@@ -31,7 +31,9 @@ __all__ = [
 def _describe(opt: Optimizer) -> str:
     blocks = {"neuron": "w_i, v_j and b", "layer": "W, V and b", "global": "player"}
     words = [f"{opt.direction} with magnitude {opt.magnitude}"]
-    if opt.uses_norms:
+    if opt.spectral:
+        words.append(f"{opt.polar} polar factors of W, V and b")
+    elif opt.uses_norms:
         words.append(f"one norm for each {blocks[opt.granularity]}")
     if opt.corrected:
         words.append(f"corrected by {opt.correction}")
