@@ -17,13 +17,16 @@ import pandas as pd
 
 import twomode as tm
 from twomode.errors import require
-from twomode.rules import DIRECTIONS, GRANULARITIES, MAGNITUDES
+from twomode.rules import DIRECTIONS
 from twomode.statistics import main_effects
 from twomode.studies import tune
 from twomode.theory import covers_both
 
 D, FULL_D = 2**8, 2**10
 AXES = ("direction", "magnitude", "granularity")
+#: Of grafts; clipped steps and polar factors are none.
+MAGNITUDES = ("own", "unit", "constant", "gradient", "momentum", "adam")
+GRANULARITIES = ("neuron", "layer", "global")
 
 
 def recovered(result: tm.Result) -> dict[str, np.ndarray]:

@@ -190,6 +190,7 @@ CALLS = {
     rules.recipe: lambda t: dict(
         game=t.game, name="adam", eta_D=0.1, ratio=0.2, steps=10, step_scale=2.0, beta1=0.5
     ),
+    rules.polar_factor: lambda t: dict(X=t.state.W, rule=rules.Rule(granularity="spectral")),
     rules.rule_from_dict: lambda t: dict(fields=t.opt.to_dict()),
     rules.transposed_jacobian_product: lambda t: dict(game=t.game, state=t.state, v=t.zeros),
     runs.Result.again: lambda t: dict(self=t.result, steps=4, replicas=[0], record_every=2),

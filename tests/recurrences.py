@@ -16,17 +16,45 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 # Steps.  A form makes Delta of a block's gradient, or of its two moments without their bias.
 
 
 def unit(g):
+    """Of a matrix, the polar factor."""
+    if g.ndim == 2:
+        return linalg.polar(g)[0] if g.any() else g
     return g / (np.linalg.norm(g) or 1.0)  # a block without a gradient stays
+
+
+def newton_schulz(m, v):
+    """Jordan et al. 2024, as it stands there."""
+    X = np.atleast_2d(m)
+    X = X / (np.linalg.norm(X) + 1e-7)
+    a, b, c = (3.4445, -4.7750, 2.0315)
+    for _ in range(5):
+        A = X @ X.T
+        B = b * A + c * A @ A
+        X = a * X + B @ X
+    return X
+
+
+def steepest(g):
+    """In the spectral norm."""
+    return np.linalg.norm(np.atleast_2d(g), "nuc") * unit(np.atleast_2d(g))
 
 
 def constant(g):
     """The step has coordinates of root mean square 1."""
-    return np.sqrt(g.size) * unit(g)
+    return np.sqrt(max(g.shape) if g.ndim == 2 else g.size) * unit(g)
+
+
+def clipped(g, max_norm=1.0):
+    if g.ndim == 2:
+        return min(np.linalg.norm(g, "nuc"), max_norm) * unit(g)
+    norm = np.linalg.norm(g)
+    return g if norm <= max_norm else max_norm / norm * g
 
 
 def first(m, v):
@@ -50,7 +78,12 @@ def adadir(m, v):
 
 
 def by_blocks(form, cuts, *vectors):
-    return np.concatenate([form(*(vector[cut] for vector in vectors)) for cut in cuts])
+    """Cuts of two axes are of matrices."""
+    return np.concatenate([form(*(vector[cut] for vector in vectors)).ravel() for cut in cuts])
+
+
+def sign(cuts):
+    return np.sign
 
 
 def gradient(cuts):
@@ -95,6 +128,14 @@ class Moments:
 
     def step_before_with_todays_correction(self):
         return self.with_todays_correction(*self.before)
+
+
+class Nesterov(Moments):
+    """A look ahead: what the moment would be after the same gradient once more."""
+
+    def __call__(self, g):
+        super().__call__(g)
+        return by_blocks(self.form, self.cuts, self.beta1 * self.m + (1 - self.beta1) * g, self.v)
 
 
 adam = partial(Moments, A)
@@ -185,6 +226,14 @@ def ryu(field, eta_D, eta_G, x, y, D, G, **anchor):
         d_x, d_y = steps(field, x, y, D, G)
         x = x + size_D * d_x + pull_D * (x_0 - x)
         y = y + size_G * d_y + pull_G * (y_0 - y)
+        yield x, y
+
+
+def decoupled(field, eta_D, eta_G, x, y, D, G, weight):
+    """Weight decay apart from the step, as in Loshchilov and Hutter 2019, Algorithm 2."""
+    while True:
+        d_x, d_y = steps(field, x, y, D, G)
+        x, y = x + eta_D * (d_x - weight * x), y + eta_G * (d_y - weight * y)
         yield x, y
 
 
@@ -439,6 +488,12 @@ ROWS = {
     "adalr": Row(partial(Moments, adalr)),
     "adadir": Row(partial(Moments, adadir)),
     "ada-nsgda": Row(partial(normalized, form=constant)),
+    "spectral-sgda": Row(partial(normalized, form=steepest)),
+    "spectral-nsgda": Row(normalized),
+    "muon": Row(partial(Nesterov, newton_schulz, beta1=0.95)),
+    "clipped-sgda": Row(partial(normalized, form=clipped)),
+    "signsgd": Row(sign),
+    "adamw": Row(adam, partial(decoupled, weight=0.01)),
     "alternating": Row(gradient, generator_first, matrix=alternating_G_first),
     "alternating-nsgda": Row(normalized, generator_first),
     "alternating-adam": Row(adam, generator_first),
@@ -499,6 +554,12 @@ VARIANTS = [
         {"past_scale": "today", "direction": "momentum"},
         Row(partial(Moments, first), optimism_with_todays_correction),
     ),
+    Variant(
+        "clipped-sgda",
+        {"max_norm": 0.03},
+        Row(partial(normalized, form=partial(clipped, max_norm=0.03))),
+    ),
+    Variant("nsgda", {"weight_decay": 0.7}, Row(normalized, partial(decoupled, weight=0.7))),
     Variant("nsgda", DECAY, Row(normalized, partial(ryu, p_D=0.5, p_G=0.25, gamma=0))),
     Variant("adam", DECAY, Row(adam, partial(ryu, p_D=0.5, p_G=0.25, gamma=0))),
     Variant(

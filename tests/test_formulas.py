@@ -85,6 +85,9 @@ class Field:
 
 def blocks(opt, rows, d, bias):
     """Slices of the flat player (rows of length d, then perhaps the bias)."""
+    if opt.spectral:
+        matrix = np.arange(rows * d).reshape(rows, d)
+        return [matrix] + [np.array([[rows * d]])] * bias
     layers = {"neuron": d, "layer": rows * d, "global": rows * d + bias}
     width = layers[opt.granularity]
     cuts = [slice(i, i + width) for i in range(0, rows * d, width)]
@@ -119,12 +122,20 @@ ALTERNATING = {
 }
 
 
+def granularities(opt):
+    """Those that matter to a rule, other than to change what its recurrence is."""
+    if opt.polar != "exact" or not opt.uses_norms or (opt.spectral and opt.magnitude == "own"):
+        return [opt.granularity]
+    # Adam's first vector is of signs: as a matrix of lower rank nearly, its factor is rounding.
+    return GRANULARITIES[:-1] if opt.direction == "adam" else GRANULARITIES
+
+
 def rules():
     """Every rule with every granularity that matters to it; plain ones alternate as well."""
     for name, row in ROWS.items():
         opt = make_rule(name, 37, scale=7)
         schedules = {opt.schedule: row.schedule} | (ALTERNATING if opt.plain else {})
-        for granularity in GRANULARITIES if opt.uses_norms else [opt.granularity]:
+        for granularity in granularities(opt):
             for schedule, function in schedules.items():
                 yield pytest.param(
                     replace(opt, granularity=granularity, schedule=schedule),

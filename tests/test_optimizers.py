@@ -39,6 +39,9 @@ def test_rule_fields_can_be_replaced():
         ({"decay_G": 1.5}, r"decay_G=1\.5 must lie in \[0, 1\]"),
         ({"decay_D": math.nan}, r"decay_D=nan must lie in \[0, 1\]"),
         ({"first_step": "twice"}, "unknown first_step 'twice': choose from plain, double"),
+        ({"max_norm": 0}, "max_norm=0 must be"),
+        ({"weight_decay": -1}, "weight_decay=-1 must be a finite number and at least 0"),
+        ({"polar": "exactly"}, "unknown polar 'exactly': did you mean exact"),
         ({"past_scale": "yesterday"}, "unknown past_scale 'yesterday': did you mean today"),
     ],
 )
@@ -83,6 +86,10 @@ ADAM = {"schedule": "optimistic", "direction": "adam", "past_scale": "today"}
         ({"past_scale": "today"}, "past_scale='today' .*, not of simultaneous gradient"),
         (ADAM | {"direction": "gradient"}, "not of optimistic gradient with magnitude own"),
         (ADAM | {"schedule": "extragradient"}, "not of extragradient adam with magnitude own"),
+        (ADAM | {"nesterov": True}, "past_scale='today' rescales moments, and nesterov=True"),
+        ({"nesterov": True}, "nesterov=True has no effect on 'custom': it needs direction"),
+        ({"polar": "newton-schulz"}, "polar='newton-schulz' has no effect .* spectral, as muon"),
+        ({"max_norm": 2.0}, "max_norm=2.0 has no effect .* clipped, as clipped-sgda has"),
         (ADAM | {"magnitude": "unit"}, "not of optimistic adam with magnitude unit"),
     ],
 )

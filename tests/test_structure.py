@@ -30,11 +30,20 @@ ROOMS = {
         "every_latent",
         "bilinear",
     ),
-    "rules": ("algebra", "own", "named", "recipes", "corrections"),
+    "rules": ("algebra", "own", "named", "polar", "recipes", "corrections"),
     "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense", "flow"),
     "engines.compiled": (
         *("lanes_numpy", "jit", "lanes_llvm", "lanes", "blocks", "products", "records", "gradient"),
-        *("moves", "corrections", "passes", "correction_passes", "field", "dormand_prince"),
+        *(
+            "moves",
+            "polars",
+            "corrections",
+            "passes",
+            "correction_passes",
+            "polar_passes",
+            "field",
+            "dormand_prince",
+        ),
     ),
     "runs": (
         *("run", "streams", "trace", "provenance", "checkpoint", "play", "labelled", "result"),

@@ -237,6 +237,7 @@ _RULE_HELP = {
     "direction": "[by rule]",
     "magnitude": "[by rule]",
     "granularity": "blocks of the norms [by rule]",
+    "polar": "spectral: exact, or by five Newton-Schulz steps [by rule]",
     "schedule": "[by rule]",
     "correction": "by the game's Jacobian [by rule]",
     "correction_weight": "lambda of sga, gamma of consensus [1]",
@@ -251,7 +252,10 @@ _RULE_HELP = {
     "norm_eps": "added to norms before dividing [0]",
     "bias_correction": "moments: divide by 1 - beta^t [yes]",
     "heavy_ball": "moments: theta + eta g + beta1 (theta - theta_before) [by rule]",
+    "nesterov": "moments: beta1 M + (1 - beta1) g in place of M [by rule]",
     "constant": "ada-nsgda: root mean square of a step's coordinates [1]",
+    "max_norm": "clipped-sgda: length of the longest step, before eta [1]",
+    "weight_decay": "strength of the pull to 0, times eta [by rule]",
 }
 
 

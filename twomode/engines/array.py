@@ -16,7 +16,7 @@ from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
 from twomode.errors import require
 from twomode.game import Field, State, as_array, player_norms
-from twomode.rules import Optimizer, OwnRule, Stage, corrected
+from twomode.rules import Optimizer, OwnRule, Stage, corrected, polar_factor
 
 __all__ = ["ArrayEngine"]
 
@@ -148,6 +148,12 @@ class ArrayEngine(MovesMeasured):
             directions[layer] = vectors[self.opt.direction]
             sources[layer] = vectors.get(self.opt.magnitude, g)
         norms, magnitudes = self._block_norms(directions), self._block_norms(sources)
+        if self.opt.spectral:
+            for layer, x in directions.items():
+                matrix = x if x.ndim > 1 else x[:, None, None]
+                factor, norm = polar_factor(matrix, self._rule)
+                directions[layer] = self.xp.reshape(factor, x.shape)
+                norms[layer] = self.xp.reshape(norm, (-1, *(1 for _ in x.shape[1:])))
         return {
             layer: self._factor(layer, norms[layer], magnitudes[layer]) * direction
             for layer, direction in directions.items()
@@ -156,7 +162,7 @@ class ArrayEngine(MovesMeasured):
     def _move(
         self, player: str, stage: Stage, base: dict[str, Array], taken: dict[str, Array]
     ) -> None:
-        """theta <- base + eta (new Delta + old Delta_before) + pull (theta_0 - base)."""
+        """theta <- base + eta (new Delta + old Delta_before - decay base) + pull (start - base)."""
         opt = self._rule
         eta, pull = opt.step_sizes(self.t)[player], opt.pulls(self.t)[player]
         for layer in LAYERS[player]:
@@ -171,6 +177,8 @@ class ArrayEngine(MovesMeasured):
                 place = place + eta * stage.old * before
             if opt.anchor:
                 place = place + pull * (getattr(self._start, layer) - here)
+            if opt.weight_decay:
+                place = place - eta * opt.weight_decay * here
             self._X[layer] = place
             if opt.keeps_step and stage.looks:
                 self._past[layer] = taken[layer]
@@ -185,14 +193,18 @@ class ArrayEngine(MovesMeasured):
             self._M[layer] = opt.beta1 * self._M[layer] + (1 - opt.beta1) * g
             if opt.uses_second_moment:
                 self._S[layer] = opt.beta2 * self._S[layer] + (1 - opt.beta2) * (g * g)
-            vectors |= self._scaled_moments(layer, update)
+            vectors |= self._scaled_moments(layer, update, g)
         return vectors
 
-    def _scaled_moments(self, layer: str, update: int) -> dict[str, Array]:
+    def _scaled_moments(self, layer: str, update: int, g: Array | None = None) -> dict[str, Array]:
         """The first moment and Adam's vector, with the bias correction of this update."""
         opt, xp = self._rule, self.xp
         first, second = opt.moment_scales(update)
         vectors = {"momentum": first * self._M[layer]}
+        if opt.nesterov:
+            ahead, _ = opt.moment_scales(update + 1)
+            old, new = opt.beta1 * ahead, (1 - opt.beta1) * first
+            vectors["momentum"] = old * self._M[layer] + new * g
         if opt.uses_second_moment:
             scale = xp.sqrt(second * self._S[layer]) + opt.eps
             vectors["adam"] = _divide_or_zero(xp, vectors["momentum"], scale)
@@ -218,13 +230,15 @@ class ArrayEngine(MovesMeasured):
         """What multiplies the direction, before eta."""
         opt, xp = self._rule, self.xp
         if opt.magnitude == "own":
-            return xp.ones_like(norm)
+            return norm if opt.spectral else xp.ones_like(norm)
         if opt.magnitude == "unit":
             magnitude = xp.ones_like(norm)
         elif opt.magnitude == "constant":
             size = opt.block_sizes(self.game.d, self.game.m_D, self.game.m_G)[layer]
             magnitude = xp.full_like(norm, opt.block_length(size))
-        return _divide_or_zero(xp, magnitude, norm + opt.norm_eps)
+        elif opt.magnitude == "clipped":
+            magnitude = xp.minimum(norm, xp.full_like(norm, opt.max_norm))
+        return magnitude if opt.spectral else _divide_or_zero(xp, magnitude, norm + opt.norm_eps)
 
 
 def _rows(xp: ModuleType, x: Array) -> Array:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from twomode.engines.compiled import moves, passes
+from twomode.engines.compiled import passes
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.correction_passes import correct
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, lane_zeros
+from twomode.engines.compiled.polar_passes import polar_factors
 from twomode.engines.compiled.products import padded
 from twomode.engines.norms import MovesMeasured, objective_factor
 from twomode.engines.protocol import Batches
@@ -63,6 +64,10 @@ class DenseEngine(MovesMeasured):
         layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
         self._correction = enc.make_correction(game, opt, layers, self._zeros)
         self._shares, self._derivative_shares = self._make_shares()
+        slices = self._shares.y.shape[1]
+        self._polars = enc.make_polars(game, opt, self.replicas, slices, self.dtype)
+        rows = (padded(game.m_D), padded(game.m_G)) if opt.spectral else ()
+        self._grams = tuple(self._zeros(self.replicas, slices, n, n) for n in rows) or None
         self._pace = self._zeros(self.replicas, 2, 2)
         self._pace[:, :, 0] = np.nan
         self._objective_factor = objective_factor(opt, start, self.dtype)
@@ -95,6 +100,8 @@ class DenseEngine(MovesMeasured):
                 self._shares,
                 self._correction,
                 self._derivative_shares,
+                self._polars,
+                self._grams,
                 self._pace,
             )
         finally:
@@ -195,6 +202,8 @@ def _advance(
     shares: passes.Shares,
     correction: enc.Correction | None,
     derivative_shares: passes.DerivativeShares | None,
+    polars: enc.Polars | None,
+    grams: tuple[np.ndarray, np.ndarray] | None,
     pace: np.ndarray,
 ) -> None:
     """All steps of all replicas."""
@@ -223,8 +232,13 @@ def _advance(
                         pace,
                     )
                 passes.direct(stage, rule, update, now, D, G, U, work.A, work.C, shares)
-                passes.scale(stage, rule, update, bias, work, shares, pace)
+                if polars is not None:
+                    if stage.D:
+                        polar_factors(game.m_D, rule, D.G, polars.D, grams[0])
+                    if stage.G:
+                        polar_factors(game.m_G, rule, G.G, polars.G, grams[1])
+                passes.scale(stage, rule, update, bias, work, shares, polars, pace)
             passes.move_bias(stage, rule, now, bias, factors_D)
-            if rule.magnitude != moves.OWN or not stage.looks:
+            if rule.uses_norms or not stage.looks:
                 passes.move(stage, rule, now, D, G, U, factors_D, factors_G, y, h)
             passes.gather(shares, work)

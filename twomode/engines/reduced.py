@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from twomode.engines.compiled import corrections, gradient, moves
+from twomode.engines.compiled import corrections, gradient, moves, polars
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.blocks import each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
@@ -65,7 +65,8 @@ class ReducedEngine(MovesMeasured):
         self._game_code = enc.encode_game(game)
         self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
         self._probabilities = enc.population_weights(game, np.float64, self._objective_factor)
-        arrays = (self._players, self._work, self._correction, self._pace)
+        scratch = enc.make_polars(game, opt, blocks, 1, np.float64)
+        arrays = (self._players, self._work, self._correction, scratch, self._pace)
         self._blocks = [enc.share(arrays, block) for block in range(blocks)]
 
     @staticmethod
@@ -143,6 +144,7 @@ def _advance(
     players: enc.Players,
     work: enc.Work,
     correction: enc.Correction | None,
+    scratch: enc.Polars | None,
     pace: np.ndarray,
 ) -> None:
     """All steps of LANES replicas."""
@@ -172,11 +174,16 @@ def _advance(
                         moves.recall(1, rule, update, bias)
                     moves.direct(m_D, rule, update, D, work.norms_D)
                     moves.direct(1, rule, update, bias, bias_norms)
+                    if scratch is not None:
+                        polars.polar_factor(m_D, rule, D.G, scratch.D, work.norms_D[:m_D])
+                        polars.number_factor(rule, bias.G, bias_norms)
                     moves.scale_discriminator(rule, work, pace)
                 if stage.G:
                     if rule.recalls:
                         moves.recall(m_G, rule, update, G)
                     moves.direct(m_G, rule, update, G, work.norms_G)
+                    if scratch is not None:
+                        polars.polar_factor(m_G, rule, G.G, scratch.G, work.norms_G)
                     moves.scale_generator(rule, work, pace)
             moves.move_discriminator(m_D, rule, stage, now, D, work.norms_D)
             moves.move_discriminator(1, rule, stage, now, bias, bias_norms)

@@ -145,7 +145,7 @@ class Enclosed(ArrayEngine):
         """A number over its own size is its sign, of which balls would lose more and more."""
         taken = super()._step(player, field)
         opt = self.opt
-        alone = player == "D" and opt.granularity != "global" and not opt.norm_eps
+        alone = player == "D" and opt.granularity not in ("global", "spectral") and not opt.norm_eps
         if alone and opt.magnitude in ("unit", "constant"):
             length = opt.block_length(1) if opt.magnitude == "constant" else 1
             taken["b"] = length * self.xp.sign(taken["b"])

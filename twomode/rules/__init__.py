@@ -8,7 +8,11 @@ from twomode.rules.algebra import (
     FIRST_STEPS,
     GRANULARITIES,
     MAGNITUDES,
+    NEWTON_SCHULZ,
+    NEWTON_SCHULZ_STEPS,
     PAST_SCALES,
+    POLARS,
+    RANK,
     SCHEDULES,
     Cost,
     Optimizer,
@@ -18,6 +22,7 @@ from twomode.rules.algebra import (
 from twomode.rules.corrections import corrected, jacobian_product, transposed_jacobian_product
 from twomode.rules.named import RULES, NamedRule, label, named_rule, optimizer
 from twomode.rules.own import OwnRule, rule_from_dict
+from twomode.rules.polar import polar_factor
 from twomode.rules.recipes import UNTIL_T0, Recipe, recipe
 
 __all__ = [
@@ -28,7 +33,11 @@ __all__ = [
     "FIRST_STEPS",
     "GRANULARITIES",
     "MAGNITUDES",
+    "NEWTON_SCHULZ",
+    "NEWTON_SCHULZ_STEPS",
     "PAST_SCALES",
+    "POLARS",
+    "RANK",
     "RULES",
     "SCHEDULES",
     "UNTIL_T0",
@@ -44,6 +53,7 @@ __all__ = [
     "label",
     "named_rule",
     "optimizer",
+    "polar_factor",
     "recipe",
     "rule_from_dict",
     "transposed_jacobian_product",

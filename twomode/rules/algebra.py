@@ -18,7 +18,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, ClassVar, NamedTuple
 
-from twomode._typing import JSON, NotNegative, Probability
+from twomode._typing import JSON, NotNegative, Positive, Probability
 from twomode.checks import check_fields
 from twomode.errors import require, require_choice, shown
 
@@ -30,7 +30,11 @@ __all__ = [
     "FIRST_STEPS",
     "GRANULARITIES",
     "MAGNITUDES",
+    "NEWTON_SCHULZ",
+    "NEWTON_SCHULZ_STEPS",
     "PAST_SCALES",
+    "POLARS",
+    "RANK",
     "SCHEDULES",
     "Cost",
     "Optimizer",
@@ -39,8 +43,13 @@ __all__ = [
 ]
 
 DIRECTIONS = ("gradient", "momentum", "adam")
-MAGNITUDES = ("own", "unit", "constant", "gradient", "momentum", "adam")
-GRANULARITIES = ("neuron", "layer", "global")
+MAGNITUDES = ("own", "unit", "constant", "clipped", "gradient", "momentum", "adam")
+GRANULARITIES = ("neuron", "layer", "global", "spectral")
+POLARS = ("exact", "newton-schulz")
+#: Jordan et al. 2024: x <- a x + b x^3 + c x^5 on singular values, this often.
+NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS = (3.4445, -4.7750, 2.0315), 5
+#: Singular values below this many roundings of the largest are 0: their vectors are rounding.
+RANK = 2.0**12
 CORRECTIONS = ("none", "sga", "consensus", "hamiltonian")
 FIRST_STEPS = ("plain", "double")
 PAST_SCALES = ("own", "today")
@@ -98,6 +107,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "direction": DIRECTIONS,
     "magnitude": MAGNITUDES,
     "granularity": GRANULARITIES,
+    "polar": POLARS,
     "schedule": tuple(SCHEDULES),
     "correction": CORRECTIONS,
     "first_step": FIRST_STEPS,
@@ -128,13 +138,22 @@ class Rule:
     direction : {"gradient", "momentum", "adam"}
         g; the first moment M; or A = M / (sqrt(S) + eps), coordinate by coordinate, with the
         moments M <- beta1 M + (1 - beta1) g and S <- beta2 S + (1 - beta2) g^2.
-    magnitude : {"own", "unit", "constant", "gradient", "momentum", "adam"}
+    magnitude : {"own", "unit", "constant", "clipped", "gradient", "momentum", "adam"}
         ``own`` is the plain rule (the direction with its own norm), ``unit`` the normalized one;
         ``constant`` is `constant` times the square root of the block's number of coordinates;
+        ``clipped`` is the direction's own norm, but at most `max_norm` (Pascanu et al. 2013);
         the others are norm(g), norm(M), norm(A) over the block.
-    granularity : {"neuron", "layer", "global"}
+    granularity : {"neuron", "layer", "global", "spectral"}
         The blocks over which norms are taken: each w_i, v_j and b; or W, V and b; or each player,
-        (W, b) and V.
+        (W, b) and V.  ``spectral``: the matrices W, V and b (of one entry), whose polar factor
+        P Q^T takes the place of direction/norm, P diag(s) Q^T the direction; its own norm is then
+        the nuclear one, the sum of s, which makes ``own`` steepest descent in the spectral norm
+        (Carlson et al. 2015), and the others are those of layers.  As it only combines rows, it
+        is equivariant.
+    polar : {"exact", "newton-schulz"}
+        ``spectral``: singular values become 1 (s/(s + norm_eps)), but 0 below 2^-40 of the
+        largest; or what five steps of Newton-Schulz make of s/(sqrt(sum of s^2) + norm_eps),
+        roughly 1, as in Muon (Jordan et al. 2024).
     schedule : {"simultaneous", "alternating-D-first", "alternating-G-first", "extragradient", \
 "past-extragradient", "optimistic"}
         ``simultaneous``: theta + eta Delta(theta), both gradients taken before either player
@@ -155,8 +174,15 @@ class Rule:
     heavy_ball : bool
         Scale M by 1/(1 - beta1) instead, which makes a plain momentum step
         theta <- theta + eta g + beta1 (theta - theta_before) (Polyak 1964).
+    nesterov : bool
+        Look ahead: beta1 M + (1 - beta1) g in place of M, M with the factor of the next update
+        and g with that of this one (Dozat 2016; with ``heavy_ball`` Nesterov's momentum as in
+        Sutskever et al. 2013).
     constant : float
-        Root mean square of a coordinate of the step when ``magnitude="constant"``.
+        Root mean square of a coordinate of the step when ``magnitude="constant"`` (of a matrix
+        of full rank, if ``spectral``).
+    max_norm : float
+        Length of the longest step of a block, before eta, when ``magnitude="clipped"``.
     correction : {"none", "sga", "consensus", "hamiltonian"}
         What takes the place of xi, the players' loss gradients side by side, wherever one is
         taken; J is the Jacobian of xi, H = norm(xi)^2 / 2 and grad H = J^T xi.  ``sga``:
@@ -170,6 +196,9 @@ class Rule:
     anchor : float
         Strength of the pull to the start that every move gets besides its step:
         (1 - p) anchor/t (theta_0 - theta), p the player's decay (Ryu et al. 2019).
+    weight_decay : float
+        Strength of the pull to 0 that every move gets besides its step: -eta weight_decay theta,
+        apart from the gradient and its moments (Loshchilov and Hutter 2019).
     decay_D, decay_G : float
         Iteration t, from 1, has the step size eta / t^p; p in [0, 1].
     first_step : {"plain", "double"}
@@ -198,6 +227,7 @@ class Rule:
     direction: str = "gradient"
     magnitude: str = "own"
     granularity: str = "neuron"
+    polar: str = "exact"
     schedule: str = "simultaneous"
     beta1: Annotated[float, "(-1, 1)"] = 0.9
     beta2: Annotated[float, "[0, 1)"] = 0.999
@@ -205,11 +235,14 @@ class Rule:
     norm_eps: NotNegative = 0.0
     bias_correction: bool = True
     heavy_ball: bool = False
+    nesterov: bool = False
     constant: NotNegative = 1.0
+    max_norm: Positive = 1.0
     correction: str = "none"
     correction_weight: float = 1.0
     aligned: bool = True
     anchor: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0
     decay_D: Probability = 0.0
     decay_G: Probability = 0.0
     first_step: str = "plain"
@@ -232,12 +265,15 @@ class Rule:
         for name, effect, needed in (
             ("beta1", M, f"{of_M}, as sgda-momentum has"),
             ("heavy_ball", M, f"{of_M}, as sgda-momentum has"),
+            ("nesterov", M, f"{of_M}, as sgda-momentum has"),
             ("bias_correction", S or (M and not self.heavy_ball), f"{of_M}, and no heavy_ball"),
             ("beta2", S, f"{of_S}, as adam has"),
             ("eps", S, f"{of_S}, as adam has"),
             ("granularity", self.uses_norms, "a magnitude other than own, as nsgda has"),
+            ("polar", self.spectral, "granularity spectral, as muon has"),
             ("norm_eps", self.uses_norms, "a magnitude other than own, as nsgda has"),
             ("constant", self.magnitude == "constant", "magnitude constant, as ada-nsgda has"),
+            ("max_norm", self.magnitude == "clipped", "magnitude clipped, as clipped-sgda has"),
         ):
             value = getattr(self, name)
             require(
@@ -271,6 +307,11 @@ class Rule:
             "past_scale='today' rescales the moments in the old step of an optimistic momentum or"
             f" adam rule with magnitude own, not of {self.schedule} {self.direction} with"
             f" magnitude {self.magnitude}",
+        )
+        require(
+            self.past_scale == "own" or not self.nesterov,
+            "past_scale='today' rescales moments, and nesterov=True adds a gradient that is gone:"
+            " choose one of them",
         )
 
     @property
@@ -309,19 +350,25 @@ class Rule:
         >>> named_rule("sgda").as_long_as_gradient, named_rule("nsgda").as_long_as_gradient
         (True, False)
         """
-        if self.magnitude == "own":
+        if self.magnitude in ("own", "clipped"):
             return self.direction != "adam"
         return self.magnitude in ("gradient", "momentum")
 
     @property
     def discretizes_flow(self) -> bool:
         """Whether short steps follow a smooth flow: in the direction of gradients, and as long."""
-        return self.equivariant and self.as_long_as_gradient
+        along = not (self.spectral or self.magnitude == "clipped")
+        return self.equivariant and self.as_long_as_gradient and along
 
     @property
     def has_flow(self) -> bool:
         """Whether `FlowEngine` follows the limit of short steps, at constant step sizes."""
-        return self.discretizes_flow and not (self.anchor or self._turns_round)
+        return self.discretizes_flow and not (self.pulled or self._turns_round)
+
+    @property
+    def pulled(self) -> bool:
+        """Whether moves are more than steps: pulled to the start, or to 0."""
+        return self.anchor > 0 or self.weight_decay > 0
 
     @property
     def _turns_round(self) -> bool:
@@ -334,9 +381,14 @@ class Rule:
         return "momentum" in (self.magnitude, self.direction if self.magnitude == "own" else "")
 
     @property
+    def spectral(self) -> bool:
+        """Whether polar factors of matrices give the direction."""
+        return self.granularity == "spectral"
+
+    @property
     def uses_norms(self) -> bool:
         """Whether the step needs norms over whole blocks before it can be taken."""
-        return self.magnitude != "own"
+        return self.magnitude != "own" or self.spectral
 
     @property
     def corrected(self) -> bool:
@@ -352,7 +404,7 @@ class Rule:
     def plain(self) -> bool:
         """Whether nothing but steps of constant size move the players, both at once."""
         decays = self.decay_D or self.decay_G
-        return self.schedule == "simultaneous" and not (self.corrected or self.anchor or decays)
+        return self.schedule == "simultaneous" and not (self.corrected or self.pulled or decays)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -379,7 +431,7 @@ class Rule:
         >>> [named_rule(name).moves_by_steps for name in ("extragradient", "optimistic")]
         [True, False]
         """
-        return not (self.anchor or self.stages[-1].old)
+        return not (self.pulled or self.stages[-1].old)
 
     @property
     def memory(self) -> int:
@@ -463,7 +515,7 @@ class Rule:
         return (1 / (1 - self.beta1**t) if self.bias_correction else 1.0), second
 
     def block_sizes(self, d: int, m_D: int, m_G: int) -> dict[str, int]:
-        """Number of coordinates of R^d in the blocks of W, b and V.
+        """Number of coordinates of R^d in the blocks of W, b and V; of matrices, over the rank.
 
         Parameters
         ----------
@@ -487,6 +539,7 @@ class Rule:
             "neuron": {"W": d, "b": 1, "V": d},
             "layer": {"W": W, "b": 1, "V": V},
             "global": {"W": W + 1, "b": W + 1, "V": V},
+            "spectral": {"W": max(m_D, d), "b": 1, "V": max(m_G, d)},
         }[self.granularity]
 
     def block_length(self, coordinates: int) -> float:
@@ -592,6 +645,8 @@ class Optimizer(Rule):
             eta_G=self.eta_G / longer,
             eps=self.eps * (factor if self.uses_second_moment else 1.0),
             norm_eps=self.norm_eps * (factor if normed else 1.0),
+            weight_decay=self.weight_decay * longer,
+            max_norm=self.max_norm * (longer if self.magnitude == "clipped" else 1.0),
         )
 
     def flow_speeds(self) -> tuple[float, float]:
@@ -617,7 +672,10 @@ class Optimizer(Rule):
             (not self.equivariant, "depends on the coordinates of R^d"),
             (not self.as_long_as_gradient, "takes steps of one length, which chatter in the limit"),
             (self._turns_round, "turns its correction round where a sign changes (aligned=True)"),
+            (self.magnitude == "clipped", "clips its steps"),
+            (self.spectral, "goes along polar factors, not along gradients"),
             (self.anchor > 0, "is pulled to its start by a force that depends on time"),
+            (self.weight_decay > 0, "is pulled to 0"),
             (self.decay_D or self.decay_G, "has step sizes that depend on time"),
         ):
             require(not refused, f"{self.name} {why}: it has no flow; use engine='reduced'")

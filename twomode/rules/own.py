@@ -23,7 +23,7 @@ OwnStep: TypeAlias = Callable[[Layers, Layers, MutableMapping[str, Array]], Laye
 #: Fields that say what a step is made of, which is the function's affair.
 _TAKEN = (
     *("direction", "magnitude", "granularity", "beta1", "beta2", "eps", "norm_eps"),
-    *("bias_correction", "heavy_ball", "constant", "past_scale"),
+    *("bias_correction", "heavy_ball", "nesterov", "constant", "max_norm", "polar", "past_scale"),
 )
 #: By how much, of the largest number, two steps that should be the same may differ.
 _ALIKE = 1e-6

@@ -33,12 +33,16 @@ def _describe(opt: Optimizer) -> str:
     if not opt.compiled:
         return f"a step of its own, {opt.schedule}"
     words = [f"{opt.direction} with magnitude {opt.magnitude}"]
-    if opt.uses_norms:
+    if opt.spectral:
+        words.append(f"{opt.polar} polar factors of W, V and b")
+    elif opt.uses_norms:
         words.append(f"one norm for each {blocks[opt.granularity]}")
     if opt.corrected:
         words.append(f"corrected by {opt.correction}")
     if opt.anchor:
         words.append(f"anchored with {opt.anchor:g}")
+    if opt.weight_decay:
+        words.append(f"weights decaying by {opt.weight_decay:g}")
     if opt.decay_D or opt.decay_G:
         words.append(f"steps decaying as t^-{opt.decay_D:g} and t^-{opt.decay_G:g}")
     return ", ".join([*words, opt.schedule])

@@ -62,6 +62,7 @@ __all__ = [
     "square_root",
     "store",
     "transposed",
+    "where_less",
     "within",
 ]
 

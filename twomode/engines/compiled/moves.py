@@ -5,15 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from twomode.engines.compiled.jit import part
-from twomode.engines.compiled.lanes import divide_or_zero, fill, larger, load, square_root, store
+from twomode.engines.compiled.lanes import (
+    divide_or_zero,
+    fill,
+    larger,
+    load,
+    square_root,
+    store,
+    where_less,
+)
 from twomode.engines.compiled.records import Neurons, RuleCode, StageCode, Work
 from twomode.rules import CORRECTIONS, DIRECTIONS, GRANULARITIES, MAGNITUDES
 
 GRADIENT, MOMENTUM, ADAM = (DIRECTIONS.index(name) for name in ("gradient", "momentum", "adam"))
-OWN, UNIT, CONSTANT, MOMENTUM_NORM, ADAM_NORM = (
-    MAGNITUDES.index(name) for name in ("own", "unit", "constant", "momentum", "adam")
+OWN, UNIT, CONSTANT, CLIPPED, MOMENTUM_NORM, ADAM_NORM = (
+    MAGNITUDES.index(name) for name in ("own", "unit", "constant", "clipped", "momentum", "adam")
 )
-NEURON, LAYER = GRANULARITIES.index("neuron"), GRANULARITIES.index("layer")
+NEURON, GLOBAL, SPECTRAL = (GRANULARITIES.index(n) for n in ("neuron", "global", "spectral"))
 NONE = CORRECTIONS.index("none")
 
 
@@ -55,6 +63,8 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: np.ndarra
     m_scale, s_scale, eps = fill(G, first_scale), fill(G, second_scale), fill(G, rule.eps)
     beta1, rest1 = fill(G, rule.beta1), fill(G, 1.0 - rule.beta1)
     beta2, rest2 = fill(G, rule.beta2), fill(G, 1.0 - rule.beta2)
+    ahead, _ = moment_scales(rule, t + 1)
+    old, new = fill(G, rule.beta1 * ahead), fill(G, (1.0 - rule.beta1) * first_scale)
     for i in range(rows):
         direction_norm = magnitude_norm = gradient_norm = fill(G, 0.0)
         for k in range(G.shape[1]):
@@ -63,7 +73,7 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: np.ndarra
             if rule.uses_first_moment:
                 m = beta1 * load(M, i, k) + rest1 * g
                 store(M, i, k, m)
-                m *= m_scale
+                m = old * m + new * g if rule.nesterov else m * m_scale
                 if rule.direction == MOMENTUM:
                     direction = m
                 if rule.magnitude == MOMENTUM_NORM:
@@ -91,7 +101,7 @@ def block_end(granularity: int, begin: int, layer: int, rows: int) -> int:
     """Where the block of rows that begins at `begin` ends; the first layer has `layer` rows."""
     if granularity == NEURON:
         return begin + 1
-    if granularity == LAYER and begin < layer:
+    if granularity != GLOBAL and begin < layer:
         return layer
     return rows
 
@@ -111,7 +121,7 @@ def scale_blocks(
     and perhaps the bias.  ``pace[0, 0]`` becomes the length of the player's whole step, and
     ``pace[0, 1]`` is raised to the norm of its gradient (by `raise_peak` if the rule is corrected).
     """
-    rows = norms.shape[0]
+    rows, spectral = norms.shape[0], rule.granularity == SPECTRAL
     norm_eps = fill(norms, rule.norm_eps)
     length = gradient = zero = fill(norms, 0.0)
     begin = 0
@@ -123,12 +133,17 @@ def scale_blocks(
             magnitude += load(norms, i, 1)
             gradient += load(norms, i, 2)
         factor = fill(norms, 1.0)
-        if rule.magnitude != OWN:
+        if rule.uses_norms:
             if rule.magnitude == CONSTANT:
                 factor = fill(norms, constant if begin < layer else constant_last)
+            elif rule.magnitude == CLIPPED:
+                norm = square_root(magnitude if spectral else direction)
+                longest = fill(norms, rule.max_norm)
+                factor = where_less(longest, norm, longest, norm)
             elif rule.magnitude != UNIT:
                 factor = square_root(magnitude)
-            factor = divide_or_zero(factor, square_root(direction) + norm_eps)
+            if not spectral:  # whose directions are polar factors already
+                factor = divide_or_zero(factor, square_root(direction) + norm_eps)
         length += factor * factor * direction
         for i in range(begin, end):
             store(norms, i, 0, factor)
@@ -173,10 +188,14 @@ def move_from(
     neurons: Neurons,
     factors: np.ndarray,
 ) -> None:
-    """X <- base + eta (new Delta + old Delta_before) + pull (start - base), Delta remembered."""
+    """X <- base + eta (new Delta + old Delta_before) + pull (start - base) - decay base.
+
+    Delta is remembered.
+    """
     X, G, past, base, start = neurons.X, neurons.G, neurons.past, neurons.base, neurons.start
     keeps_step, keeps_base, anchored = past.shape[1] > 0, base.shape[1] > 0, start.shape[1] > 0
     new, old, pull_lanes = fill(X, eta * stage.new), fill(X, eta * stage.old), fill(X, pull)
+    decay = fill(X, eta * rule.weight_decay)
     without_past = t == 1 and stage.looks and rule.plain_start
     for i in range(rows):
         factor = load(factors, i, 0)
@@ -196,6 +215,8 @@ def move_from(
                     store(past, i, k, step)
             if anchored:
                 there += pull_lanes * (load(start, i, k) - here)
+            if rule.weight_decay != 0.0:
+                there -= decay * here
             store(X, i, k, there)
 
 

@@ -15,6 +15,7 @@ from twomode.engines.compiled import gradient, moves
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.jit import kernel, part
 from twomode.engines.compiled.lanes import fill, lane_sum, load, store
+from twomode.engines.compiled.polars import number_factor, put_norms
 
 #: Columns of LANES coordinates in a slice; a multiple of TILE.  A slice's share of the state and
 #: of Adam's moments stays in the second-level cache while it is worked on.
@@ -69,7 +70,7 @@ def neurons_slice(neurons: enc.Neurons, replica: int, place: int, whole: bool) -
 @part
 def keeps_directions(rule: enc.RuleCode) -> bool:
     """Whether directions of all coordinates are needed again after the pass that takes them."""
-    return rule.magnitude != moves.OWN or rule.correction != moves.NONE
+    return rule.uses_norms or rule.correction != moves.NONE
 
 
 @part
@@ -159,7 +160,7 @@ def direct(
             if rule.recalls:
                 moves.recall(m_G, rule, update, G_slice)
             moves.direct(m_G, rule, update, G_slice, shares.norms_G[replica, place])
-        if rule.magnitude == moves.OWN:
+        if not rule.uses_norms:
             moves.move_discriminator(m_D, rule, stage, t, D_slice, shares.plain_D)
             moves.move_generator(m_G, rule, stage, t, G_slice, shares.plain_G)
             gradient.project(W, V, U_slice, shares.y[replica, place], shares.h[replica, place])
@@ -173,6 +174,7 @@ def scale(
     bias: enc.Neurons,
     work: enc.Work,
     shares: Shares,
+    polars: enc.Polars | None,
     pace: np.ndarray,
 ) -> None:
     """The bias's direction, and the factors that turn directions into steps."""
@@ -183,9 +185,14 @@ def scale(
                 moves.recall(1, rule, update, own_bias)
             moves.direct(1, rule, update, own_bias, own.norms_D[shares.norms_D.shape[2] :])
             add_shares(shares.norms_D[replica], own.norms_D)
+            if polars is not None:
+                put_norms(rule, polars.D.numbers[replica], own.norms_D[: shares.norms_D.shape[2]])
+                number_factor(rule, own_bias.G, own.norms_D[shares.norms_D.shape[2] :])
             moves.scale_discriminator(rule, own, pace[replica])
         if stage.G:
             add_shares(shares.norms_G[replica], own.norms_G)
+            if polars is not None:
+                put_norms(rule, polars.G.numbers[replica], own.norms_G)
             moves.scale_generator(rule, own, pace[replica])
 
 

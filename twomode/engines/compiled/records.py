@@ -102,6 +102,24 @@ class Correction(NamedTuple):
     dots: np.ndarray  #: <xi, grad H> and <A^T xi, grad H>
 
 
+class Polar(NamedTuple):
+    """Scratch of one player's polar factor; matrices of its rows, see `polars`."""
+
+    gram: np.ndarray
+    first: np.ndarray  #: eigenvectors of the Gram matrix
+    second: np.ndarray  #: of that of the rows that the first have turned
+    turn: np.ndarray  #: by which the rows are multiplied
+    numbers: np.ndarray  #: rows of single numbers: one for each row, and `polars.SUMS`
+    column: np.ndarray  #: of the rows, a copy for each slice
+
+
+class Polars(NamedTuple):
+    """Scratch of polar factors, apart from `Work` for the reasons of `Correction`."""
+
+    D: Polar
+    G: Polar
+
+
 class StageCode(NamedTuple):
     """A `Stage` as kernels see it."""
 
@@ -124,6 +142,8 @@ class RuleCode(NamedTuple):
     direction: int
     magnitude: int
     granularity: int
+    uses_norms: bool
+    exact_polar: bool
     uses_first_moment: bool
     uses_second_moment: bool
     eta_D: float
@@ -134,14 +154,17 @@ class RuleCode(NamedTuple):
     norm_eps: float
     bias_correction: bool
     heavy_ball: bool
+    nesterov: bool
     constant_W: float
     constant_b: float
     constant_V: float
+    max_norm: float
     plain_moves: bool  #: whether every move is a step from where the players stand
     updates: int
     decay_D: float
     decay_G: float
     anchor: float
+    weight_decay: float
     plain_start: bool
     recalls: bool  #: whether the old step is scaled by today's bias correction
     correction: int
@@ -184,11 +207,12 @@ def encode_rule(game: Game, opt: Optimizer) -> RuleCode:
         "direction": DIRECTIONS.index(opt.direction),
         "magnitude": MAGNITUDES.index(opt.magnitude),
         "granularity": GRANULARITIES.index(opt.granularity),
+        "exact_polar": opt.polar == "exact",
         "correction": CORRECTIONS.index(opt.correction),
         "constant_W": opt.block_length(sizes["W"]),
         "constant_b": opt.block_length(sizes["b"]),
         "constant_V": opt.block_length(sizes["V"]),
-        "plain_moves": not (opt.keeps_step or opt.keeps_base or opt.anchor),
+        "plain_moves": not (opt.keeps_step or opt.keeps_base or opt.pulled),
         "plain_start": opt.first_step == "plain",
         "recalls": opt.past_scale == "today",
         "parameters": float(game.parameters),
@@ -278,6 +302,22 @@ def make_correction(
         slopes=zeros(places, 2, rows_D),
         dots=zeros(places, 1, 2),
     )
+
+
+def make_polars(
+    game: Game, opt: Optimizer, places: int, slices: int, dtype: DTypeLike
+) -> Polars | None:
+    """Scratch of a spectral rule, with the leading axis of `make_work`; like `make_correction`."""
+    if not opt.spectral:
+        return None
+
+    def polar(rows: int) -> Polar:
+        size = padded(rows)
+        matrices = [lane_zeros((places, size, size), dtype) for _ in range(4)]
+        column = lane_zeros((places, slices, size, 1), dtype)
+        return Polar(*matrices, numbers=lane_zeros((places, size + 4, 1), dtype), column=column)
+
+    return Polars(polar(game.m_D), polar(game.m_G))
 
 
 def population_weights(game: Game, dtype: DTypeLike, factor: float) -> Weights:
