@@ -163,10 +163,16 @@ def test_several_replicas_need_a_majority():
     words = ["collapsed", "both-modes", "both-modes", "mixed"]
     results = [result_with(ALONG[word]) for word in words]
     three, two, four = (tm.judge(together(*results[:n])) for n in (3, 2, 4))
+    seven = together(*results, results[0], *2 * results[-1:])
     assert (three.verdict, three.share) == ("both-modes", 2 / 3)
     assert (two.verdict, two.share) == ("mixed", 0)  # a tie is none
     assert (four.verdict, four.share) == ("mixed", 1 / 4)
-    for judgement, result in ((two, together(*results[:2])), (four, together(*results))):
+    assert "both-modes in 2 of 3 replicas (" in tell(together(*results[:3]), three)
+    for judgement, result in (
+        (two, together(*results[:2])),
+        (four, together(*results)),
+        (tm.judge(seven), seven),
+    ):
         first, *rest = tell(result, judgement).splitlines()
         assert first.endswith(f"mixed: no verdict has a majority of {len(judgement.T0)} replicas")
         assert not any("none of these" in line for line in rest)

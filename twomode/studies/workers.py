@@ -255,8 +255,7 @@ def _answer(call: bytes) -> bytes:
     except BaseException as error:
         note = f"in a process of its own:\n{traceback.format_exc()}"
         try:
-            answer = pickle.dumps((False, error))
-            pickle.loads(answer)[1].add_note(note)
+            pickle.loads(pickle.dumps(error)).add_note(note)
         except Exception:  # of someone else's class
             error = RuntimeError(f"{type(error).__name__}: {error}")
         error.add_note(note)
