@@ -13,6 +13,7 @@ import twomode_program
 import argparse
 import math
 import time
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -115,6 +116,8 @@ def main() -> None:
     with cli.run_folder(args, name) as folder:
         with tm.ProgressBar("langevin") as bar:
             target, wrong = trained(args, target, pool, of_training, bar)
+            if isinstance(sampler, adversarial.Langevin) and args.h is None:
+                sampler = replace(sampler, h=adversarial.step_size(target))
             began = time.perf_counter()
             chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
             seconds = time.perf_counter() - began
@@ -236,8 +239,12 @@ def sampled(
 ) -> Chains:
     """The chains, or independent draws in the shape of chains."""
     if sampler is not None:
+        shape = (args.chains, *target.x.shape)
         options = {"chains": args.chains, "burn": args.burn, "progress": bar}
-        return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
+        options["start"] = rng.uniform(target.low, target.high, shape)  # apart, so that R-hat sees
+        with warnings.catch_warnings():  # the summary has it in words
+            warnings.simplefilter("ignore", adversarial.StepWarning)
+            return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
     x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
     x = x.reshape(args.steps, args.chains, *target.x.shape)
     return Chains(x, target.losses(x), np.ones(len(target.x)), 0)
@@ -263,7 +270,7 @@ def settings(args: argparse.Namespace, target: Target, sampler: Sampler | None) 
 
 def plain(value: Any) -> Any:
     """For JSON: None for what is not finite."""
-    value = np.asarray(value).item()
+    value = value if value is None else np.asarray(value).item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -305,7 +312,7 @@ def tell(summary: dict[str, Any]) -> str:
         f"  sampler     {s['sampler']}{sizes(s)}, {s['chains']} chains an anchor",
         f"  cost        {s['gradients']:,} gradient evaluations, {s['seconds']:.2f} s",
         f"  effective   {show(s['ess'], 0)} samples an anchor (median), least"
-        f" {show(s['ess_least'], 0)}",
+        f" {show(s['ess_least'], 0)}; largest R-hat {show(s['rhat'], 3)}",
         *(
             numbers.row(name, show(value), f" {note}")
             for name, value, note in rows
@@ -313,11 +320,13 @@ def tell(summary: dict[str, Any]) -> str:
         ),
         f"  {s['really']}",
     ]
+    if s["warning"]:
+        lines.append(f"  WARNING: {s['warning']}.")
     if s["unmixed"]:
         lines.append(
-            f"  {s['unmixed']} of {s['n']} anchors did not mix (effective size below {MIXED[0]}, or"
-            f" acceptance below {MIXED[1]:g}),\n  so that the standard error means little: take"
-            " another step size, or more steps."
+            f"  {s['unmixed']} of {s['n']} anchors did not mix (R-hat not below {MIXED[2]},"
+            f" effective size below {MIXED[0]}, or acceptance below {MIXED[1]:g}),\n"
+            "  so that the standard error means little: take another step size, or more steps."
         )
     return "\n".join(lines)
 

@@ -44,7 +44,14 @@ RECORDS = {
     *(statistics.LogisticTrend, statistics.PowerTrend),
     *(theory.Card, theory.Hypothesis, theory.Judgement, theory.Mechanism),
     *(studies.Comparison, studies.JobsFailedError, studies.LostJobError),
-    *(adversarial.Advance, adversarial.Chains, adversarial.Data, adversarial.ExactLoss),
+    *(
+        adversarial.Advance,
+        adversarial.Chains,
+        adversarial.Data,
+        adversarial.ExactLoss,
+        adversarial.Mixing,
+        adversarial.StepWarning,
+    ),
     *(adversarial.GibbsLaw, adversarial.Sampler, adversarial.Stationary, adversarial.TrainingState),
 }
 #: What only other rooms call: array libraries, the step of an engine, the loop of a run.
@@ -335,7 +342,7 @@ CALLS = {
         data="moons", n_train=8, n_test=8, hidden=2, eps=0.3, lam=1.0, batch=4, steps=2
     ),
     adversarial.Quadrature: lambda t: dict(target=t.on_line, tolerance=1e-8),
-    adversarial.SignStep: lambda t: dict(eta=0.5, sigma=0.1),
+    adversarial.SignStep: lambda t: dict(eta=0.5, sigma=0.1, law="uniform"),
     adversarial.Target: lambda t: vars(t.target).copy(),
     adversarial.Target.of: lambda t: dict(model=t.model, data=t.data, eps=0.3, lam=2.0),
     adversarial.TruncatedExponentials: lambda t: dict(target=t.target),
@@ -349,6 +356,9 @@ CALLS = {
     ),
     adversarial.effective_sample_size: lambda t: dict(f=t.chains.losses),
     adversarial.exact_loss: lambda t: dict(target=t.on_line, rng=t.rng),
+    adversarial.mixing: lambda t: dict(f=t.chains.losses),
+    adversarial.step_size: lambda t: dict(target=t.target),
+    adversarial.too_long: lambda t: dict(target=t.target, sampler=t.sampler),
     adversarial.face_atom: lambda t: dict(beta=1.0),
     adversarial.fit: lambda t: dict(model=t.model, data=t.data, method=t.method, eps=0.3, steps=2),
     adversarial.largest_loss: lambda t: dict(target=t.target, side=5),

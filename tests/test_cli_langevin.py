@@ -19,7 +19,8 @@ TINY = ("--n", 3, "--train", 100, "--steps", 60, "--chains", 2)
 PROMISED = [
     "data", "n", "noise", "model", "train", "d", "loss", "hidden", "activation", "lam", "eps",
     "sampler", "h", "eta", "sigma", "steps", "chains", "burn", "seed", "training_error",
-    "acceptance", "acceptance_least", "ess", "ess_least", "unmixed", "mean_loss",
+    "acceptance", "acceptance_least", "ess", "ess_least", "ess_bulk", "ess_tail",
+    "rhat", "unmixed", "warning", "mean_loss",
     "standard_error", "exact_mean_loss", "exact_by", "bias", "bias_in_errors",
     "uniform_mean_loss", "largest_loss", "dual", "kl", "on_faces", "in_corners", "displacement",
     "gradients", "stationary_bias", "stationary_tv", "seconds", "really",

@@ -16,11 +16,14 @@ in one dimension its law comes to exp(2 eta / (sigma^2 eps) V) with V' = sign(l'
 only where the loss has one and the same slope everywhere.
 """
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from twomode._typing import Count, FloatArray, NotNegative, Positive, Seed, Whole
 from twomode.adversarial.closed_form import Target
@@ -34,12 +37,17 @@ __all__ = [
     "Advance",
     "Chains",
     "Langevin",
+    "Mixing",
     "Sampler",
     "SignStep",
+    "StepWarning",
     "advance",
     "effective_sample_size",
+    "mixing",
     "sample",
     "sampler",
+    "step_size",
+    "too_long",
 ]
 
 
@@ -53,11 +61,13 @@ class SignStep:
         Length of a coordinate's step, in units of eps.
     sigma : float
         Standard deviation of the noise, in units of eps.
+    law : str
+        Of the noise: normal, or uniform as the published code draws it.
 
     Raises
     ------
     InputError
-        If either is negative or not finite.
+        If a size is negative or not finite, or the law is unknown.
 
     Examples
     --------
@@ -77,11 +87,13 @@ class SignStep:
 
     eta: NotNegative = 0.5
     sigma: NotNegative = 0.3
+    law: str = field(default="normal", repr=False)
     wall: ClassVar[str] = "project"
     metropolis: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_fields(self)
+        require_choice("law", self.law, ("normal", "uniform"))
 
     def drift(self, target: Target, gradient: FloatArray) -> FloatArray:
         """Mean of a step, in units of x."""
@@ -265,11 +277,15 @@ def advance(
     require(x.shape[-2:] == (n, d), f"x has shape {x.shape}: (..., {n}, {d}) is needed")
     low, high, sd = target.low, target.high, sampler.noise(target)
     accepted, known = np.zeros(x.shape[:-1]), None
+    uniform, root = isinstance(sampler, SignStep) and sampler.law == "uniform", np.sqrt(3)
     for t in range(steps):
         loss, gradient = target.loss_grad(x) if known is None else known
         visit(t, x, loss)
         mean = x + sampler.drift(target, gradient)
-        y = mean + sd * rng.standard_normal(x.shape) if sd else mean
+        y = mean
+        if sd:
+            xi = rng.uniform(-root, root, x.shape) if uniform else rng.standard_normal(x.shape)
+            y = mean + sd * xi
         if sampler.wall == "project":  # to the box, then to the domain, is to their intersection
             y = np.clip(y, low, high)
         elif sampler.wall == "reflect":
@@ -290,6 +306,22 @@ def advance(
         known = np.where(yes, loss_y, loss), gradient
     share = accepted / max(steps, 1) if sampler.metropolis else np.ones_like(accepted)
     return Advance(x, share, steps + (sampler.metropolis and steps > 0))
+
+
+class Mixing(NamedTuple):
+    """What `mixing` returns, each of shape (...); NaN where f is constant.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> tm.adversarial.mixing(np.random.default_rng(0).random((99, 4)))._fields
+    ('rhat', 'bulk', 'tail')
+    """
+
+    rhat: FloatArray  #: below 1.01 if the chains agree
+    bulk: FloatArray  #: effective sample size of the middle
+    tail: FloatArray  #: and of the 5 % and 95 % quantiles, whichever is less
 
 
 class Chains(NamedTuple):
@@ -400,6 +432,8 @@ def sample(
     total = steps * end.acceptance.size
     remedy = "make h smaller" + (", or reflect" if sampler.wall == "reject" else "")
     require(bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: {remedy}")
+    if (wrong := too_long(target, sampler)) is not None:
+        warnings.warn(wrong, StepWarning, stacklevel=3)
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)
 
 
@@ -415,8 +449,9 @@ def effective_sample_size(f: Annotated[FloatArray, "(...)"]) -> FloatArray:
     Returns
     -------
     ndarray, shape (...)
-        T chains / (1 + 2 sum of the autocorrelations), summed in pairs while these are positive
-        (Geyer 1992); NaN where f is constant.
+        T chains / (1 + 2 sum of the autocorrelations), of halves of chains and against the variance
+        of all, in pairs while these are positive, none larger than the one before (Geyer 1992;
+        Vehtari et al. 2021); at most N log10 N of N states; NaN where f is constant.
 
     Examples
     --------
@@ -430,12 +465,148 @@ def effective_sample_size(f: Annotated[FloatArray, "(...)"]) -> FloatArray:
     [True, True]
     """
     require(f.ndim >= 2 and f.size > 0, f"f has shape {f.shape}: (T, chains, ...) is needed")
+    return _ess(_split(f))
+
+
+def _split(f: FloatArray) -> FloatArray:
+    """Both halves of every chain as chains of their own, without a middle state."""
+    half = len(f) // 2
+    return np.concatenate([f[:half], f[len(f) - half :]], axis=1) if half else f
+
+
+def _normal(f: FloatArray) -> FloatArray:
+    """Normal scores of the ranks among all states of all chains."""
+    flat = f.reshape(-1, *f.shape[2:])
+    return ndtri((rankdata(flat, axis=0) - 0.375) / (len(flat) + 0.25)).reshape(f.shape)
+
+
+def _ess(f: FloatArray) -> FloatArray:
+    """Geyer's initial monotone sequence, over the variance within and between the chains."""
     T, chains = f.shape[:2]
-    f = f - f.mean(axis=(0, 1))
-    power = np.abs(np.fft.rfft(f, n=2 * T, axis=0)) ** 2
+    moves, centred = np.ptp(f, axis=(0, 1)) > 0, f - f.mean(axis=0)
+    power = np.abs(np.fft.rfft(centred, n=2 * T, axis=0)) ** 2
     covariance = np.fft.irfft(power, n=2 * T, axis=0)[:T].mean(axis=1) / T
-    pairs = covariance[: T - T % 2].reshape(T // 2, 2, *f.shape[2:]).sum(axis=1)
-    pairs *= np.cumprod(pairs > 0, axis=0)
-    moves = np.ptp(f, axis=(0, 1)) > 0
-    time = 2 * pairs.sum(axis=0) / np.where(moves, covariance[0], np.nan) - 1
-    return T * chains / np.maximum(time, 1 / T)
+    between = f.mean(axis=0).var(axis=0, ddof=1) if chains > 1 else 0.0
+    within = covariance[0] * T / max(T - 1, 1)
+    rho = 1 - (within - covariance) / np.where(moves, covariance[0] + between, np.nan)
+    rho[0] = 1
+    rho = np.concatenate([rho, np.zeros_like(rho[:1])])[: 2 * max((T - 1) // 2, 1)]
+    even, pairs = rho[::2], rho[::2] + rho[1::2]
+    alive = np.cumprod(pairs > 0, axis=0)
+    alive[-1] = 0  # the last pair is seen, and counts as the one that ends them
+    last = np.take_along_axis(even, alive.sum(axis=0)[None], axis=0)[0]
+    time = 2 * (np.minimum.accumulate(pairs, axis=0) * alive).sum(axis=0) + np.maximum(last, 0) - 1
+    return T * chains / np.maximum(time, 1 / np.log10(max(T * chains, 2)))
+
+
+def _rhat(f: FloatArray) -> FloatArray:
+    T, moves = len(f), np.ptp(f, axis=(0, 1)) > 0
+    within = np.where(moves, f.var(axis=0, ddof=1).mean(axis=0), np.nan)
+    with np.errstate(divide="ignore"):  # of chains that stand, each elsewhere
+        return np.sqrt((T - 1) / T + f.mean(axis=0).var(axis=0, ddof=1) / within)
+
+
+@checked
+def mixing(f: Annotated[FloatArray, "(...)"]) -> Mixing:
+    """Whether chains agree: rank-normalized split R-hat, bulk and tail ESS (Vehtari et al. 2021).
+
+    Parameters
+    ----------
+    f : ndarray, shape (T, chains, ...)
+        A function along each chain, T at least 4.
+
+    Returns
+    -------
+    Mixing
+
+    Raises
+    ------
+    InputError
+        If the chains are shorter.
+
+    Examples
+    --------
+    Independent draws agree; chains of which one is elsewhere do not:
+
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> draws = np.random.default_rng(0).standard_normal((1000, 4))
+    >>> seen = draws, draws + [0, 0, 0, 2]
+    >>> [bool(tm.adversarial.mixing(f).rhat < 1.01) for f in seen]
+    [True, False]
+    """
+    short = (
+        f"f has shape {f.shape}: (T, chains, ...) with T of at least 4 is needed; run more steps"
+    )
+    require(f.ndim >= 2 and f.size > 0 and len(f) >= 4, short)
+    ends = np.quantile(f, (0.05, 0.95), axis=(0, 1))
+    f = _split(f)
+    apart = np.abs(f - np.median(f, axis=(0, 1)))
+    return Mixing(
+        np.maximum(_rhat(_normal(f)), _rhat(_normal(apart))),
+        _ess(_normal(f)),
+        np.minimum(*(_ess((f <= end).astype(float)) for end in ends)),
+    )
+
+
+def _size(target: Target) -> float:
+    """lam eps |grad l|, the largest seen in the boxes: at their anchors and at 64 fixed points."""
+    points = np.random.default_rng(0).random((64, *target.x.shape))
+    points = np.concatenate([target.x[None], target.low + (target.high - target.low) * points])
+    return float(
+        target.lam * target.eps * np.linalg.norm(target.loss_grad(points)[1], axis=-1).max()
+    )
+
+
+@checked
+def step_size(target: Target) -> float:
+    """h, in eps^2, of which the noise is as long as p_adv* needs to change by a factor e.
+
+    1 / (2 s^2) with s = lam eps |grad l|, the largest gradient at 65 points of each box, and at
+    most 0.1, where the box itself is the length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
+    >>> targets = [tm.adversarial.Target.of(model, data, eps=0.5, lam=lam) for lam in (1, 100)]
+    >>> [round(tm.adversarial.step_size(target), 6) for target in targets]
+    [0.1, 0.0002]
+    """
+    return float(min(0.1, 0.5 / max(_size(target), 1e-100) ** 2))
+
+
+class StepWarning(UserWarning):
+    """A step is too long for p_adv*: what its chains print is not about that law.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import twomode as tm
+    >>> warnings.simplefilter("ignore", tm.adversarial.StepWarning)
+    """
+
+
+@checked
+def too_long(target: Target, sampler: Sampler) -> str | None:
+    """A line that names h and what would do, where h is over four times `step_size`; else None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
+    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
+    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=100)
+    >>> tm.adversarial.too_long(target, tm.adversarial.sampler("reflected"))
+    'h=0.01 is too long for lam=100 and eps=0.5: at most 0.0002 is in proportion to the gradient'
+    >>> tm.adversarial.too_long(target, tm.adversarial.sampler("reflected", h=0.0002))
+    """
+    if isinstance(sampler, SignStep) or sampler.h <= 4 * (most := step_size(target)):
+        return None
+    return (
+        f"h={sampler.h:.3g} is too long for lam={target.lam:g} and eps={target.eps:g}: at most"
+        f" {most:.2g} is in proportion to the gradient"
+    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
-from twomode.adversarial.samplers import Chains, Sampler
+from twomode.adversarial.samplers import Chains, Sampler, mixing, too_long
 from twomode.adversarial.stationary_laws import stationary
 from twomode.checks import checked
 from twomode.errors import InputError, require_memory
@@ -16,8 +16,9 @@ from twomode.progress import Progress, Report, unreported
 
 __all__ = ["MIXED", "ExactLoss", "describe_chains", "exact_loss", "largest_loss"]
 
-#: An anchor with fewer effective samples, or whose steps are accepted more rarely, did not mix.
-MIXED = 50, 0.1
+#: An anchor with fewer effective samples (in the middle or in the tails), whose steps are accepted
+#: more rarely, or whose R-hat is no less, did not mix.
+MIXED = 50, 0.1, 1.05
 INDEPENDENT = 4000  #: uniform draws of an anchor whose mean loss has no closed form
 
 
@@ -144,7 +145,8 @@ def describe_chains(
     Returns
     -------
     dict
-        Acceptance, effective sizes and how many anchors did not mix (see `MIXED`); the mean loss
+        Acceptance, effective sizes, the largest R-hat and how many anchors did not mix (see
+        `MIXED`); whether h is `too_long`, in words, or None; the mean loss
         with its standard error beside the exact one; uniform, largest, dual value and KL; shares on
         faces and in corners; the largest displacement of a coordinate, which bounds W_inf; gradient
         evaluations; bias and total variation of endless chains, in one dimension.
@@ -163,6 +165,8 @@ def describe_chains(
     (0, True)
     """
     law, lam, ess = exact.law, target.lam, chains.ess
+    mixed = mixing(chains.losses)
+    sizes = np.minimum(ess, np.minimum(mixed.bulk, mixed.tail))
     adjusted = sampler is not None and sampler.metropolis
     error, bias = _error(chains.losses, ess), chains.losses.mean() - exact.mean
     on_face = (chains.x == target.low) | (chains.x == target.high)
@@ -172,7 +176,13 @@ def describe_chains(
         "acceptance_least": chains.acceptance.min() if adjusted else math.nan,
         "ess": np.median(ess),
         "ess_least": ess.min(),
-        "unmixed": np.sum(~(ess >= MIXED[0]) | (chains.acceptance < MIXED[1])),
+        "ess_bulk": np.median(mixed.bulk),
+        "ess_tail": np.median(mixed.tail),
+        "rhat": mixed.rhat.max(),
+        "unmixed": np.sum(
+            ~((sizes >= MIXED[0]) & (mixed.rhat < MIXED[2])) | (chains.acceptance < MIXED[1])
+        ),
+        "warning": None if sampler is None else too_long(target, sampler),
         "mean_loss": chains.losses.mean(),
         "standard_error": error,
         "exact_mean_loss": exact.mean,

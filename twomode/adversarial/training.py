@@ -9,11 +9,13 @@ steps of a sampler in their boxes, and the model descends the mean of their loss
 | fgsm | the data | 1 | eps sign(grad l) (Goodfellow, Shlens and Szegedy 2015) |
 | pgd-k | uniform in the box | k | (2.5/k) eps sign(grad l), projected |
 | algorithm-1 | where the point was last time | 1 | sign step with noise, or any other |
+| published | the same | 1 | eps/30 sign(grad l), and uniform noise: Algorithm 1 as published |
 
 Cost is counted in gradient evaluations: one forward and one backward pass of one sample, be it for
 the gradient in x or in theta.
 """
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -32,7 +34,9 @@ from twomode.errors import InputError, require, require_choice, require_memory
 __all__ = ["METHODS", "STARTS", "Method", "TrainingState", "fit", "method", "train"]
 
 STARTS = ("warm", "data", "uniform")
-METHODS = ("natural", "fgsm", "pgd-K", "algorithm-1")
+METHODS = ("natural", "fgsm", "pgd-K", "algorithm-1", "published")
+#: Of the published step, in x: x + eta sign(grad l) + s sqrt(2 eta) zeta, zeta uniform on (-1, 1).
+PUBLISHED = {"eta": 0.01, "s": 0.2, "eps": 0.3}
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def method(name: str, **changes: Any) -> Method:
     Parameters
     ----------
     name : str
-        natural, fgsm, algorithm-1, or pgd-k with a number for k.
+        natural, fgsm, algorithm-1, published, or pgd-k with a number for k.
     **changes
         Fields of `Method`.
 
@@ -113,10 +117,16 @@ def method(name: str, **changes: Any) -> Method:
         return replace(Method(SignStep(2.5 / k, 0.0), steps=k, start="uniform"), **changes)
     require_choice("method", name, METHODS)
     require(name != "pgd-K", "method 'pgd-K': say how many steps, as in pgd-7")
+    eta, s, eps = PUBLISHED.values()
     named = {
         "natural": Method(SignStep(sigma=0.0), steps=0, start="data"),
         "fgsm": Method(SignStep(eta=1.0, sigma=0.0), start="data"),
         "algorithm-1": Method(SignStep()),
+        "published": Method(
+            SignStep(
+                eta / eps, s * math.sqrt(2 * eta / 3) / eps, law="uniform"
+            )  # sd of zeta: 1/sqrt 3
+        ),
     }
     return replace(named[name], **changes)
 
