@@ -13,7 +13,6 @@ import twomode_program
 import argparse
 import math
 import time
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -116,8 +115,6 @@ def main() -> None:
     with cli.run_folder(args, name) as folder:
         with tm.ProgressBar("langevin") as bar:
             target, wrong = trained(args, target, pool, of_training, bar)
-            if isinstance(sampler, adversarial.Langevin) and args.h is None:
-                sampler = replace(sampler, h=adversarial.step_size(target))
             began = time.perf_counter()
             chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
             seconds = time.perf_counter() - began
@@ -242,9 +239,7 @@ def sampled(
         shape = (args.chains, *target.x.shape)
         options = {"chains": args.chains, "burn": args.burn, "progress": bar}
         options["start"] = rng.uniform(target.low, target.high, shape)  # apart, so that R-hat sees
-        with warnings.catch_warnings():  # the summary has it in words
-            warnings.simplefilter("ignore", adversarial.StepWarning)
-            return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
+        return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
     x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
     x = x.reshape(args.steps, args.chains, *target.x.shape)
     return Chains(x, target.losses(x), np.ones(len(target.x)), 0)
@@ -270,7 +265,7 @@ def settings(args: argparse.Namespace, target: Target, sampler: Sampler | None) 
 
 def plain(value: Any) -> Any:
     """For JSON: None for what is not finite."""
-    value = value if value is None else np.asarray(value).item()
+    value = np.asarray(value).item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -320,8 +315,6 @@ def tell(summary: dict[str, Any]) -> str:
         ),
         f"  {s['really']}",
     ]
-    if s["warning"]:
-        lines.append(f"  WARNING: {s['warning']}.")
     if s["unmixed"]:
         lines.append(
             f"  {s['unmixed']} of {s['n']} anchors did not mix (R-hat not below {MIXED[2]},"

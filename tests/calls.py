@@ -50,7 +50,6 @@ RECORDS = {
         adversarial.Data,
         adversarial.ExactLoss,
         adversarial.Mixing,
-        adversarial.StepWarning,
     ),
     *(adversarial.GibbsLaw, adversarial.Sampler, adversarial.Stationary, adversarial.TrainingState),
 }
@@ -357,8 +356,6 @@ CALLS = {
     adversarial.effective_sample_size: lambda t: dict(f=t.chains.losses),
     adversarial.exact_loss: lambda t: dict(target=t.on_line, rng=t.rng),
     adversarial.mixing: lambda t: dict(f=t.chains.losses),
-    adversarial.step_size: lambda t: dict(target=t.target),
-    adversarial.too_long: lambda t: dict(target=t.target, sampler=t.sampler),
     adversarial.face_atom: lambda t: dict(beta=1.0),
     adversarial.fit: lambda t: dict(model=t.model, data=t.data, method=t.method, eps=0.3, steps=2),
     adversarial.largest_loss: lambda t: dict(target=t.target, side=5),

@@ -20,7 +20,7 @@ PROMISED = [
     "data", "n", "noise", "model", "train", "d", "loss", "hidden", "activation", "lam", "eps",
     "sampler", "h", "eta", "sigma", "steps", "chains", "burn", "seed", "training_error",
     "acceptance", "acceptance_least", "ess", "ess_least", "ess_bulk", "ess_tail",
-    "rhat", "unmixed", "warning", "mean_loss",
+    "rhat", "unmixed", "mean_loss",
     "standard_error", "exact_mean_loss", "exact_by", "bias", "bias_in_errors",
     "uniform_mean_loss", "largest_loss", "dual", "kl", "on_faces", "in_corners", "displacement",
     "gradients", "stationary_bias", "stationary_tv", "seconds", "really",
@@ -140,10 +140,6 @@ def test_what_a_person_reads(play):
 def test_each_sampler_runs_on_each_data_set(play, data, sampler):
     flags = ("--data", data, "--sampler", sampler, "--lam", 2, "--eps", 0.2)
     status, output, errors = play("langevin.py", *TINY, *flags, "--json", "--no-plot")
-    if (data, sampler) == ("digits", "mala"):  # black pixels lie on a face
-        assert status == 2
-        assert "accepted none" in errors
-        return
     assert (status, errors) == (0, "")
     summary, target = strictly(output), saved(f"{sampler}-{data}-mlp-seed0")[0]
     assert (summary["sampler"], summary["data"], summary["d"]) == (sampler, data, target.x.shape[1])
@@ -264,7 +260,8 @@ def test_the_bias_on_the_line_is_that_of_the_stationary_law(play):
         "--sampler",
         "projected",
     )
-    output = play("langevin.py", *flags, "--n", 6, "--chains", 32, "--json", "--no-plot")[1]
+    more = ("--n", 6, "--chains", 32, "--steps", 8000)
+    output = play("langevin.py", *flags, *more, "--json", "--no-plot")[1]
     found = strictly(output)
     assert found["unmixed"] == 0
     assert abs(found["bias"] - found["stationary_bias"]) < 5 * found["standard_error"]

@@ -35,14 +35,11 @@ from twomode.adversarial.samplers import (
     Mixing,
     Sampler,
     SignStep,
-    StepWarning,
     advance,
     effective_sample_size,
     mixing,
     sample,
     sampler,
-    step_size,
-    too_long,
 )
 from twomode.adversarial.sampling import MIXED, ExactLoss, describe_chains, exact_loss, largest_loss
 from twomode.adversarial.stationary_laws import Stationary, face_atom, stationary
@@ -71,7 +68,6 @@ __all__ = [
     "Sampler",
     "SignStep",
     "Stationary",
-    "StepWarning",
     "Target",
     "TrainingState",
     "TruncatedExponentials",
@@ -93,8 +89,6 @@ __all__ = [
     "sample",
     "sampler",
     "stationary",
-    "step_size",
-    "too_long",
     "tracking_lag",
     "train",
 ]

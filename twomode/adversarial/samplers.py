@@ -16,9 +16,8 @@ in one dimension its law comes to exp(2 eta / (sigma^2 eps) V) with V' = sign(l'
 only where the loss has one and the same slope everywhere.
 """
 
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -40,14 +39,11 @@ __all__ = [
     "Mixing",
     "Sampler",
     "SignStep",
-    "StepWarning",
     "advance",
     "effective_sample_size",
     "mixing",
     "sample",
     "sampler",
-    "step_size",
-    "too_long",
 ]
 
 
@@ -87,7 +83,7 @@ class SignStep:
 
     eta: NotNegative = 0.5
     sigma: NotNegative = 0.3
-    law: str = field(default="normal", repr=False)
+    law: str = "normal"
     wall: ClassVar[str] = "project"
     metropolis: ClassVar[bool] = False
 
@@ -194,7 +190,7 @@ def sampler(name: str, **sizes: Any) -> Sampler:
     --------
     >>> import twomode as tm
     >>> tm.adversarial.sampler("sign", eta=0.25)
-    SignStep(eta=0.25, sigma=0.3)
+    SignStep(eta=0.25, sigma=0.3, law='normal')
     >>> tm.adversarial.sampler("mala", eta=0.25)
     Traceback (most recent call last):
         ...
@@ -309,7 +305,7 @@ def advance(
 
 
 class Mixing(NamedTuple):
-    """What `mixing` returns, each of shape (...); NaN where f is constant.
+    """What `mixing` returns, each of shape (...); NaN where f, or a tail, is constant.
 
     Examples
     --------
@@ -432,8 +428,6 @@ def sample(
     total = steps * end.acceptance.size
     remedy = "make h smaller" + (", or reflect" if sampler.wall == "reject" else "")
     require(bool(end.acceptance.any()), f"{sampler} accepted none of {total:,} steps: {remedy}")
-    if (wrong := too_long(target, sampler)) is not None:
-        warnings.warn(wrong, StepWarning, stacklevel=3)
     return Chains(np.stack(x), np.stack(losses), end.acceptance.mean(axis=0), end.gradients)
 
 
@@ -513,16 +507,17 @@ def mixing(f: Annotated[FloatArray, "(...)"]) -> Mixing:
     Parameters
     ----------
     f : ndarray, shape (T, chains, ...)
-        A function along each chain, T at least 4.
+        A function along each chain.
 
     Returns
     -------
     Mixing
+        NaN of chains of fewer than 4 states.
 
     Raises
     ------
     InputError
-        If the chains are shorter.
+        For another shape.
 
     Examples
     --------
@@ -535,10 +530,9 @@ def mixing(f: Annotated[FloatArray, "(...)"]) -> Mixing:
     >>> [bool(tm.adversarial.mixing(f).rhat < 1.01) for f in seen]
     [True, False]
     """
-    short = (
-        f"f has shape {f.shape}: (T, chains, ...) with T of at least 4 is needed; run more steps"
-    )
-    require(f.ndim >= 2 and f.size > 0 and len(f) >= 4, short)
+    require(f.ndim >= 2 and f.size > 0, f"f has shape {f.shape}: (T, chains, ...) is needed")
+    if len(f) < 4:
+        return Mixing(*np.full((3, *f.shape[2:]), np.nan))
     ends = np.quantile(f, (0.05, 0.95), axis=(0, 1))
     f = _split(f)
     apart = np.abs(f - np.median(f, axis=(0, 1)))
@@ -546,67 +540,4 @@ def mixing(f: Annotated[FloatArray, "(...)"]) -> Mixing:
         np.maximum(_rhat(_normal(f)), _rhat(_normal(apart))),
         _ess(_normal(f)),
         np.minimum(*(_ess((f <= end).astype(float)) for end in ends)),
-    )
-
-
-def _size(target: Target) -> float:
-    """lam eps |grad l|, the largest seen in the boxes: at their anchors and at 64 fixed points."""
-    points = np.random.default_rng(0).random((64, *target.x.shape))
-    points = np.concatenate([target.x[None], target.low + (target.high - target.low) * points])
-    return float(
-        target.lam * target.eps * np.linalg.norm(target.loss_grad(points)[1], axis=-1).max()
-    )
-
-
-@checked
-def step_size(target: Target) -> float:
-    """h, in eps^2, of which the noise is as long as p_adv* needs to change by a factor e.
-
-    1 / (2 s^2) with s = lam eps |grad l|, the largest gradient at 65 points of each box, and at
-    most 0.1, where the box itself is the length.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import twomode as tm
-    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
-    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
-    >>> targets = [tm.adversarial.Target.of(model, data, eps=0.5, lam=lam) for lam in (1, 100)]
-    >>> [round(tm.adversarial.step_size(target), 6) for target in targets]
-    [0.1, 0.0002]
-    """
-    return float(min(0.1, 0.5 / max(_size(target), 1e-100) ** 2))
-
-
-class StepWarning(UserWarning):
-    """A step is too long for p_adv*: what its chains print is not about that law.
-
-    Examples
-    --------
-    >>> import warnings
-    >>> import twomode as tm
-    >>> warnings.simplefilter("ignore", tm.adversarial.StepWarning)
-    """
-
-
-@checked
-def too_long(target: Target, sampler: Sampler) -> str | None:
-    """A line that names h and what would do, where h is over four times `step_size`; else None.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import twomode as tm
-    >>> data = tm.adversarial.load_data("mixture", n=4, noise=0)
-    >>> model = tm.adversarial.Model(np.ones((1, 1)), np.zeros(1), loss="linear")
-    >>> target = tm.adversarial.Target.of(model, data, eps=0.5, lam=100)
-    >>> tm.adversarial.too_long(target, tm.adversarial.sampler("reflected"))
-    'h=0.01 is too long for lam=100 and eps=0.5: at most 0.0002 is in proportion to the gradient'
-    >>> tm.adversarial.too_long(target, tm.adversarial.sampler("reflected", h=0.0002))
-    """
-    if isinstance(sampler, SignStep) or sampler.h <= 4 * (most := step_size(target)):
-        return None
-    return (
-        f"h={sampler.h:.3g} is too long for lam={target.lam:g} and eps={target.eps:g}: at most"
-        f" {most:.2g} is in proportion to the gradient"
     )

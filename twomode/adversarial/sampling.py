@@ -8,7 +8,7 @@ import numpy as np
 
 from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
-from twomode.adversarial.samplers import Chains, Sampler, mixing, too_long
+from twomode.adversarial.samplers import Chains, Sampler, mixing
 from twomode.adversarial.stationary_laws import stationary
 from twomode.checks import checked
 from twomode.errors import InputError, require_memory
@@ -146,7 +146,7 @@ def describe_chains(
     -------
     dict
         Acceptance, effective sizes, the largest R-hat and how many anchors did not mix (see
-        `MIXED`); whether h is `too_long`, in words, or None; the mean loss
+        `MIXED`); the mean loss
         with its standard error beside the exact one; uniform, largest, dual value and KL; shares on
         faces and in corners; the largest displacement of a coordinate, which bounds W_inf; gradient
         evaluations; bias and total variation of endless chains, in one dimension.
@@ -166,7 +166,9 @@ def describe_chains(
     """
     law, lam, ess = exact.law, target.lam, chains.ess
     mixed = mixing(chains.losses)
-    sizes = np.minimum(ess, np.minimum(mixed.bulk, mixed.tail))
+    # The tails of what lies on a face, or of what stands, say nothing.
+    well = (ess >= MIXED[0]) & ~(np.fmin(mixed.bulk, mixed.tail) < MIXED[0])
+    well &= (mixed.rhat < MIXED[2]) & (chains.acceptance >= MIXED[1])
     adjusted = sampler is not None and sampler.metropolis
     error, bias = _error(chains.losses, ess), chains.losses.mean() - exact.mean
     on_face = (chains.x == target.low) | (chains.x == target.high)
@@ -179,10 +181,7 @@ def describe_chains(
         "ess_bulk": np.median(mixed.bulk),
         "ess_tail": np.median(mixed.tail),
         "rhat": mixed.rhat.max(),
-        "unmixed": np.sum(
-            ~((sizes >= MIXED[0]) & (mixed.rhat < MIXED[2])) | (chains.acceptance < MIXED[1])
-        ),
-        "warning": None if sampler is None else too_long(target, sampler),
+        "unmixed": np.sum(~well),
         "mean_loss": chains.losses.mean(),
         "standard_error": error,
         "exact_mean_loss": exact.mean,

@@ -107,9 +107,9 @@ def method(name: str, **changes: Any) -> Method:
     --------
     >>> import twomode as tm
     >>> tm.adversarial.method("pgd-5")
-    Method(sampler=SignStep(eta=0.5, sigma=0.0), steps=5, copies=1, start='uniform')
+    Method(sampler=SignStep(eta=0.5, sigma=0.0, law='normal'), steps=5, copies=1, start='uniform')
     >>> tm.adversarial.method("algorithm-1", copies=4)
-    Method(sampler=SignStep(eta=0.5, sigma=0.3), steps=1, copies=4, start='warm')
+    Method(sampler=SignStep(eta=0.5, sigma=0.3, law='normal'), steps=1, copies=4, start='warm')
     """
     pgd = re.fullmatch(r"pgd-([1-9]\d*)", name)
     if pgd:
