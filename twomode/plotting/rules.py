@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,6 +13,9 @@ from twomode.checks import checked
 from twomode.errors import require_columns
 from twomode.plotting._style import MAP, MODE_COLOURS, PLAYER_COLOURS
 from twomode.studies import Comparison
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["compared", "factorial"]
 
