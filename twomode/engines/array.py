@@ -201,7 +201,7 @@ class ArrayEngine(MovesMeasured):
         opt, xp = self._rule, self.xp
         first, second = opt.moment_scales(update)
         vectors = {"momentum": first * self._M[layer]}
-        if opt.nesterov:
+        if opt.nesterov and g is not None:
             ahead, _ = opt.moment_scales(update + 1)
             old, new = opt.beta1 * ahead, (1 - opt.beta1) * first
             vectors["momentum"] = old * self._M[layer] + new * g

@@ -232,7 +232,7 @@ def _advance(
                         pace,
                     )
                 passes.direct(stage, rule, update, now, D, G, U, work.A, work.C, shares)
-                if polars is not None:
+                if polars is not None and grams is not None:
                     if stage.D:
                         polar_factors(game.m_D, rule, D.G, polars.D, grams[0])
                     if stage.G:

@@ -313,9 +313,10 @@ def make_polars(
 
     def polar(rows: int) -> Polar:
         size = padded(rows)
-        matrices = [lane_zeros((places, size, size), dtype) for _ in range(4)]
+        gram, first, second, turn = (lane_zeros((places, size, size), dtype) for _ in range(4))
+        numbers = lane_zeros((places, size + 4, 1), dtype)
         column = lane_zeros((places, slices, size, 1), dtype)
-        return Polar(*matrices, numbers=lane_zeros((places, size + 4, 1), dtype), column=column)
+        return Polar(gram, first, second, turn, numbers, column)
 
     return Polars(polar(game.m_D), polar(game.m_G))
 
