@@ -329,7 +329,7 @@ def optimizer(name: str, *, eta_D: NotNegative, eta_G: NotNegative, **changes: A
     >>> tm.optimizer("adamm", eta_D=0.1, eta_G=0.1)
     Traceback (most recent call last):
         ...
-    twomode.errors.InputError: unknown optimizer 'adamm': did you mean adam or sga-adam or adalr?
+    twomode.errors.InputError: unknown optimizer 'adamm': did you mean adam or adamw or sga-adam?
     """
     rule = named_rule(name, **changes)
     require(
