@@ -298,6 +298,11 @@ def test_arguments_of_a_run_without_an_effect_are_refused():
     run(start=thing().state, batch_size=None, seed=None, replicas=1)
 
 
+def test_bytes_are_no_list_of_numbers():
+    with pytest.raises(tm.InputError, match="replicas"):
+        run(replicas=b"\0\1")
+
+
 def test_values_are_shown_in_one_short_line():
     class Rude:
         def __repr__(self):

@@ -95,6 +95,7 @@ def test_a_result_whose_start_is_not_finite_comes_back(run, tmp_path):
     start = replace(run.state, W=run.state.W * [[[1e200]], [[1.0]]])
     gone = tm.simulate(run.game, run.opt, 3, replicas=2, start=start)
     assert gone.diverged_at.tolist() == [0, -1]
+    assert all(np.isnan(getattr(gone, name)[0]).all() for name in TRACE)
     gone.save(tmp_path / "run.npz")
     assert_same(tm.load(tmp_path / "run.npz"), gone)
 

@@ -388,6 +388,7 @@ def test_no_T0_within_the_steps_is_no_collapse():
     asymmetry, residual = certificate.claims
     assert (certificate.T0, certificate.until) == (None, 9)
     assert (asymmetry.verdict, residual.verdict) == ("proved", "undecided")
+    assert residual.left == tm.proofs.Between(0, np.inf)  # of which nothing is known
     assert certificate.verdict == "undecided"
     assert "No iteration up to 9 is one" in certificate.describe()
 
@@ -655,6 +656,13 @@ def test_enclosures_that_are_too_wide_end_a_horizon():
     fine = tm.precision_horizon(in_precision("float64"), bits=24)
     assert len(fine.steps) == 41
     assert fine.bits > 24
+
+
+def test_progress_of_a_horizon_counts_towards_the_last_record():
+    reports, result = [], in_precision("float64")
+    tm.precision_horizon(result, progress=reports.append)
+    assert {report.total for report in reports} == {result.steps[-1]}
+    assert 0 < reports[0].done < reports[-1].done <= result.steps[-1]
 
 
 def test_the_horizon_of_a_replica_is_that_of_its_start():
