@@ -16,15 +16,15 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 # Steps.  A form makes Delta of a block's gradient, or of its two moments without their bias.
 
 
 def unit(g):
-    """Of a matrix, the polar factor."""
+    """Of a matrix, the polar factor; of one without full rank, on its range."""
     if g.ndim == 2:
-        return linalg.polar(g)[0] if g.any() else g
+        P, s, Q = np.linalg.svd(g, full_matrices=False)
+        return P * (s > 2.0**-40 * s.max()) @ Q
     return g / (np.linalg.norm(g) or 1.0)  # a block without a gradient stays
 
 

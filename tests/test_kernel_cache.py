@@ -65,10 +65,12 @@ def test_what_kernels_take_from_elsewhere_is_hashed(package):
     assert {module for _, module, _ in found} == {"twomode.rules"}
     algebra = ast.parse((package / "rules" / "algebra.py").read_text())
     assigned = {
-        target.id
+        name.id
         for node in algebra.body
         if isinstance(node, (ast.Assign, ast.AnnAssign))
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
     }
     for file, _, names in found:
         assert names <= assigned, f"{file} takes {names - assigned} from a file that is not hashed"

@@ -673,7 +673,7 @@ def common(monkeypatch):
 
 
 def arguments(**changes):
-    return argparse.Namespace(**({"source": None, "save_table": None} | changes))
+    return argparse.Namespace(**({"source": None, "save_table": None, "store": None} | changes))
 
 
 def test_a_fresh_sweep_of_panels_can_be_saved_for_later(common, monkeypatch, tmp_path):

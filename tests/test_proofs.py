@@ -195,7 +195,12 @@ def test_comparisons_are_certain_or_neither():
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, r in tm.RULES.items() if tm.rules.named_rule(n).equivariant]
+    "name",
+    [
+        name
+        for name, rule in ((name, tm.rules.named_rule(name)) for name in tm.RULES)
+        if rule.equivariant and not (rule.spectral and rule.polar == "exact")  # no singular values
+    ],
 )
 def test_every_equivariant_rule_runs_on_balls(name):
     game = tm.Game.preset(64, m_D=2, m_G=2)

@@ -87,7 +87,7 @@ def test_bad_arguments_are_refused_by_name(arguments, message):
 @pytest.mark.parametrize("name", tm.RULES)
 def test_auto_takes_the_reduced_engine_where_it_can(name):
     run = tm.simulate(GAME, tm.optimizer(name, eta_D=0.01, eta_G=0.005), 1)
-    coordinate_wise = name.endswith("adam") or name in ("adalr", "adadir")
+    coordinate_wise = name.endswith("adam") or name in ("adalr", "adadir", "adamw", "signsgd")
     assert run.provenance["engine"] == ("dense" if coordinate_wise else "reduced")
 
 

@@ -64,7 +64,7 @@ def plain_sgda(result: Result) -> Hypothesis:
         "rule",
         "simultaneous SGDA",
         f"{opt.name}: {_describe(opt)}",
-        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain,
+        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain and not opt.spectral,
     )
 
 
@@ -86,7 +86,7 @@ def normalized_sgda(result: Result) -> Hypothesis:
         "rule",
         "simultaneous SGDA with normalized gradients, per neuron, layer or player",
         f"{opt.name}: {_describe(opt)}",
-        opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain,
+        opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain and not opt.spectral,
     )
 
 
