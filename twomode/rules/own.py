@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias  # noqa: F401 (of inherited fields)
 
 import numpy as np
 
-from twomode._typing import JSON, Array
+from twomode._typing import JSON, Array, NotNegative, Positive, Probability  # noqa: F401 (likewise)
 from twomode.checks import checked
 from twomode.errors import InputError, require, shown
 from twomode.functions import identity, imported
