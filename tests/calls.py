@@ -55,7 +55,7 @@ RECORDS = {
 }
 #: What only other rooms call: array libraries, the step of an engine, the loop of a run.
 PARTS = {
-    *(game.array_namespace, game.as_array, game.player_norms, rules.corrected),
+    *(game.array_namespace, game.as_array, game.player_norms, rules.corrected, rules.polar_factor),
     *(
         runs.Checkpoint,
         runs.SavedResult,
@@ -196,7 +196,6 @@ CALLS = {
     rules.recipe: lambda t: dict(
         game=t.game, name="adam", eta_D=0.1, ratio=0.2, steps=10, step_scale=2.0, beta1=0.5
     ),
-    rules.polar_factor: lambda t: dict(X=t.state.W, rule=rules.Rule(granularity="spectral")),
     rules.rule_from_dict: lambda t: dict(fields=t.opt.to_dict()),
     rules.transposed_jacobian_product: lambda t: dict(game=t.game, state=t.state, v=t.zeros),
     runs.Result.again: lambda t: dict(self=t.result, steps=4, replicas=[0], record_every=2),
