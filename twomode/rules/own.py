@@ -91,7 +91,7 @@ class OwnRule(Optimizer):
     as_long_as_gradient: bool = False
 
     def __post_init__(self) -> None:
-        if self.name == Rule.name and callable(self.step):
+        if isinstance(self.name, str) and self.name == Rule.name and callable(self.step):
             object.__setattr__(self, "name", getattr(self.step, "__name__", Rule.name))
         super().__post_init__()
         taken = [name for name in _TAKEN if getattr(self, name) != getattr(Rule, name)]
@@ -179,9 +179,12 @@ def rule_from_dict(fields: JSON) -> Optimizer:
     >>> tm.rules.rule_from_dict(opt.to_dict()) == opt
     True
     """
-    if "step" not in fields:
-        return Optimizer(**fields)
-    return OwnRule(**fields | {"step": imported("step", fields["step"])})
+    try:
+        if "step" not in fields:
+            return Optimizer(**fields)
+        return OwnRule(**fields | {"step": imported("step", fields["step"])})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{shown(fields)} has not the fields of a rule: {error}") from None
 
 
 def _turned(layers: Layers, Q: np.ndarray) -> Layers:
