@@ -136,6 +136,7 @@ class Langevin:
     """
 
     EXAMPLE: ClassVar[str] = 'tm.adversarial.sampler("reflected")'
+    law: ClassVar[str] = "normal"
 
     wall: str = "reflect"
     metropolis: bool = False
@@ -273,12 +274,11 @@ def advance(
     require(x.shape[-2:] == (n, d), f"x has shape {x.shape}: (..., {n}, {d}) is needed")
     low, high, sd = target.low, target.high, sampler.noise(target)
     accepted, known = np.zeros(x.shape[:-1]), None
-    uniform, root = isinstance(sampler, SignStep) and sampler.law == "uniform", np.sqrt(3)
+    uniform, root = sampler.law == "uniform", np.sqrt(3)
     for t in range(steps):
         loss, gradient = target.loss_grad(x) if known is None else known
         visit(t, x, loss)
-        mean = x + sampler.drift(target, gradient)
-        y = mean
+        mean = y = x + sampler.drift(target, gradient)
         if sd:
             xi = rng.uniform(-root, root, x.shape) if uniform else rng.standard_normal(x.shape)
             y = mean + sd * xi
@@ -458,12 +458,12 @@ def effective_sample_size(f: Annotated[FloatArray, "(...)"]) -> FloatArray:
     >>> [bool(3000 < tm.adversarial.effective_sample_size(f) < 5000) for f in seen]
     [True, True]
     """
-    require(f.ndim >= 2 and f.size > 0, f"f has shape {f.shape}: (T, chains, ...) is needed")
     return _ess(_split(f))
 
 
 def _split(f: FloatArray) -> FloatArray:
     """Both halves of every chain as chains of their own, without a middle state."""
+    require(f.ndim >= 2 and f.size > 0, f"f has shape {f.shape}: (T, chains, ...) is needed")
     half = len(f) // 2
     return np.concatenate([f[:half], f[len(f) - half :]], axis=1) if half else f
 
@@ -530,14 +530,13 @@ def mixing(f: Annotated[FloatArray, "(...)"]) -> Mixing:
     >>> [bool(tm.adversarial.mixing(f).rhat < 1.01) for f in seen]
     [True, False]
     """
-    require(f.ndim >= 2 and f.size > 0, f"f has shape {f.shape}: (T, chains, ...) is needed")
+    halves = _split(f)
     if len(f) < 4:
         return Mixing(*np.full((3, *f.shape[2:]), np.nan))
     ends = np.quantile(f, (0.05, 0.95), axis=(0, 1))
-    f = _split(f)
-    apart = np.abs(f - np.median(f, axis=(0, 1)))
+    scores, apart = _normal(halves), np.abs(halves - np.median(halves, axis=(0, 1)))
     return Mixing(
-        np.maximum(_rhat(_normal(f)), _rhat(_normal(apart))),
-        _ess(_normal(f)),
-        np.minimum(*(_ess((f <= end).astype(float)) for end in ends)),
+        np.maximum(_rhat(scores), _rhat(_normal(apart))),
+        _ess(scores),
+        np.minimum(*(_ess((halves <= end).astype(float)) for end in ends)),
     )

@@ -48,6 +48,13 @@ def _describe(opt: Optimizer) -> str:
     return ", ".join([*words, opt.schedule])
 
 
+def _along_gradients(opt: Optimizer, magnitude: str) -> bool:
+    """Whether simultaneous steps of this magnitude go along gradients, and nothing else moves."""
+    return (opt.direction, opt.magnitude) == ("gradient", magnitude) and (
+        opt.plain and not opt.spectral
+    )
+
+
 def plain_sgda(result: Result) -> Hypothesis:
     """Theorem 4.1: the rule.
 
@@ -64,7 +71,7 @@ def plain_sgda(result: Result) -> Hypothesis:
         "rule",
         "simultaneous SGDA",
         f"{opt.name}: {_describe(opt)}",
-        opt.direction == "gradient" and opt.magnitude == "own" and opt.plain and not opt.spectral,
+        _along_gradients(opt, "own"),
     )
 
 
@@ -86,7 +93,7 @@ def normalized_sgda(result: Result) -> Hypothesis:
         "rule",
         "simultaneous SGDA with normalized gradients, per neuron, layer or player",
         f"{opt.name}: {_describe(opt)}",
-        opt.direction == "gradient" and opt.magnitude == "unit" and opt.plain and not opt.spectral,
+        _along_gradients(opt, "unit"),
     )
 
 
