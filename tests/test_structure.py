@@ -33,7 +33,17 @@ ROOMS = {
     "rules": ("algebra", "own", "named", "polar", "recipes", "corrections"),
     "engines": ("protocol", "norms", "compiled", "array", "reduced", "dense", "flow"),
     "engines.compiled": (
-        *("lanes_numpy", "jit", "lanes_llvm", "lanes", "blocks", "products", "records", "gradient"),
+        *(
+            "parts",
+            "lanes_numpy",
+            "jit",
+            "lanes_llvm",
+            "lanes",
+            "blocks",
+            "products",
+            "records",
+            "gradient",
+        ),
         *(
             "moves",
             "polars",

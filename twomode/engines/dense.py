@@ -75,8 +75,7 @@ class DenseEngine(MovesMeasured):
         self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
         self._probabilities = enc.population_weights(game, self.dtype, self._objective_factor)
         D, G, _, U = self._players
-        passes.project(D.X, G.X, U, self._shares.y, self._shares.h)
-        passes.gather(self._shares, self._work)
+        passes.project(D.X, G.X, U, self._shares, self._work)
 
     def _take(self, steps: int, batches: Batches | None) -> None:
         weights = self._probabilities

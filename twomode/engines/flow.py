@@ -19,8 +19,9 @@ from twomode.engines.compiled import dormand_prince as pair
 from twomode.engines.compiled import field
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.blocks import each_block, pack, unpack
-from twomode.engines.compiled.jit import kernel, part
+from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, fill, lane_zeros, load, store
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import padded
 from twomode.engines.protocol import Batches, Flow
 from twomode.errors import require
@@ -148,8 +149,7 @@ class FlowEngine(Flow):
             enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n)),
         )
         self._blocks = [enc.share(self._all, block) for block in range(blocks)]
-        for replicas in self._blocks:
-            _begin(self._problem, replicas)
+        self.advance(0)
 
     @staticmethod
     def check(opt: Optimizer) -> None:
@@ -254,7 +254,7 @@ class FlowEngine(Flow):
         return unpack(packed, self.replicas)[:, 0, 0]
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _begin(problem: Problem, replicas: Replicas) -> None:
     """The first slope, and a first step, short."""
     steps, course = replicas.steps, replicas.course
@@ -271,6 +271,8 @@ def _begin(problem: Problem, replicas: Replicas) -> None:
 @kernel(nogil=True)
 def _advance(places: int, t: int, problem: Problem, replicas: Replicas) -> None:
     """From place to place, LANES replicas."""
+    if t == 0:
+        _begin(problem, replicas)
     for n in range(places):
         place = (t + n) % PLACES
         if place == 0:
@@ -278,7 +280,7 @@ def _advance(places: int, t: int, problem: Problem, replicas: Replicas) -> None:
         _go_to(place + 1, problem, replicas)
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _slope(problem: Problem, Y: np.ndarray, replicas: Replicas, K: np.ndarray) -> None:
     """K = dY/ds."""
     field.velocities(
@@ -295,7 +297,7 @@ def _slope(problem: Problem, Y: np.ndarray, replicas: Replicas, K: np.ndarray) -
     pair.change_time(replicas.steps, Y, K)
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _attempt(problem: Problem, replicas: Replicas) -> None:
     """A step from where the last one that was accepted ended; of length 0 after the end."""
     steps, course = replicas.steps, replicas.course
@@ -323,7 +325,7 @@ def _attempt(problem: Problem, replicas: Replicas) -> None:
     _survey(problem, replicas)
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _survey(problem: Problem, replicas: Replicas) -> None:
     """The gradients' norms at the step's places, and where they are highest between them."""
     course = replicas.course
@@ -382,7 +384,7 @@ def _quartic(
     return value + u * first + u * (u - 1) * tail
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _go_to(place: int, problem: Problem, replicas: Replicas) -> None:
     """To a place of the step, or to the end, where it was passed on the way."""
     steps, course, x = replicas.steps, replicas.course, place / PLACES
@@ -413,7 +415,7 @@ def _go_to(place: int, problem: Problem, replicas: Replicas) -> None:
     pair.choose(course.moving, course.tried, course.norms)
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _interpolate(replicas: Replicas) -> None:
     """The state at each lane's share of its step, and how long it took."""
     steps, course = replicas.steps, replicas.course
@@ -423,7 +425,7 @@ def _interpolate(replicas: Replicas) -> None:
     store(course.passed, 0, 0, pair.combination(steps, pair.SLOPES, 0, last, 1))
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _look(problem: Problem, replicas: Replicas) -> None:
     """`_interpolate`, and the norms there."""
     _interpolate(replicas)
@@ -453,7 +455,7 @@ def _end(problem: Problem, replicas: Replicas, lane: int) -> int:
     return HORIZON if point[-1, 1, lane] >= problem.horizon else RUNNING
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def _find_end(x: float, problem: Problem, replicas: Replicas) -> None:
     """Look just beyond the end, in the lanes that have passed it since the place before x."""
     course = replicas.course

@@ -7,7 +7,7 @@ import numpy as np
 
 from twomode.engines.compiled import corrections, gradient
 from twomode.engines.compiled import records as enc
-from twomode.engines.compiled.jit import kernel
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.passes import (
     SLICE,
     DerivativeShares,
@@ -19,7 +19,7 @@ from twomode.engines.compiled.passes import (
 from twomode.engines.compiled.products import clear
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def project_field(
     sign_D: float,
     D: enc.Neurons,
@@ -50,7 +50,7 @@ def project_field(
         corrections.project_derivative(sign_D, D_slice, G_slice, U_slice, own_dy, own_dh)
 
 
-@kernel
+@part(forceinline=False)
 def raise_peaks(
     stage: enc.StageCode, bias: enc.Neurons, work: enc.Work, shares: Shares, pace: np.ndarray
 ) -> None:
@@ -67,7 +67,7 @@ def raise_peaks(
             corrections.raise_peak(norms_G, pace[replica, 1:2])
 
 
-@kernel
+@part(forceinline=False)
 def answer_along(
     n: int,
     sign_D: float,
@@ -89,7 +89,7 @@ def answer_along(
         corrections.answer_derivative(game, own_weights, sign_D, own_bias, own_work, own, b)
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def multiply_field(
     sign_D: float,
     D: enc.Neurons,
@@ -113,7 +113,7 @@ def multiply_field(
         corrections.generator_product(sign_D, own_C, own_dC, D_slice, V)
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def align(
     F_W: np.ndarray,
     F_V: np.ndarray,
@@ -135,7 +135,7 @@ def align(
         corrections.add_alignment(m_G, V, JT_V, J_V, share)
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def combine(
     rule: enc.RuleCode,
     F_W: np.ndarray,
@@ -157,7 +157,7 @@ def combine(
         corrections.correct(m_G, rule, weight, V, JT_V, J_V)
 
 
-@kernel
+@part(forceinline=False)
 def correct(
     n: int,
     stage: enc.StageCode,

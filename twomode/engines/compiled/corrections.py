@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 
 from twomode.engines.compiled.gradient import cube
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import (
     Lanes,
     clamp,
@@ -22,6 +21,7 @@ from twomode.engines.compiled.lanes import (
     transposed,
     within,
 )
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, multiply
 from twomode.engines.compiled.records import Correction, GameCode, Neurons, RuleCode, Weights, Work
 from twomode.rules import ALIGNMENT, CORRECTIONS

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.integrate import DOP853
 
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import (
     LANES,
     Lanes,
@@ -29,6 +28,7 @@ from twomode.engines.compiled.lanes import (
     store,
     where_less,
 )
+from twomode.engines.compiled.parts import part
 
 #: Slopes that a step takes, the next one's first among them, and those that its interpolant adds.
 STAGES, EXTRA = 12, 3

@@ -15,7 +15,6 @@ import numpy as np
 
 from twomode._typing import FloatArray
 from twomode.engines.compiled import corrections, gradient
-from twomode.engines.compiled.jit import kernel, part
 from twomode.engines.compiled.lanes import (
     LANES,
     Lanes,
@@ -32,6 +31,7 @@ from twomode.engines.compiled.lanes import (
     where_less,
     within,
 )
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import TILE, multiply, padded
 from twomode.engines.compiled.records import Correction, GameCode, RuleCode, Work
 from twomode.game import Game
@@ -279,7 +279,7 @@ def correct(
     corrections.correct(1, rule, weight, to_b, JT_b, J_b)
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def velocities(
     game: GameCode,
     code: FieldCode,

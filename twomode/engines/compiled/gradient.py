@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import Lanes, clamp, fill, load, sigmoid, store, transposed
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, multiply
 from twomode.engines.compiled.records import GameCode, Neurons, Weights, Work
 

@@ -26,6 +26,8 @@ import numba
 from numba.core import config as numba_config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from twomode.engines.compiled.parts import ARITHMETIC
+
 # GNU OpenMP's threads spin while they wait for each other, by default for so long that on a busy
 # machine a short parallel loop costs milliseconds.  Read when the first parallel kernel starts.
 if "OMP_WAIT_POLICY" not in os.environ:
@@ -124,20 +126,11 @@ def _warn(reason: str) -> None:
     warnings.warn(f"cache of kernels: {reason}; compiling anew", RuntimeWarning, stacklevel=2)
 
 
-def part(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile as a part of other kernels, always inlined."""
-    return kernel(function, forceinline=True)
-
-
 def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
-    """Compile with Numba, cached on disk; used as ``@kernel`` or ``@kernel(parallel=True)``.
-
-    Division follows IEEE 754 (no ZeroDivisionError), multiply-adds may fuse, and nothing else
-    about the arithmetic is relaxed.
-    """
+    """Compile with Numba, cached on disk; used as ``@kernel`` or ``@kernel(parallel=True)``."""
     if function is None:
         return lambda function: kernel(function, **options)
-    compiled = numba.njit(error_model="numpy", fastmath={"contract"}, **options)(function)
+    compiled = numba.njit(**ARITHMETIC, **options)(function)
     before = numba_config.CACHE_DIR
     try:  # the cache's place is fixed when it is made
         numba_config.CACHE_DIR = CACHE_FOLDER or before

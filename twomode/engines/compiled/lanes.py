@@ -14,8 +14,8 @@ import numpy as np
 from numba.core import config
 from numpy.typing import DTypeLike
 
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes_numpy import LANES, Lanes
+from twomode.engines.compiled.parts import part
 
 if config.DISABLE_JIT:
     from twomode.engines.compiled.lanes_numpy import (

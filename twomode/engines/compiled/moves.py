@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import (
     divide_or_zero,
     fill,
@@ -14,6 +13,7 @@ from twomode.engines.compiled.lanes import (
     store,
     where_less,
 )
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.records import Neurons, RuleCode, StageCode, Work
 from twomode.rules import CORRECTIONS, DIRECTIONS, GRANULARITIES, MAGNITUDES
 

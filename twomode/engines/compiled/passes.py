@@ -13,8 +13,9 @@ import numpy as np
 
 from twomode.engines.compiled import gradient, moves
 from twomode.engines.compiled import records as enc
-from twomode.engines.compiled.jit import kernel, part
+from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import fill, lane_sum, load, store
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.polars import number_factor, put_norms
 
 #: Columns of LANES coordinates in a slice; a multiple of TILE.  A slice's share of the state and
@@ -84,9 +85,18 @@ def add_shares(shares: np.ndarray, total: np.ndarray) -> None:
             store(total, i, j, lane_sum(x))
 
 
+@part(forceinline=False)
+def gather(shares: Shares, work: enc.Work) -> None:
+    """The inner products, from their shares."""
+    for replica in range(len(work.y)):
+        add_shares(shares.y[replica], work.y[replica])
+        add_shares(shares.h[replica], work.h[replica])
+
+
 @kernel(parallel=True)
-def project(W: np.ndarray, V: np.ndarray, U: np.ndarray, y: np.ndarray, h: np.ndarray) -> None:
-    """Shares of the inner products from scratch, as `move` takes them during a run."""
+def project(W: np.ndarray, V: np.ndarray, U: np.ndarray, shares: Shares, work: enc.Work) -> None:
+    """The inner products from scratch; during a run `move` takes their shares."""
+    y, h = shares.y, shares.h
     replicas, slices = y.shape[:2]
     for task in numba.prange(replicas * slices):
         replica, place = task // slices, task % slices
@@ -97,17 +107,10 @@ def project(W: np.ndarray, V: np.ndarray, U: np.ndarray, y: np.ndarray, h: np.nd
             y[replica, place],
             h[replica, place],
         )
+    gather(shares, work)
 
 
-@kernel
-def gather(shares: Shares, work: enc.Work) -> None:
-    """The inner products, from their shares."""
-    for replica in range(len(work.y)):
-        add_shares(shares.y[replica], work.y[replica])
-        add_shares(shares.h[replica], work.h[replica])
-
-
-@kernel
+@part(forceinline=False)
 def answer(
     n: int,
     game: enc.GameCode,
@@ -123,7 +126,7 @@ def answer(
         )
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def direct(
     stage: enc.StageCode,
     rule: enc.RuleCode,
@@ -166,7 +169,7 @@ def direct(
             gradient.project(W, V, U_slice, shares.y[replica, place], shares.h[replica, place])
 
 
-@kernel
+@part(forceinline=False)
 def scale(
     stage: enc.StageCode,
     rule: enc.RuleCode,
@@ -196,7 +199,7 @@ def scale(
             moves.scale_generator(rule, own, pace[replica])
 
 
-@kernel
+@part(forceinline=False)
 def move_bias(
     stage: enc.StageCode, rule: enc.RuleCode, t: int, bias: enc.Neurons, factors_D: np.ndarray
 ) -> None:
@@ -206,7 +209,7 @@ def move_bias(
         moves.move_discriminator(1, rule, stage, t, own, factor)
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def move(
     stage: enc.StageCode,
     rule: enc.RuleCode,

@@ -7,12 +7,12 @@ import numpy as np
 
 from twomode.engines.compiled import polars
 from twomode.engines.compiled import records as enc
-from twomode.engines.compiled.jit import kernel, part
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.passes import add_shares, sliced
 from twomode.engines.compiled.products import multiply
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def add_grams(X: np.ndarray, grams: np.ndarray) -> None:
     """Pass: shares of the rows' Gram matrix."""
     replicas, slices = grams.shape[:2]
@@ -22,7 +22,7 @@ def add_grams(X: np.ndarray, grams: np.ndarray) -> None:
         multiply(rows, rows, 1.0, False, grams[replica, place])
 
 
-@kernel(parallel=True)
+@part(forceinline=False, parallel=True)
 def turn(rows: int, T: np.ndarray, columns: np.ndarray, X: np.ndarray, grams: np.ndarray) -> None:
     """Pass: X <- T X, and shares of its Gram matrix."""
     replicas, slices = grams.shape[:2]
@@ -46,7 +46,7 @@ def polar_at(polar: enc.Polar, place: int) -> enc.Polar:
     )
 
 
-@kernel
+@part(forceinline=False)
 def polar_factors(
     rows: int, rule: enc.RuleCode, X: np.ndarray, polar: enc.Polar, grams: np.ndarray
 ) -> None:

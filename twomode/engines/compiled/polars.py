@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from twomode.engines.compiled.jit import kernel, part
 from twomode.engines.compiled.lanes import (
     LANES,
     Lanes,
@@ -24,6 +23,7 @@ from twomode.engines.compiled.lanes import (
     where_less,
 )
 from twomode.engines.compiled.moves import CLIPPED, OWN
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, multiply
 from twomode.engines.compiled.records import Polar, RuleCode
 from twomode.rules import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, RANK
@@ -81,7 +81,7 @@ def any_lane(numbers: np.ndarray, row: int) -> bool:
     return total > 0.0
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def diagonalize(rows: int, X: np.ndarray, Q: np.ndarray, numbers: np.ndarray) -> None:
     """X over its trace becomes Q^T X Q, a diagonal, by Jacobi's turns; `LENGTH` its trace's root.
 
@@ -199,7 +199,7 @@ def number_factor(rule: RuleCode, X: np.ndarray, norms: np.ndarray) -> None:
         store(norms, 0, 1, nuclear * nuclear)
 
 
-@kernel(nogil=True)
+@part(forceinline=False)
 def polar_factor(rows: int, rule: RuleCode, X: np.ndarray, polar: Polar, norms: np.ndarray) -> None:
     """The polar factor of a player's directions, in their place."""
     column = polar.column[0]

@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import Lanes, fill, load, store
+from twomode.engines.compiled.parts import part
 
 #: Rows and columns of a tile; `Three` and what has it in its signature are written for it.
 TILE = 3

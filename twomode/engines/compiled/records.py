@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from twomode._typing import FloatArray
-from twomode.engines.compiled.jit import part
 from twomode.engines.compiled.lanes import lane_zeros
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import padded
 from twomode.game import Game
 from twomode.rules import (
