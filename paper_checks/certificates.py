@@ -15,7 +15,6 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
 
 import twomode as tm
@@ -31,6 +30,13 @@ class Case(NamedTuple):
     rule: str
     k: int
     seeds: int
+
+    @property
+    def cell(self) -> dict[str, object]:
+        """Of a sweep; SGDA is recorded at each iteration, for the maximum over t <= T_0."""
+        every = 1 if self.rule == "sgda" else 10**9
+        scale = LONGER[self.rule]
+        return {"d": 2**self.k, "opt": self.rule, "step_scale": scale, "record_every": every}
 
     @property
     def words(self) -> str:
@@ -58,11 +64,8 @@ def run(settings: Settings) -> Claim:
         "Theorems 4.1 and 4.2",
         "for all t <= T_0 and all z ..., after T_1 iterations ...: here of one exact start each",
     )
-    frames = []
     for case in cases(settings.full):
-        arguments = [[x] * case.seeds for x in (case.rule, case.k, settings.seed)]
-        rows = settings.map(case.words, certified, *arguments, list(range(case.seeds)))
-        table = pd.DataFrame(rows)
+        table = settings.sweep(case.words, [case.cell], case.seeds, measure=certified)
         decided = table["verdict"] != "undecided"
         for words, happened in (
             ("balls decide", decided),
@@ -76,48 +79,50 @@ def run(settings: Settings) -> Claim:
             f"{case.words}: {counts}; {int(table['bits'].max())} bits at most, median"
             f" {np.median(table['seconds']):.1f} s"
         )
-        frames.append(table.assign(rule=case.rule, d=2.0**case.k))
-    claim.tables["Every certificate"] = pd.concat(frames, ignore_index=True)
+        claim.tables[f"Every certificate: {case.words}"] = table
     claim.answer = f"Proved are instances, never the theorems. {'; '.join(claim.notes)}."
     return claim
 
 
-def certified(rule: str, k: int, seed: int, replica: int) -> dict[str, object]:
-    """A row: what is proved of one start, and whether the cards agree."""
-    game = tm.Game.preset(2**k)
-    opt, steps = tm.recipe(game, rule, step_scale=LONGER[rule])
-    certificate = tm.certify(game, opt, steps, seed=seed, replica=replica)
-    until = max(1, certificate.until)
-    every = 1 if certificate.theorem == "4.1" else until
-    result = tm.simulate(game, opt, until, seed=seed, replicas=[replica], record_every=every)
-    return {
-        "replica": replica,
-        "verdict": certificate.verdict,
-        "agrees": agree(certificate, result),
-        "T0": certificate.T0,
-        "bits": certificate.bits,
-        "seconds": certificate.made["seconds"],
-        **{f"margin {claim.name}": claim.margin for claim in certificate.claims},
-    }
+def certified(result: tm.Result) -> dict[str, np.ndarray]:
+    """What is proved of each replica's start, and whether the cards agree: a measure of a sweep."""
+    made = result.provenance
+    seed = np.random.SeedSequence(made["seed"], spawn_key=made["spawn_key"])
+    rows = []
+    for n, replica in enumerate(made["replicas"]):
+        certificate = tm.certify(
+            result.game, result.opt, int(result.steps[-1]), seed=seed, replica=replica
+        )
+        rows.append(
+            {
+                "verdict": certificate.verdict,
+                "agrees": agree(certificate, result, n),
+                "T0": -1 if certificate.T0 is None else certificate.T0,
+                "bits": certificate.bits,
+                "seconds": certificate.made["seconds"],
+                **{f"margin {claim.name}": claim.margin for claim in certificate.claims},
+            }
+        )
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def agree(certificate: tm.proofs.Certificate, result: tm.Result) -> bool:
-    """Whether T_0 and the cards' left sides are those that were measured, to nine digits."""
+def agree(certificate: tm.proofs.Certificate, result: tm.Result, n: int) -> bool:
+    """Whether T_0 and the cards' left sides are those measured in replica n, to nine digits."""
     if certificate.theorem == "4.2":
-        measured = result.coverage()[0, -1]
+        measured = result.coverage()[n, -1]
         return near([claim.left.low for claim in certificate.claims], measured)
-    at = tm.first_stationary(result)[0]
+    at = tm.first_stationary(result)[n]
     if at < 0 or certificate.T0 is None:
-        return at < 0 and certificate.T0 is None
+        return bool(at < 0 and certificate.T0 is None)
     cards = tm.theory.theorem_4_1(result), tm.theory.theorem_4_1_collapse(result)
-    lefts = [largest(card) for card in cards]
+    lefts = [largest(card, n) for card in cards]
     same = int(result.steps[at]) == certificate.T0
     return same and near([claim.left.low for claim in certificate.claims], lefts)
 
 
-def largest(card: Card) -> float:
-    """The largest left side where the card asks."""
-    return float(card.left[0][card.asked[0]].max())
+def largest(card: Card, n: int) -> float:
+    """The largest left side of a replica where the card asks."""
+    return float(card.left[n][card.asked[n]].max())
 
 
 def near(found: list[float], measured: object) -> bool:
