@@ -52,6 +52,7 @@ ROOMS = {
             "correction_passes",
             "polar_passes",
             "field",
+            "observed",
             "dormand_prince",
         ),
     ),

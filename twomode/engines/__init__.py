@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from twomode.engines.array import ArrayEngine
-from twomode.engines.protocol import Batches, Engine, Flow
+from twomode.engines.protocol import Batches, Engine, Flow, Observer
 
 if TYPE_CHECKING or "pdoc" in sys.modules:  # pdoc shows what is there, and asks for nothing
     from twomode.engines.dense import DenseEngine
@@ -19,6 +19,7 @@ __all__ = [
     "Engine",
     "Flow",
     "FlowEngine",
+    "Observer",
     "ReducedEngine",
 ]
 

@@ -115,6 +115,10 @@ class MovesMeasured:
         """Length of the last move over eta for (D, G), shape (R, 2); NaN before any."""
         if self._last_move is not None:
             return self._last_move
-        opt, t = self.opt, max(1, self.t)
-        norms = self._step_norms / (self._objective_factor if opt.as_long_as_gradient else 1.0)
+        return self._over_eta(self._step_norms, self.t)
+
+    def _over_eta(self, norms: Array, t: int) -> Array:
+        """Lengths over eta of steps that led to iteration t, from those by the rescaled rule."""
+        opt, t = self.opt, max(1, t)
+        norms = norms / (self._objective_factor if opt.as_long_as_gradient else 1.0)
         return norms / as_array([t**opt.decay_D, t**opt.decay_G], like=norms)

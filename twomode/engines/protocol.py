@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 from twomode._typing import JSON, Array, BoolArray, FloatArray
 from twomode.game import State
 
-__all__ = ["Batches", "Engine", "Flow"]
+__all__ = ["Batches", "Engine", "Flow", "Observer"]
 
 #: Weights of the points of a minibatch, step by step: shapes (R, steps, S) of data and latents.
 Batches: TypeAlias = tuple[FloatArray, FloatArray]
@@ -83,4 +83,23 @@ class Flow:
 
     def take_lap(self) -> FloatArray:
         """Iterations of each replica since the last call, shape (R,)."""
+        raise NotImplementedError
+
+
+class Observer:
+    """What an engine provides besides if it takes records itself, faster than `Game` does."""
+
+    @property
+    def foresees(self) -> bool:
+        """Whether it can take iterations between the records that it observes."""
+        raise NotImplementedError
+
+    def observe(self, records: int, every: int) -> dict[str, FloatArray]:
+        """Take `every` iterations and observe, `records` times over.
+
+        Returns
+        -------
+        dict
+            By the names of `twomode.runs.TRACE`, each with shape (records, R, ...).
+        """
         raise NotImplementedError

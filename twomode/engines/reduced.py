@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from twomode._typing import FloatArray
 from twomode.engines.compiled import corrections, gradient, moves, polars
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.blocks import each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import lane_zeros
+from twomode.engines.compiled.observed import Seen, make_seen, observe
+from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, padded
 from twomode.engines.norms import MovesMeasured, objective_factor
-from twomode.engines.protocol import Batches
+from twomode.engines.protocol import Batches, Observer
 from twomode.errors import require
 from twomode.game import Game, State
 from twomode.rules import Optimizer
@@ -23,7 +26,7 @@ from twomode.rules import Optimizer
 __all__ = ["ReducedEngine"]
 
 
-class ReducedEngine(MovesMeasured):
+class ReducedEngine(MovesMeasured, Observer):
     """Advances replicas of a game in R^r.
 
     Parameters
@@ -61,10 +64,13 @@ class ReducedEngine(MovesMeasured):
         self._correction = enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n))
         self._pace = lane_zeros((blocks, 2, 2))
         self._pace[:, :, 0] = np.nan
+        self._unseen = make_seen(game, blocks, 0)
         self._objective_factor = objective_factor(opt, start, np.float64)
         self._game_code = enc.encode_game(game)
         self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
         self._probabilities = enc.population_weights(game, np.float64, self._objective_factor)
+        population = enc.population_weights(game, np.float64, 1.0)
+        self._population = enc.share(enc.share(population, 0), 0)
         scratch = enc.make_polars(game, opt, blocks, 1, np.float64)
         arrays = (self._players, self._work, self._correction, scratch, self._pace)
         self._blocks = [enc.share(arrays, block) for block in range(blocks)]
@@ -79,6 +85,9 @@ class ReducedEngine(MovesMeasured):
         )
 
     def _take(self, steps: int, batches: Batches | None) -> None:
+        self._play(1, steps, batches, self._unseen)
+
+    def _play(self, records: int, every: int, batches: Batches | None, seen: Seen) -> None:
         weights = self._probabilities
         if batches is not None:
             weights = enc.Weights(
@@ -89,10 +98,40 @@ class ReducedEngine(MovesMeasured):
         def advance_block(block: int) -> None:
             # One set of weights serves every block in a population run.
             own = enc.Weights(*(w[block % len(w)] for w in weights))
-            _advance(steps, self.t, stages, self._game_code, self._rule, own, *self._blocks[block])
+            shared = self._game_code, self._rule, own, self._population
+            mine = enc.share(seen, block)
+            _advance(records, every, self.t, stages, *shared, *self._blocks[block], mine)
 
-        each_block(advance_block, len(self._blocks), steps)
-        self.t += steps
+        each_block(advance_block, len(self._blocks), records * max(every, 1))
+        self.t += records * every
+
+    @property
+    def foresees(self) -> bool:
+        """Whether no move is measured from the states before and after it."""
+        return self.opt.moves_by_steps
+
+    def observe(self, records: int, every: int) -> dict[str, FloatArray]:
+        """Take `every` iterations and observe, `records` times over; see `Observer.observe`."""
+        require(self.foresees or every == 0, "these moves are measured one by one: every must be 0")
+        game, seen = self.game, make_seen(self.game, len(self._blocks), records)
+        times = [self.t + every * (n + 1) for n in range(records)]
+        self._play(records, every, None, seen)
+        found = {name: self._unpack_all(x) for name, x in seen._asdict().items()}
+        lengths, peaks = np.moveaxis(found.pop("pace"), -1, 0)
+        moves = self.update_norms[None]
+        if self.foresees:
+            moves = np.stack([self._over_eta(x, t) for x, t in zip(lengths, times, strict=True)])
+        return {
+            "projections_V": found["projections_V"][..., : game.m_G, :2],
+            "gram_V": found["gram_V"][..., : game.m_G, : game.m_G],
+            "projections_W": found["projections_W"][..., : game.m_D, :2],
+            "norms_W": found["norms_W"][..., : game.m_D, 0],
+            "bias": found["bias"][..., 0, 0],
+            "grad_norms": found["grad_norms"][..., 0, :],
+            "peak_grad_norms": peaks / self._objective_factor,
+            "update_norms": moves,
+            "objective": found["objective"][..., 0, 0],
+        }
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -132,9 +171,39 @@ class ReducedEngine(MovesMeasured):
     def _unpack(self, packed: np.ndarray) -> np.ndarray:
         return unpack(packed, self.replicas)
 
+    def _unpack_all(self, records: np.ndarray) -> np.ndarray:
+        """(blocks, N, rows, columns, LANES) to (N, R, rows, columns), a copy."""
+        flat = np.moveaxis(records, (0, -1), (1, 2)).copy()
+        return flat.reshape(len(flat), -1, *flat.shape[3:])[:, : self.replicas]
+
 
 @kernel(nogil=True)
 def _advance(
+    records: int,
+    every: int,
+    t: int,
+    stages: tuple[enc.StageCode, ...],
+    game: enc.GameCode,
+    rule: enc.RuleCode,
+    weights: enc.Weights,
+    population: enc.Weights,
+    players: enc.Players,
+    work: enc.Work,
+    correction: enc.Correction | None,
+    scratch: enc.Polars | None,
+    pace: np.ndarray,
+    seen: Seen,
+) -> None:
+    """All steps of LANES replicas, observed after each `every` of them where there is room."""
+    for record in range(records):
+        now = t + record * every
+        _iterate(every, now, stages, game, rule, weights, players, work, correction, scratch, pace)
+        if record < len(seen.pace):
+            observe(record, game, population, players, work, pace, seen)
+
+
+@part
+def _iterate(
     steps: int,
     t: int,
     stages: tuple[enc.StageCode, ...],
@@ -147,7 +216,7 @@ def _advance(
     scratch: enc.Polars | None,
     pace: np.ndarray,
 ) -> None:
-    """All steps of LANES replicas."""
+    """`steps` iterations."""
     D, G, bias, U = players
     m_D, m_G = game.m_D, game.m_G
     bias_norms = work.norms_D[m_D:]

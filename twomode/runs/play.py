@@ -114,21 +114,29 @@ def _advance(
 
     over, piece, reported = recorder.next_step is None, 16, time.perf_counter()
     while (target := recorder.next_step) is not None:
-        while engine.t < target:
-            n = min(piece, target - engine.t)
-            if batches is not None:
-                n = min(n, batches.at_once)
-            began = time.perf_counter()
-            engine.advance(n, None if batches is None else batches.draw(n))
-            now = time.perf_counter()
-            growth = _REPORT_EVERY / max(now - began, 1e-9)
-            if growth < 1 or n == piece:
-                piece = max(1, round(n * min(2.0, growth)))
-            if now - reported >= _REPORT_EVERY:
-                report()
-                reported = now
-            keep()
-        recorder.record()
+        left = target - engine.t
+        if not left:
+            recorder.record()
+            continue
+        ahead = min(piece // left, recorder.foreseen) if batches is None else 0
+        began = time.perf_counter()
+        if ahead > 1:
+            n = ahead * left
+            recorder.record_ahead(ahead)
+        elif batches is None:
+            engine.advance(n := min(piece, left))
+        else:
+            n = min(piece, left, batches.at_once)
+            engine.advance(n, batches.draw(n))
+        now = time.perf_counter()
+        growth = _REPORT_EVERY / max(now - began, 1e-9)
+        longer = round(n * min(2.0, growth))
+        if growth < 1 or longer > piece:
+            piece = max(1, longer)
+        if now - reported >= _REPORT_EVERY:
+            report()
+            reported = now
+        keep()
     if not over:
         keep(last=True)
     report()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from twomode._typing import Array
-from twomode.engines import Engine, Flow
+from twomode.engines import Engine, Flow, Observer
 from twomode.errors import require
 from twomode.game import NU, Game, Outputs, at_rest, player_norms
 
@@ -31,6 +31,8 @@ TRACE: dict[str, tuple[str | int, ...]] = {
 OF_FLOWS: dict[str, tuple[str | int, ...]] = {"intervals": (), "differences_V": ("m_G",)}
 #: With `resolve`, the interval between records may be this much shorter than asked for.
 FINEST = 64
+#: Numbers of records that are made at once, at most.
+_AT_ONCE = 2**20
 
 #: Those that are finite as long as the state is.
 _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
@@ -48,6 +50,8 @@ def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
 
     The gradient norms are those of the population gradient, also in a minibatch run.
     """
+    if isinstance(engine, Observer):
+        return {name: x[0] for name, x in engine.observe(1, 0).items()}
     state = engine.state
     xp, W, V, U = state.xp, state.W, state.V, state.U
     gradient = game.evaluate(state)
@@ -97,7 +101,7 @@ class Recorder:
         self.last_step, self._every = steps, every
         self._resolve, self._interval = resolve, every
         self._watched = np.full(engine.replicas, resolve is not None)
-        self._records: list[dict[str, np.ndarray]] = []
+        self._records: list[dict[str, np.ndarray]] = []  # of some iterations each, (N, R, ...)
         self._steps: list[int] = []
         self.diverged_at = np.full(engine.replicas, -1)
         #: The next iteration to record; None at the end, or when nothing moves any more.
@@ -130,22 +134,53 @@ class Recorder:
         shape = (self.engine.replicas, len(steps))
         whole = all(x.shape[:2] == shape and x.dtype == float for x in trace.values())
         require(whole, f"not the records of {shape[0]} replicas at {shape[1]} iterations")
-        self._records = [{name: x[:, t] for name, x in trace.items()} for t in range(len(steps))]
+        self._records = [{name: np.moveaxis(x, 1, 0).copy() for name, x in trace.items()}]
         self._steps, self._interval = steps.tolist(), int(interval)
         self.next_step = None if next_step < 0 else int(next_step)
 
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
-            record = {name: to_host(x) for name, x in snapshot(self.game, self.engine).items()}
-        finite = is_finite(record)
-        self.diverged_at[~finite & (self.diverged_at < 0)] = self.engine.t
-        for x in record.values():
-            x[self.diverged_at >= 0] = np.nan
+            record = {n: to_host(x)[None] for n, x in snapshot(self.game, self.engine).items()}
+        self._keep(record, np.array([self.engine.t]))
+
+    @property
+    def foreseen(self) -> int:
+        """How many records from the next one on the engine could make at once, if any.
+
+        They are an interval apart, whatever they show, but that replicas may end in any of them.
+        """
+        engine, game = self.engine, self.game
+        if self.last_step is None or self._watched.any() or not isinstance(engine, Observer):
+            return 0
+        if not engine.foresees or self.next_step != engine.t + self._interval:
+            return 0
+        each = engine.replicas * (game.m_G + 4) * (game.m_G + game.m_D)
+        return min((self.last_step - engine.t) // self._interval, _AT_ONCE // each)
+
+    def record_ahead(self, records: int) -> None:
+        """Advance the engine to so many of the foreseen records, and make them."""
+        engine, every, began = self.engine, self._interval, self.engine.t
+        assert isinstance(engine, Observer)
+        before = {name: to_host(x, x.dtype) for name, x in engine.memory.items()}
+        self._keep(engine.observe(records, every), began + every * np.arange(1, records + 1))
+        if engine.t != self._steps[-1]:  # all have diverged: the run ends with the last of them
+            engine.restore(before)
+            engine.advance(self._steps[-1] - began)
+
+    def _keep(self, made: dict[str, np.ndarray], steps: np.ndarray) -> None:
+        """Records of some iterations, arrays of shape (N, R, ...), up to where all have ended."""
+        broken = ~is_finite(made)
+        ends = np.where(broken.any(axis=0), steps[broken.argmax(axis=0)], -1)
+        self.diverged_at = np.where(self.diverged_at < 0, ends, self.diverged_at)
+        over = (self.diverged_at >= 0) & (steps[:, None] >= self.diverged_at)
+        for x in made.values():
+            x[over] = np.nan
         if self._resolve is not None:
-            self._interval = self._next_interval(record, self._resolve)
-        self._records.append(record)
-        self._steps.append(self.engine.t)
+            self._interval = self._next_interval(made, self._resolve)
+        count = int(over.all(axis=1).argmax()) + 1 if over[-1].all() else len(steps)
+        self._records.append({name: x[:count] for name, x in made.items()})
+        self._steps += steps[:count].tolist()
         self.next_step = self._after()
 
     def _after(self) -> int | None:
@@ -155,14 +190,14 @@ class Recorder:
         after = self.engine.t + self._interval
         return after if self.last_step is None else min(after, self.last_step)
 
-    def _next_interval(self, record: dict[str, np.ndarray], resolve: float) -> int:
+    def _next_interval(self, made: dict[str, np.ndarray], resolve: float) -> int:
         """Shorter after a change that was too large, at most twice as long after a small one."""
-        norms = record["grad_norms"]
-        self._watched &= ~at_rest(norms, record["peak_grad_norms"], NU) & (self.diverged_at < 0)
+        norms, peaks = made["grad_norms"][-1], made["peak_grad_norms"][-1]
+        self._watched &= ~at_rest(norms, peaks, NU) & (self.diverged_at < 0)
         if not self._records or not self._watched.any():
             return self._every
         with np.errstate(divide="ignore", invalid="ignore"):
-            changes = np.abs(np.log(norms / self._records[-1]["grad_norms"]))[self._watched]
+            changes = np.abs(np.log(norms / self._records[-1]["grad_norms"][-1]))[self._watched]
         change = float(np.max(changes, initial=0.0, where=np.isfinite(changes)))
         factor = min(2.0, max(0.25, math.log(resolve) / max(change, 1e-9)))
         least = max(1, self._every // FINEST)
@@ -171,7 +206,8 @@ class Recorder:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything recorded so far, each with shape (R, T, ...)."""
         names = self._records[0]
-        return {name: np.stack([r[name] for r in self._records], axis=1) for name in names}
+        whole = {name: np.concatenate([r[name] for r in self._records]) for name in names}
+        return {name: np.ascontiguousarray(np.moveaxis(x, 0, 1)) for name, x in whole.items()}
 
     def last(self) -> tuple[float, tuple[float, float]]:
         """Collapse cosine and coverage of the last record, medians over the finite replicas."""
@@ -180,8 +216,8 @@ class Recorder:
         if not finite.any():
             return float("nan"), (float("nan"), float("nan"))
         outputs = Outputs(
-            record["projections_V"][finite],
-            record["gram_V"][finite],
+            record["projections_V"][-1, finite],
+            record["gram_V"][-1, finite],
             game.gamma,
             game.latent_points[0],
         )

@@ -20,7 +20,6 @@ from twomode.engines.compiled.lanes import (
     Lanes,
     absolute,
     clamp,
-    divide_or_zero,
     fill,
     larger,
     load,
@@ -35,6 +34,9 @@ from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import TILE, multiply, padded
 from twomode.engines.compiled.records import Correction, GameCode, RuleCode, Work
 from twomode.game import Game
+
+#: A number that has a reciprocal.
+LEAST = 1e-300
 
 
 class FieldCode(NamedTuple):
@@ -336,13 +338,14 @@ def norm(X: np.ndarray, other: Lanes) -> Lanes:
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
             largest = larger(absolute(load(X, i, k)), largest)
-    scale = divide_or_zero(fill(X, 1.0), largest)
+    size = larger(largest, fill(X, LEAST))
+    scale = fill(X, 1.0) / size
     total = (scale * other) * (scale * other)
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
             x = scale * load(X, i, k)
             total += x * x
-    return largest * square_root(total)
+    return size * square_root(total)
 
 
 @part

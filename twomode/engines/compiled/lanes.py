@@ -58,6 +58,7 @@ __all__ = [
     "lane_zeros",
     "larger",
     "load",
+    "log_sigmoid",
     "sigmoid",
     "square_root",
     "store",
@@ -120,10 +121,10 @@ def quartet(first: float, second: float, third: float, fourth: float, r: Lanes) 
 def exp_of_minus_abs(x: Lanes) -> Lanes:
     """exp(-abs(x)) in double precision: 2^n exp(r), n whole and abs(r) <= ln(2)/2.
 
-    Below exp(-708) the result stays at about 3e-308 instead of becoming subnormal.
+    Below exp(-708), where it would be subnormal, the result is 0.
     """
-    y, least = -absolute(x), fill(x, -708.0)
-    y = where_less(y, least, least, y)
+    exponent, least = -absolute(x), fill(x, -708.0)
+    y = where_less(exponent, least, least, exponent)
     shifted = y * fill(x, 1.4426950408889634) + fill(x, ROUNDER)
     n = shifted - fill(x, ROUNDER)
     r = y - n * fill(x, LN2_HIGH) - n * fill(x, LN2_LOW)
@@ -132,7 +133,8 @@ def exp_of_minus_abs(x: Lanes) -> Lanes:
     low = quartet(*TAYLOR[:4], r) + quartet(*TAYLOR[4:8], r) * r_4
     last = fill(r, TAYLOR[12]) + fill(r, TAYLOR[13]) * r
     high = quartet(*TAYLOR[8:12], r) + last * r_4
-    return (low + high * (r_4 * r_4)) * power_of_two(shifted)
+    result = (low + high * (r_4 * r_4)) * power_of_two(shifted)
+    return where_less(exponent, least, fill(x, 0.0), result)
 
 
 @part
@@ -141,3 +143,18 @@ def sigmoid(x: Lanes) -> Lanes:
     wide = widened(x)
     e, one = exp_of_minus_abs(wide), fill(wide, 1.0)
     return narrowed(where_less(wide, fill(wide, 0.0), e, one) / (one + e), x)
+
+
+#: Of log1p(e) / (2 s) = 1 + s^2/3 + s^4/5 + ..., s = e/(2 + e), from the last that counts at e = 1.
+ATANH = tuple(1 / (2 * k + 1) for k in reversed(range(17)))
+
+
+@part
+def log_sigmoid(x: Lanes) -> Lanes:
+    """ln(1 / (1 + exp(-x))), accurate in both tails."""
+    e, zero = exp_of_minus_abs(x), fill(x, 0.0)
+    s = e / (fill(x, 2.0) + e)
+    square, series = s * s, zero
+    for coefficient in ATANH:
+        series = series * square + fill(x, coefficient)
+    return where_less(x, zero, x, zero) - (s + s) * series
