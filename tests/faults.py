@@ -9,6 +9,8 @@ run, to the last bit.  Prints how many of the attempts of each kind went so.  Li
 are small file systems in memory, else limits.
 """
 
+import twomode_program
+
 import argparse
 import contextlib
 import itertools
@@ -30,7 +32,6 @@ from helpers import alive
 from pandas.testing import assert_frame_equal
 
 import twomode as tm
-from twomode import cli
 from twomode.studies import sweeps
 
 GRID = {"d": [64], "opt": ["sgda", "nsgda"], "steps": [300], "gamma": [0.1, 0.2, 0.3, 0.4]}
@@ -320,7 +321,7 @@ def run(store, out, clock):
             )
         Path(out).write_bytes(pickle.dumps(table))
 
-    cli.run(main)
+    twomode_program.run(main)
 
 
 @contextlib.contextmanager
