@@ -1,6 +1,6 @@
 """Sample p_adv*, the regularized optimal adversary, around some points, and say how well.
 
-    python sims/langevin.py --data moons --model mlp --lam 10 --eps 0.3 --sampler reflected
+    python sims/langevin.py --data moons --model mlp --lam 10 --eps 0.3
 
 Trains a classifier, runs chains in the boxes around points that it has not seen, and prints their
 mean loss beside the exact one.  Saves samples.npz, summary.json and density.png in runs/<name>.
@@ -28,6 +28,7 @@ from twomode.adversarial import (
     Chains,
     Data,
     ExactLoss,
+    Langevin,
     Model,
     Sampler,
     Target,
@@ -46,6 +47,7 @@ MODELS = ("linear", "logistic", "softmax", "mlp")
 TRAINING = 500  #: points to train on
 SHOWN = 16  #: anchors in the figure
 LARGEST = 2**31  #: bytes of samples
+SHORT = 0.9  #: acceptance below which an unadjusted step is too long
 
 #: What each sampler really samples.
 REALLY = {
@@ -93,7 +95,10 @@ def parse() -> argparse.Namespace:
     law.add_argument("--eps", type=float, default=0.3, help="half width of the boxes [0.3]")
     run = parser.add_argument_group("the sampler")
     run.add_argument(
-        "--sampler", default="reflected", metavar="NAME", help=f"{', '.join(REALLY)} [reflected]"
+        "--sampler",
+        default="mala-folded",
+        metavar="NAME",
+        help=f"{', '.join(REALLY)} [mala-folded]",
     )
     cli.add_step_flags(run)
     run.add_argument("--steps", type=cli.whole, default=2000, help="of each chain [2000]")
@@ -116,7 +121,7 @@ def main() -> None:
         with tm.ProgressBar("langevin") as bar:
             target, wrong = trained(args, target, pool, of_training, bar)
             began = time.perf_counter()
-            chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
+            sampler, chains = sampled(args, target, sampler, np.random.default_rng(of_chains), bar)
             seconds = time.perf_counter() - began
             exact = exact_loss(target, np.random.default_rng(of_exact))
             measured = {
@@ -233,16 +238,20 @@ def sampled(
     sampler: Sampler | None,
     rng: np.random.Generator,
     bar: Report,
-) -> Chains:
-    """The chains, or independent draws in the shape of chains."""
-    if sampler is not None:
-        shape = (args.chains, *target.x.shape)
-        options = {"chains": args.chains, "burn": args.burn, "progress": bar}
-        options["start"] = rng.uniform(target.low, target.high, shape)  # apart, so that R-hat sees
-        return adversarial.sample(target, sampler, args.steps, seed=rng, **options)
-    x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
-    x = x.reshape(args.steps, args.chains, *target.x.shape)
-    return Chains(x, target.losses(x), np.ones(len(target.x)), 0)
+) -> tuple[Sampler | None, Chains]:
+    """The sampler with its steps, and chains or independent draws in the shape of chains."""
+    if sampler is None:
+        x = TruncatedExponentials(target).sample(args.steps * args.chains, rng)
+        x = x.reshape(args.steps, args.chains, *target.x.shape)
+        return None, Chains(x, target.losses(x), np.ones(len(target.x)), 0)
+    found = 0
+    # Apart, so that R-hat sees.
+    start = rng.uniform(target.low, target.high, (args.chains, *target.x.shape))
+    if isinstance(sampler, Langevin) and args.h is None:
+        sampler, start, found = adversarial.suited(target, sampler, args.chains, rng)
+    options = {"chains": args.chains, "burn": args.burn, "start": start, "progress": bar}
+    chains = adversarial.sample(target, sampler, args.steps, seed=rng, **options)
+    return sampler, chains._replace(gradients=chains.gradients + found)
 
 
 # What is left behind
@@ -258,9 +267,14 @@ def settings(args: argparse.Namespace, target: Target, sampler: Sampler | None) 
         "hidden": None if model.b is None else len(model.b),
         "activation": None if model.b is None else model.activation,
         **{name: getattr(args, name) for name in ("lam", "eps", "sampler")},
-        **{name: getattr(sampler, name, None) for name in cli.STEP_SIZES},
+        **{name: listed(getattr(sampler, name, None)) for name in cli.STEP_SIZES},
         **{name: getattr(args, name) for name in ("steps", "chains", "burn", "seed")},
     }
+
+
+def listed(size: float | np.ndarray | None) -> float | list[float] | None:
+    """A step size, or that of each anchor."""
+    return size.ravel().tolist() if isinstance(size, np.ndarray) else size
 
 
 def plain(value: Any) -> Any:
@@ -277,6 +291,7 @@ def tell(summary: dict[str, Any]) -> str:
     way = f"after the first {s['burn']:,} of {s['steps']:,} steps"
     if s["sampler"] == "exact":
         way = f"{s['steps']:,} independent draws each"
+    mala = s["sampler"].startswith("mala")
     beside = f"{show(s['bias_in_errors'], 1)} standard errors"
     if s["bias"] is None:
         beside = "unknown: compare with --sampler mala-folded, or with a smaller step"
@@ -295,7 +310,8 @@ def tell(summary: dict[str, Any]) -> str:
         (
             "acceptance",
             s["acceptance"],
-            f"share of steps; least of an anchor {show(s['acceptance_least'])}",
+            f"{'share of steps' if mala else 'that Metropolis would have'}; least of an anchor"
+            f" {show(s['acceptance_least'])}",
         ),
     ]
     always = ("E[l] exact", "bias")
@@ -315,6 +331,13 @@ def tell(summary: dict[str, Any]) -> str:
         ),
         f"  {s['really']}",
     ]
+    if not mala and (s["acceptance_least"] or 1) < SHORT:
+        lines.append(
+            f"  {sizes(s)[2:]} is too long for lam = {s['lam']:g}: Metropolis would accept"
+            f" {100 * s['acceptance_least']:.0f} % of the steps around one anchor,\n"
+            "  so that the mean loss is off by far more than its standard error: choose"
+            " mala-folded, or a shorter --h."
+        )
     if s["unmixed"]:
         lines.append(
             f"  {s['unmixed']} of {s['n']} anchors did not mix (R-hat not below {MIXED[2]},"
@@ -325,10 +348,13 @@ def tell(summary: dict[str, Any]) -> str:
 
 
 def sizes(summary: dict[str, Any]) -> str:
-    """The step sizes in words."""
-    return "".join(
-        f", {name} = {summary[name]:g}" for name in cli.STEP_SIZES if summary[name] is not None
-    )
+    """The step sizes in words: the shortest and the longest, where each anchor has one."""
+    words = []
+    for name in cli.STEP_SIZES:
+        if summary[name] is not None:
+            ends = sorted({f"{f(summary[name]):.3g}" for f in (np.min, np.max)}, key=float)
+            words.append(f", {name} = {' to '.join(ends)}")
+    return "".join(words)
 
 
 def show(value: float | None, digits: int = 4) -> str:

@@ -50,6 +50,7 @@ RECORDS = {
         adversarial.Data,
         adversarial.ExactLoss,
         adversarial.Mixing,
+        adversarial.Suited,
     ),
     *(adversarial.GibbsLaw, adversarial.Sampler, adversarial.Stationary, adversarial.TrainingState),
 }
@@ -380,6 +381,7 @@ CALLS = {
         seed=0,
         progress=None,
     ),
+    adversarial.suited: lambda t: dict(target=t.target, sampler=t.sampler, chains=2, seed=1),
     adversarial.sampler: lambda t: dict(name="mala", h=0.1),
     adversarial.stationary: lambda t: dict(target=t.on_line, sampler=t.sampler, anchor=1),
     adversarial.tracking_lag: lambda t: dict(

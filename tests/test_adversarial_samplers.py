@@ -49,6 +49,7 @@ from twomode.adversarial import (
     sampler,
     samplers,
     stationary,
+    suited,
 )
 from twomode.adversarial.walls import fold, log_folded
 
@@ -777,3 +778,38 @@ def test_constants_have_no_effective_sample_size(value, shape):
     assert np.isnan(effective_sample_size(np.full(shape, value)))
     f = np.stack([np.full(shape, value), autoregressive(0.0, *shape)], axis=-1)
     assert np.isnan(effective_sample_size(f)).tolist() == [True, False]
+
+
+# A step for each anchor
+
+
+def test_steps_suit_their_anchors():
+    """Of a linear loss in one dimension they are as 1/lam^2, where that is steep enough."""
+    flat = target(linear(3.0), [[0.0], [0.1]], 20.0)
+    steep = replace(flat, lam=200.0)
+    wide, narrow = (suited(t, sampler("mala-folded"), seed=3) for t in (flat, steep))
+    assert wide.sampler.h.shape == (2, 1)
+    ratio = np.log(wide.sampler.h.mean() / narrow.sampler.h.mean()) / np.log(100)
+    assert ratio == pytest.approx(1, abs=0.15)
+    for found, t in ((wide, flat), (narrow, steep)):
+        there = advance(t, found.sampler, found.x, 200, np.random.default_rng(0))
+        assert there.acceptance.mean() == pytest.approx(0.6, abs=0.1)
+        unadjusted = suited(t, sampler("reflected"), seed=3)
+        assert (unadjusted.sampler.h < found.sampler.h / 3).all()
+        assert not unadjusted.sampler.metropolis
+    assert (suited(replace(flat, lam=0.0), sampler("mala-folded")).sampler.h == 1).all()
+
+
+def test_a_step_for_each_anchor_is_that_of_each_alone():
+    """Of unadjusted steps, whose noise is all that is drawn."""
+    t = mlp(2, 2.0)
+    h = np.full((len(t.x), 1), 0.05)
+    ends = [
+        advance(t, sampler("reflected", h=size), t.x, 5, np.random.default_rng(0)).x
+        for size in (0.05, h)
+    ]
+    np.testing.assert_array_equal(*ends)
+    with pytest.raises(tm.InputError, match=r"h has shape \(1, 1\): \(\d, 1\) is needed"):
+        advance(t, sampler("reflected", h=h[:1]), t.x, 5, np.random.default_rng(0))
+    with pytest.raises(tm.InputError, match="must be positive"):
+        sampler("reflected", h=-h)

@@ -359,7 +359,11 @@ STEP_SIZES = ("h", "eta", "sigma")
 
 def add_step_flags(group: argparse._ArgumentGroup) -> None:
     """Step sizes of the samplers of p_adv*."""
-    group.add_argument("--h", type=float, help="Langevin: step, in eps^2 [0.01]")
+    group.add_argument(
+        "--h",
+        type=float,
+        help="Langevin: step, in eps^2 [of langevin.py: a suitable one for each anchor; 0.01]",
+    )
     group.add_argument("--eta", type=float, help="sign: length of a step, in eps [0.5]")
     group.add_argument("--sigma", type=float, help="sign: noise of a step, in eps [0.3]")
 

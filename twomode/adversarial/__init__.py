@@ -35,11 +35,13 @@ from twomode.adversarial.samplers import (
     Mixing,
     Sampler,
     SignStep,
+    Suited,
     advance,
     effective_sample_size,
     mixing,
     sample,
     sampler,
+    suited,
 )
 from twomode.adversarial.sampling import MIXED, ExactLoss, describe_chains, exact_loss, largest_loss
 from twomode.adversarial.stationary_laws import Stationary, face_atom, stationary
@@ -68,6 +70,7 @@ __all__ = [
     "Sampler",
     "SignStep",
     "Stationary",
+    "Suited",
     "Target",
     "TrainingState",
     "TruncatedExponentials",
@@ -89,6 +92,7 @@ __all__ = [
     "sample",
     "sampler",
     "stationary",
+    "suited",
     "tracking_lag",
     "train",
 ]

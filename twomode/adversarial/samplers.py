@@ -39,12 +39,19 @@ __all__ = [
     "Mixing",
     "Sampler",
     "SignStep",
+    "Suited",
     "advance",
     "effective_sample_size",
     "mixing",
     "sample",
     "sampler",
+    "suited",
 ]
+
+#: Of the search for a step: rounds of so many steps, and what shall be accepted, of a Metropolis
+#: chain for the sake of its pace (Roberts and Rosenthal 1998), of another for that of its bias.
+ROUNDS, EACH = 40, 10
+GOALS = {True: 0.6, False: 0.98}
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,8 @@ class Langevin:
     metropolis : bool
         Whether a step is accepted by Metropolis and Hastings' rule (MALA: Roberts and Tweedie
         1996).
-    h : float
-        Positive.
+    h : float or ndarray, shape (n, 1)
+        Positive; of all anchors or of each.
 
     Raises
     ------
@@ -140,11 +147,12 @@ class Langevin:
 
     wall: str = "reflect"
     metropolis: bool = False
-    h: Positive = 0.01
+    h: Positive | Annotated[FloatArray, "(n, 1)"] = 0.01
 
     def __post_init__(self) -> None:
         check_fields(self)
         require_choice("wall", self.wall, ("project", "reflect", "reject"))
+        require(bool(np.all(self.h > 0)), f"h={shown(self.h)} must be positive")
         require(
             self.wall == "reflect" or self.metropolis == (self.wall == "reject"),
             f"wall={self.wall!r} with metropolis={self.metropolis}: a projected step has no density"
@@ -155,9 +163,9 @@ class Langevin:
         """Mean of a step, in units of x."""
         return self.h * target.eps**2 * target.lam * gradient
 
-    def noise(self, target: Target) -> float:
+    def noise(self, target: Target) -> float | FloatArray:
         """Standard deviation of each coordinate of a step, in units of x."""
-        return float(target.eps * np.sqrt(2 * self.h))
+        return target.eps * (2 * self.h) ** 0.5
 
 
 Sampler: TypeAlias = SignStep | Langevin
@@ -272,6 +280,8 @@ def advance(
     """
     n, d = target.x.shape
     require(x.shape[-2:] == (n, d), f"x has shape {x.shape}: (..., {n}, {d}) is needed")
+    h = np.asarray(getattr(sampler, "h", 1.0))
+    require(h.ndim == 0 or h.shape == (n, 1), f"h has shape {h.shape}: ({n}, 1) is needed")
     low, high, sd = target.low, target.high, sampler.noise(target)
     accepted, known = np.zeros(x.shape[:-1]), None
     uniform, root = sampler.law == "uniform", np.sqrt(3)
@@ -279,7 +289,7 @@ def advance(
         loss, gradient = target.loss_grad(x) if known is None else known
         visit(t, x, loss)
         mean = y = x + sampler.drift(target, gradient)
-        if sd:
+        if np.any(sd):
             xi = rng.uniform(-root, root, x.shape) if uniform else rng.standard_normal(x.shape)
             y = mean + sd * xi
         if sampler.wall == "project":  # to the box, then to the domain, is to their intersection
@@ -349,6 +359,75 @@ class Chains(NamedTuple):
     def ess(self) -> FloatArray:
         """Effective sample size of the loss over all chains of an anchor, shape (n,)."""
         return effective_sample_size(self.losses)
+
+
+class Suited(NamedTuple):
+    """What `suited` returns.
+
+    Examples
+    --------
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> target = tm.adversarial.Target.of(tm.adversarial.Model.random(data), data, eps=0.3, lam=10)
+    >>> found = tm.adversarial.suited(target, tm.adversarial.sampler("mala-folded"))
+    >>> found.sampler.h.shape, found.x.shape, found.gradients
+    ((4, 1), (8, 4, 2), 440)
+    """
+
+    sampler: Langevin  #: with a step for each anchor
+    x: FloatArray  #: where its chains have come to, shape (chains, n, d)
+    gradients: int  #: evaluations of each chain
+
+
+@checked
+def suited(target: Target, sampler: Langevin, chains: Count = 8, seed: Seed = 0) -> Suited:
+    """The sampler with a step for each anchor, as long as its target allows.
+
+    Chains of short runs, with Metropolis' rule, start uniformly; h becomes longer or shorter as
+    they accept more or less often than 60 %, or 98 % for a sampler without that rule, whose bias
+    would otherwise be large.  No anchor's h is longer than 1, a step across the box.
+
+    Parameters
+    ----------
+    target : Target
+    sampler : Langevin
+        Its own h does not matter.
+    chains : int
+        Of each anchor.
+    seed : int or Generator
+
+    Returns
+    -------
+    Suited
+
+    Examples
+    --------
+    The steeper the target, the shorter the steps, as 1 / lam^2 where it is steep enough:
+
+    >>> import twomode as tm
+    >>> data = tm.adversarial.load_data("moons", n=4)
+    >>> model, kind = tm.adversarial.Model.random(data), tm.adversarial.sampler("reflected")
+    >>> for lam in (10, 1000):
+    ...     target = tm.adversarial.Target.of(model, data, eps=0.3, lam=lam)
+    ...     print(bool((tm.adversarial.suited(target, kind).sampler.h > 1e-3).all()))
+    True
+    False
+    """
+    rng, goal = np.random.default_rng(seed), GOALS[sampler.metropolis]
+    x = rng.uniform(target.low, target.high, (chains, *target.x.shape))
+    h, gradients = np.ones((len(target.x), 1)), 0
+    for n in range(ROUNDS):
+        end = advance(target, adjusted(replace(sampler, h=h)), x, EACH, rng)
+        x, gradients = end.x, gradients + end.gradients
+        gain = 2.0 if n < ROUNDS / 2 else 0.7
+        h = np.minimum(h * np.exp(gain * (end.acceptance.mean(axis=0) - goal))[:, None], 1.0)
+    return Suited(replace(sampler, h=h), x, gradients)
+
+
+def adjusted(sampler: Langevin) -> Langevin:
+    """The Metropolis chain of the same steps; of projected ones, that of reflected."""
+    wall = "reject" if sampler.wall == "reject" else "reflect"
+    return replace(sampler, wall=wall, metropolis=True)
 
 
 @checked

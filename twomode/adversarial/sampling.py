@@ -8,7 +8,7 @@ import numpy as np
 
 from twomode._typing import FloatArray
 from twomode.adversarial.closed_form import GibbsLaw, Quadrature, Target, TruncatedExponentials
-from twomode.adversarial.samplers import Chains, Sampler, mixing
+from twomode.adversarial.samplers import Chains, Langevin, Sampler, adjusted, advance, mixing
 from twomode.adversarial.stationary_laws import stationary
 from twomode.checks import checked
 from twomode.errors import InputError, require_memory
@@ -19,6 +19,7 @@ __all__ = ["MIXED", "ExactLoss", "describe_chains", "exact_loss", "largest_loss"
 #: An anchor with fewer effective samples (in the middle or in the tails), whose steps are accepted
 #: more rarely, or whose R-hat is no less, did not mix.
 MIXED = 50, 0.1, 1.05
+LOOKS = 20  #: steps after which Metropolis' rule is asked about
 INDEPENDENT = 4000  #: uniform draws of an anchor whose mean loss has no closed form
 
 
@@ -145,7 +146,8 @@ def describe_chains(
     Returns
     -------
     dict
-        Acceptance, effective sizes, the largest R-hat and how many anchors did not mix (see
+        Acceptance (that which Metropolis' rule would have, of Langevin steps without it), effective
+        sizes, the largest R-hat and how many anchors did not mix (see
         `MIXED`); the mean loss
         with its standard error beside the exact one; uniform, largest, dual value and KL; shares on
         faces and in corners; the largest displacement of a coordinate, which bounds W_inf; gradient
@@ -165,17 +167,22 @@ def describe_chains(
     (0, True)
     """
     law, lam, ess = exact.law, target.lam, chains.ess
+    accept = np.array([math.nan])
+    if isinstance(sampler, Langevin):
+        accept = chains.acceptance
+        if not sampler.metropolis:  # what it would accept of the steps from where they are
+            rng, x = np.random.default_rng(0), chains.x[-1]
+            accept = advance(target, adjusted(sampler), x, LOOKS, rng).acceptance.mean(axis=0)
     mixed = mixing(chains.losses)
     # The tails of what lies on a face, or of what stands, say nothing.
     well = (ess >= MIXED[0]) & ~(np.fmin(mixed.bulk, mixed.tail) < MIXED[0])
     well &= (mixed.rhat < MIXED[2]) & (chains.acceptance >= MIXED[1])
-    adjusted = sampler is not None and sampler.metropolis
     error, bias = _error(chains.losses, ess), chains.losses.mean() - exact.mean
     on_face = (chains.x == target.low) | (chains.x == target.high)
     endless, apart = _endless(target, exact, sampler, progress)
     return {
-        "acceptance": chains.acceptance.mean() if adjusted else math.nan,
-        "acceptance_least": chains.acceptance.min() if adjusted else math.nan,
+        "acceptance": accept.mean(),
+        "acceptance_least": accept.min(),
         "ess": np.median(ess),
         "ess_least": ess.min(),
         "ess_bulk": np.median(mixed.bulk),

@@ -1,5 +1,6 @@
 """The laws that unadjusted chains really have in one dimension, without Monte Carlo."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy.special import ndtr
 
 from twomode._typing import FloatArray, Whole
 from twomode.adversarial.closed_form import Target
-from twomode.adversarial.samplers import Sampler
+from twomode.adversarial.samplers import Langevin, Sampler
 from twomode.adversarial.walls import log_folded, log_normal
 from twomode.checks import checked
 from twomode.errors import require
@@ -82,7 +83,9 @@ def stationary(target: Target, sampler: Sampler, anchor: Whole = 0) -> Stationar
     require(not sampler.metropolis, f"{sampler} has p_adv* itself as its stationary law")
     require(anchor < len(target.x), f"anchor={anchor} is none of the {len(target.x)}, from 0")
     target = target.take([anchor])
-    low, high, sd = target.low.item(), target.high.item(), sampler.noise(target)
+    if isinstance(sampler, Langevin) and not isinstance(sampler.h, float):
+        sampler = replace(sampler, h=float(sampler.h[anchor, 0]))
+    low, high, sd = target.low.item(), target.high.item(), float(sampler.noise(target))
     require(sd > 0, f"{sampler} has no noise, so no stationary law of this kind")
 
     def slope(x: float) -> float:

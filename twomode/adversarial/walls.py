@@ -24,7 +24,7 @@ def log_normal(
 
 
 def log_folded(
-    y: FloatArray, mean: FloatArray, sd: float, low: FloatArray, high: FloatArray
+    y: FloatArray, mean: FloatArray, sd: FloatArray | float, low: FloatArray, high: FloatArray
 ) -> FloatArray:
     """log density of fold(mean + sd xi) at y in the box: a sum over the images of y.
 
