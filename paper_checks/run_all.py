@@ -34,6 +34,7 @@ import pace
 import pages
 import principled_methods
 import report
+import spectral
 import theorem_4_1
 import theorem_4_1_collapse
 import theorem_4_2
@@ -61,6 +62,7 @@ PARTS = {
     ),
     "flow": (continuous_time,),
     "proofs": (certificates,),
+    "spectral": (spectral,),
     "adversary": (
         langevin_samples_p_adv,
         one_langevin_step,

@@ -590,6 +590,27 @@ def test_script_draws_a_saved_table(script, x, panels, tmp_path):
             ],
         ),
         (
+            "singular_values",
+            ["rule", "t", "replica", "ratio", "recovered"],
+            [
+                (rule, t, k, 1 / (t + k), k == 0)
+                for rule in ("sgda", "l-nsgda", "nsgda", "spectral-nsgda", "muon")
+                for t in (1, 10)
+                for k in (0, 1)
+            ],
+        ),
+        (
+            "readings",
+            ["panel", "std_W", "std_V", "replica", "recovered"],
+            [
+                (panel, w, v, k, k == 0)
+                for panel in ("a norm per neuron", "per layer", "per player", "polar factor")
+                for w in (0.01, 0.1)
+                for v in (0.01, 0.1)
+                for k in (0, 1)
+            ],
+        ),
+        (
             "face_atom",
             ["of", "beta", "atom", "error"],
             [(name, beta, 0.5, 0.1) for name in ("stationary law", "chains") for beta in (1, 2)],
