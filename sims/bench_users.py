@@ -1,0 +1,129 @@
+"""What users wait for: starts, the main job, and records beside the steps they are taken of.
+
+    python sims/bench_users.py            # a minute
+    python sims/bench_users.py --write    # and into sims/README.md
+
+Each command is a process of its own, in rounds; medians, of seconds by the clock and of processor
+time.  The first start has an empty cache of kernels.
+"""
+
+from __future__ import annotations
+
+import twomode_program
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import twomode as tm
+from twomode import cli
+from twomode.pages import markdown_table, measured_by, require_block, write_block
+from twomode.progress import Progress, ProgressBar
+from twomode.tables import Column, Table
+
+ROUNDS = 5
+JOB = ("mode_collapse.py", "--d", "4096", "--opt", "sgda")
+#: Rule and replicas of the runs whose records are timed, at d = 4096.
+RECORDED = (("sgda", 1), ("sgda", 16), ("sgda", 64), ("nsgda", 16))
+TABLE = Table(Column("", 46, "<"), Column("s", 7), Column("CPU s", 8), Column("", 0, "<"), gap=2)
+PAGE = Path(__file__).with_name("README.md")
+
+
+class Timed(NamedTuple):
+    """A row."""
+
+    what: str
+    seconds: str
+    cpu: str
+    note: str
+
+
+def command(*words: str, **environment: str) -> tuple[float, float]:
+    """How long a Python command takes, by the clock and the processor."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        run = [sys.executable, *words]
+        if words[0] != "-c":
+            run += ["--out", str(Path(folder, "run"))]
+        subprocess.run(
+            run, cwd=Path(__file__).parent, env=os.environ | environment, check=True,
+            capture_output=True,
+        )  # fmt: skip
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, sum(after[:2]) - sum(before[:2])
+
+
+def first_start() -> tuple[float, float]:
+    """The main job without kernels, to its verdict."""
+    with tempfile.TemporaryDirectory() as folder:
+        return command(*JOB, "--no-plot", NUMBA_CACHE_DIR=folder)
+
+
+def recording(name: str, replicas: int) -> tuple[float, float]:
+    """A run with the default records, and one with none but the first and the last: processor."""
+    game = tm.Game.preset(4096)
+    opt, steps = tm.recipe(game, name)
+    took = []
+    for every in (None, steps):
+        began = time.process_time()
+        tm.simulate(game, opt, steps, replicas=replicas, record_every=every)
+        took.append(time.process_time() - began)
+    return took[0], took[1]
+
+
+CASES: dict[str, Callable[[], tuple[float, float]]] = {
+    "import numpy": lambda: command("-c", "import numpy"),
+    "import twomode": lambda: command("-c", "import twomode"),
+    "mode_collapse.py --d 4096 --opt sgda": lambda: command(*JOB),
+    "the same, --no-plot": lambda: command(*JOB, "--no-plot"),
+    "the same, --no-plot, first start": first_start,
+}
+
+
+def rows() -> Iterator[Timed]:
+    """Everything, timed round by round."""
+    runs = {f"{n}, {r} replicas": (n, r) for n, r in RECORDED}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CASES, *runs)}
+    command(*JOB)  # compiles
+    for run in runs.values():
+        recording(*run)
+    with ProgressBar("users") as bar:
+        for n in range(ROUNDS * len(found)):
+            name = list(found)[n % len(found)]
+            bar(Progress(n, ROUNDS * len(found), "command"))
+            took = CASES[name]() if name in CASES else recording(*runs[name])
+            found[name].append(took)
+    for name in CASES:
+        seconds, cpu = (statistics.median(x) for x in zip(*found[name], strict=True))
+        yield Timed(f"`{name}`" if " " in name[:8] else name, f"{seconds:.2f}", f"{cpu:.2f}", "")
+    for name in runs:
+        share = statistics.median(bare / full for full, bare in found[name])
+        full = statistics.median(full for full, _ in found[name])
+        note = f"{100 * share:.0f} % of the rate without records"
+        yield Timed(f"simulate, default records: {name}", "", f"{full:.2f}", note)
+
+
+def main() -> None:
+    """Time, print, write."""
+    parser = cli.Parser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="put the table into sims/README.md")
+    args = parser.parse_args()
+    if args.write:
+        require_block(PAGE, "users")
+    table = list(rows())
+    print("\n".join([*TABLE.heads, *(TABLE.row(*row) for row in table)]))
+    if args.write:
+        measured = measured_by("python sims/bench_users.py --write")
+        heads = ("", "s", "CPU s", "")
+        write_block(PAGE, "users", f"{markdown_table(heads, table)}\n\n{measured}")
+
+
+if __name__ == "__main__":
+    twomode_program.run(main)
