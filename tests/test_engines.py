@@ -473,6 +473,8 @@ def assert_same_record(a, rows_a, b, rows_b):
         ("reduced", "sga", 64, 17),
         ("dense", "sga-adam", 5, 3),
         ("dense", "past-extragradient-nsgda", 5, 4),
+        ("reduced", "spectral-nsgda", 20, 17),
+        ("dense", "muon", 5, 3),
     ],
 )
 def test_a_replica_is_the_same_alone_and_among_others(engine, name, replicas, chosen, batch_size):
@@ -504,6 +506,9 @@ def test_a_replica_is_the_same_alone_and_among_others(engine, name, replicas, ch
         (DenseEngine, "consensus-adam", {}),
         (ReducedEngine, "anchored-nsgda", {}),
         (DenseEngine, "anchored-adam", {"schedule": "extragradient"}),
+        (ReducedEngine, "muon", {}),
+        (ReducedEngine, "spectral-nsgda", {"schedule": "alternating-G-first"}),
+        (DenseEngine, "spectral-nsgda", {}),
     ],
     ids=lambda x: x if isinstance(x, str) else None,
 )
@@ -527,7 +532,10 @@ def test_chunks_do_not_matter(Engine, name, changes, chunks, batch):
 @pytest.mark.parametrize("batch_size", [None, 16])
 @pytest.mark.parametrize(
     ("engine", "name"),
-    [("reduced", "nsgda"), ("dense", "adam"), ("reduced", "sga"), ("dense", "past-extra-adam")],
+    [
+        *(("reduced", "nsgda"), ("dense", "adam"), ("reduced", "sga"), ("reduced", "muon")),
+        *(("dense", "past-extra-adam"), ("dense", "spectral-nsgda")),
+    ],
 )
 def test_recording_does_not_matter(engine, name, batch_size):
     game = tm.Game.preset(256)
@@ -553,6 +561,8 @@ def test_recording_does_not_matter(engine, name, batch_size):
         ("dense", "sga-adam", 2),
         ("dense", "extragradient-nsgda", 2),
         ("dense", "optimistic-adam", 2),
+        ("reduced", "spectral-nsgda", 20),
+        ("dense", "muon", 2),
     ],
 )
 def test_threads_do_not_matter(engine, name, replicas):
