@@ -33,6 +33,7 @@ import one_langevin_step
 import pace
 import pages
 import principled_methods
+import published_speed_up
 import report
 import spectral
 import theorem_4_1
@@ -69,6 +70,7 @@ PARTS = {
         langevin_speed_up,
         warm_start,
     ),
+    "published": (published_speed_up,),
 }
 CHECKS = {module.CHECK.name: module.CHECK for part in PARTS.values() for module in part}
 

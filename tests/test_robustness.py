@@ -55,6 +55,18 @@ def test_robust_error_is_exact_where_the_worst_case_is_known():
     assert robust > natural + 0.05
 
 
+def test_one_step_from_the_data_is_fgsm():
+    data = load_data("moons", 300, 1)
+    model = fit(Model.random(data, 0, hidden=16), data, method("natural"), eps=0.3, steps=400)
+    moved = data.x + 0.3 * np.sign(model.loss_grad(data.x, data.y)[1])
+    wrong = (model.predict(moved) != data.y) | (model.predict(data.x) != data.y)
+    found = robust_error(model, data, 0.3, steps=1, start="data")[1]
+    assert found == pytest.approx(wrong.mean())
+    assert found <= robust_error(model, data, 0.3)[1]
+    with pytest.raises(tm.InputError, match="start='corner' must be uniform or data"):
+        robust_error(model, data, 0.3, start="corner")
+
+
 def test_more_restarts_break_no_fewer_points():
     data = load_data("moons", 300, 1)
     model = fit(Model.random(data, 0, hidden=16), data, method("natural"), eps=0.3, steps=400)
@@ -161,7 +173,7 @@ def test_a_curve_depends_on_its_seed_and_method_alone(curves):
         problem, method("natural"), 1, 4, progress=lambda p: seen.append((p.done, p.total))
     )
     same = curves[(curves["method"] == "natural") & (curves["seed"] == 1)]
-    for column in ("step", "gradients", "loss", "natural_error", "robust_error"):
+    for column in ("step", "gradients", "loss", "natural_error", "fgsm_error", "robust_error"):
         np.testing.assert_array_equal(same[column], [row[column] for row in alone])
     assert seen[0] == (0, SHORT)
     assert seen[-1] == (SHORT, SHORT)
@@ -210,7 +222,10 @@ def test_the_cost_of_coming_down_to_a_level():
             "robust_error": [0.5, 0.3, 0.4, 0.9, 0.8, 0.7, 0.5, 0.1],
         }
     )
-    cost = cost_to(table, pd.Series({0: 0.35, 1: 0.5}))
+    levels = pd.Series({0: 0.35, 1: 0.5})
+    renamed = table.rename(columns={"robust_error": "fgsm_error"})
+    cost = cost_to(renamed, levels, error="fgsm_error")
+    assert cost.equals(cost_to(table, levels))
     assert cost.loc[0].tolist() == [20, np.inf]
     assert cost.loc[1].tolist() == [10, np.inf]
 

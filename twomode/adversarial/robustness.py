@@ -44,6 +44,7 @@ def robust_error(
     *,
     steps: Count = 40,
     restarts: Count = 1,
+    start: str = "uniform",
     seed: Seed = 0,
 ) -> tuple[float, float]:
     """Shares of points that a model gets wrong: as they are, and under PGD.
@@ -57,6 +58,8 @@ def robust_error(
     steps, restarts : int
         PGD-`steps` (Madry et al. 2018) from so many uniform starts.  A point that any of its
         attacks, or none, makes wrong counts.
+    start : str
+        uniform in the boxes, or data: PGD-1 from there is FGSM (Goodfellow et al. 2015).
     seed : int, SeedSequence or Generator
         Of the starts.
 
@@ -82,6 +85,7 @@ def robust_error(
     >>> [tm.robustness.robust_error(model, data, eps) for eps in (0.6, 0.8)]
     [(0.0, 0.0), (0.0, 1.0)]
     """
+    require_choice("start", start, ("uniform", "data"))
     target = Target.of(model, data, eps, 0.0)
     rng, right = np.random.default_rng(seed), np.flatnonzero(model.predict(target.x) == target.y)
     natural, pgd = len(right), method(f"pgd-{steps}").sampler
@@ -89,7 +93,8 @@ def robust_error(
         if len(right) == 0:
             break
         here = target.take(right)
-        x = advance(here, pgd, rng.uniform(here.low, here.high), steps, rng).x
+        first = here.x if start == "data" else rng.uniform(here.low, here.high)
+        x = advance(here, pgd, first, steps, rng).x
         right = right[model.predict(x) == here.y]
     return 1 - natural / len(target.y), 1 - len(right) / len(target.y)
 
@@ -251,8 +256,8 @@ def learning_curve(
     -------
     list of dict
         ``step``, ``gradients``, ``seconds`` and ``loss`` (see `TrainingState`), and the errors on
-        the test points: ``natural_error``, ``robust_error`` (PGD-40) and, in the last row only,
-        ``strong_error`` (PGD-100, ten restarts).
+        the test points: ``natural_error``, ``fgsm_error``, ``robust_error`` (PGD-40) and, in the
+        last row only, ``strong_error`` (PGD-100, ten restarts).
 
     Raises
     ------
@@ -293,7 +298,9 @@ def learning_curve(
                 continue
             row = {name: getattr(state, name) for name in ("step", "gradients", "seconds", "loss")}
             natural, robust = robust_error(state.model, test, problem.eps, seed=of_attacks)
-            rows.append(row | {"natural_error": natural, "robust_error": robust})
+            fgsm = robust_error(state.model, test, problem.eps, steps=1, start="data")[1]
+            errors = {"natural_error": natural, "fgsm_error": fgsm, "robust_error": robust}
+            rows.append(row | errors)
     rows[-1]["strong_error"] = robust_error(
         state.model, test, problem.eps, steps=100, restarts=10, seed=of_attacks
     )[1]
@@ -359,7 +366,9 @@ def learning_curves(
 
 
 @checked
-def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> pd.DataFrame:
+def cost_to(
+    table: pd.DataFrame, level: pd.Series, cost: str = "gradients", error: str = "robust_error"
+) -> pd.DataFrame:
     """What it cost to come down to each seed's level for the first time, inf if it never did.
 
     Parameters
@@ -367,9 +376,11 @@ def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> p
     table : DataFrame
         Of `learning_curves`.
     level : Series
-        A robust error for each seed.
+        An error for each seed.
     cost : str
         ``gradients`` or ``seconds``.
+    error : str
+        The column of errors: ``robust_error``, or ``fgsm_error``.
 
     Returns
     -------
@@ -388,7 +399,7 @@ def cost_to(table: pd.DataFrame, level: pd.Series, cost: str = "gradients") -> p
     import pandas as pd
 
     require(isinstance(level, pd.Series), f"level={shown(level)} must be a Series, by seed")
-    require_columns(table, "seed", "method", "robust_error", cost)
-    reached = table[table["robust_error"] <= table["seed"].map(level)]
+    require_columns(table, "seed", "method", error, cost)
+    reached = table[table[error] <= table["seed"].map(level)]
     first = reached.groupby(["seed", "method"])[cost].first().unstack()
     return first.reindex(index=level.index, columns=table["method"].unique()).fillna(np.inf)
