@@ -63,7 +63,7 @@ def test_one_step_from_the_data_is_fgsm():
     found = robust_error(model, data, 0.3, steps=1, start="data")[1]
     assert found == pytest.approx(wrong.mean())
     assert found <= robust_error(model, data, 0.3)[1]
-    with pytest.raises(tm.InputError, match="start='corner' must be uniform or data"):
+    with pytest.raises(tm.InputError, match="unknown start 'corner': choose from uniform, data"):
         robust_error(model, data, 0.3, start="corner")
 
 
