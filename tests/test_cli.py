@@ -199,7 +199,10 @@ def test_progress_on_a_terminal(tmp_path):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
     done = subprocess.Popen(
-        [sys.executable, str(PROGRAM), "--d", "256", "--opt", "nsgda", "--no-plot"],
+        [
+            *(sys.executable, str(PROGRAM), "--d", "256", "--opt", "nsgda", "--no-plot"),
+            *("--replicas", "512"),  # some seconds
+        ],
         stdout=subprocess.DEVNULL,
         stderr=theirs,
         cwd=tmp_path,

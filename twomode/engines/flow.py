@@ -270,8 +270,8 @@ def _begin(problem: Problem, replicas: Replicas) -> None:
 
 @kernel(nogil=True)
 def _advance(places: int, t: int, problem: Problem, replicas: Replicas) -> None:
-    """From place to place, LANES replicas."""
-    if t == 0:
+    """From place to place, LANES replicas; of none, what the first step needs."""
+    if t == 0 and places == 0:
         _begin(problem, replicas)
     for n in range(places):
         place = (t + n) % PLACES
