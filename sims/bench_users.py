@@ -89,7 +89,7 @@ CASES: dict[str, Callable[[], tuple[float, float]]] = {
 
 def rows() -> Iterator[Timed]:
     """Everything, timed round by round."""
-    runs = {f"{n}, {r} replicas": (n, r) for n, r in RECORDED}
+    runs = {f"{n} x {r}": (n, r) for n, r in RECORDED}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CASES, *runs)}
     command(*JOB)  # compiles
     for run in runs.values():
@@ -102,12 +102,12 @@ def rows() -> Iterator[Timed]:
             found[name].append(took)
     for name in CASES:
         seconds, cpu = (statistics.median(x) for x in zip(*found[name], strict=True))
-        yield Timed(f"`{name}`" if " " in name[:8] else name, f"{seconds:.2f}", f"{cpu:.2f}", "")
+        yield Timed(name, f"{seconds:.2f}", f"{cpu:.2f}", "")
     for name in runs:
         share = statistics.median(bare / full for full, bare in found[name])
         full = statistics.median(full for full, _ in found[name])
         note = f"{100 * share:.0f} % of the rate without records"
-        yield Timed(f"simulate, default records: {name}", "", f"{full:.2f}", note)
+        yield Timed(f"simulate, default records, {name}", "", f"{full:.2f}", note)
 
 
 def main() -> None:
