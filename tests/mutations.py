@@ -46,6 +46,7 @@ TESTS = {
     "twomode/rules": ["rules", "optimizers", "formulas", "recorded", "corrections", "bilinear"],
     "twomode/engines": ["engines"],
     "twomode/engines/compiled/observed.py": ["observed"],
+    "twomode/engines/reduced.py": ["observed", "engines"],
     "twomode/engines/flow.py": ["flow"],
     "twomode/engines/compiled/dormand_prince.py": ["flow"],
     "twomode/engines/compiled/jit.py": ["kernel_cache"],
