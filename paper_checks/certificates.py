@@ -87,6 +87,7 @@ def certified(result: tm.Result) -> dict[str, np.ndarray]:
     """What is proved of each replica's start, and whether the cards agree: a measure of a sweep."""
     made = result.provenance
     seed = np.random.SeedSequence(made["seed"], spawn_key=made["spawn_key"])
+    cards = [tm.theory.theorem_4_1(result), tm.theory.theorem_4_1_collapse(result)]
     rows = []
     for n, replica in enumerate(made["replicas"]):
         certificate = tm.certify(
@@ -95,7 +96,7 @@ def certified(result: tm.Result) -> dict[str, np.ndarray]:
         rows.append(
             {
                 "verdict": certificate.verdict,
-                "agrees": agree(certificate, result, n),
+                "agrees": agree(certificate, result, cards, n),
                 "T0": -1 if certificate.T0 is None else certificate.T0,
                 "bits": certificate.bits,
                 "seconds": certificate.made["seconds"],
@@ -105,7 +106,7 @@ def certified(result: tm.Result) -> dict[str, np.ndarray]:
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
-def agree(certificate: tm.proofs.Certificate, result: tm.Result, n: int) -> bool:
+def agree(certificate: tm.proofs.Certificate, result: tm.Result, cards: list[Card], n: int) -> bool:
     """Whether T_0 and the cards' left sides are those measured in replica n, to nine digits."""
     if certificate.theorem == "4.2":
         measured = result.coverage()[n, -1]
@@ -113,7 +114,6 @@ def agree(certificate: tm.proofs.Certificate, result: tm.Result, n: int) -> bool
     at = tm.first_stationary(result)[n]
     if at < 0 or certificate.T0 is None:
         return bool(at < 0 and certificate.T0 is None)
-    cards = tm.theory.theorem_4_1(result), tm.theory.theorem_4_1_collapse(result)
     lefts = [largest(card, n) for card in cards]
     same = int(result.steps[at]) == certificate.T0
     return same and near([claim.left.low for claim in certificate.claims], lefts)

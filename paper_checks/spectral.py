@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
-from granularity import READINGS, observe
+from granularity import READINGS, D, recoveries
 
 import twomode as tm
 
 FOUR = READINGS | {"spectral-nsgda": "polar factor"}
 DIMENSIONS = (2**8, 2**10, 2**12)
-D = 2**12
 #: What else a theorist would ask, at d = 4096.
 CHANGES: dict[str, dict[str, Any]] = {
     "with u_1 + u_2 in 10 % of the data": {"data": tm.CorrelatedCoefficients(0.1)},
@@ -70,12 +69,6 @@ def run(settings: Settings) -> Claim:
     claim.answer = "; ".join(f"{f.statement}: {f.measured} ({f.between})" for f in claim.findings)
     claim.answer += "."
     return claim
-
-
-def recoveries(settings: Settings, grid: list[dict[str, Any]], replicas: int) -> pd.DataFrame:
-    """Rows of cells, recorded at the start and the end only."""
-    full = [{"record_every": 10**9, **cell} for cell in grid]
-    return settings.sweep("recovery", full, replicas, measure=observe, paired=("opt",))
 
 
 def recovers(settings: Settings, words: str, rows: pd.DataFrame) -> Finding:

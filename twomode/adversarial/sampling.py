@@ -147,9 +147,8 @@ def describe_chains(
     -------
     dict
         Acceptance (that which Metropolis' rule would have, of Langevin steps without it), effective
-        sizes, the largest R-hat and how many anchors did not mix (see
-        `MIXED`); the mean loss
-        with its standard error beside the exact one; uniform, largest, dual value and KL; shares on
+        sizes, the largest R-hat and how many anchors did not mix (see `MIXED`); the mean loss with
+        its standard error beside the exact one; uniform, largest, dual value and KL; shares on
         faces and in corners; the largest displacement of a coordinate, which bounds W_inf; gradient
         evaluations; bias and total variation of endless chains, in one dimension.
 
