@@ -574,7 +574,8 @@ def test_answers_say_who_collapses_less_with_fine_steps():
         rule: {"recipe": (0, 40), "fine": (0, fine), "best": (20, 40)}
         for rule, fine in fines.items()
     }
-    counts |= {rule: {"recipe": (0, 40), "best": (20, 40)} for rule in ("nsgda", "ttur-nsgda")}
+    without = ("nsgda", "ttur-nsgda", "clipped-sgda")  # the last builds on one that has such a run
+    counts |= {rule: {"recipe": (0, 40), "best": (20, 40)} for rule in without}
     made = made_comparison(counts)
     line = line_about(made, "on sgda, with fine steps: ")
     assert f"sgda collapses in {made.proportion('sgda', 'fine', 'collapsed')};" in line

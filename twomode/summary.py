@@ -149,8 +149,9 @@ def answers(comparison: Comparison) -> list[str]:
                 f"on {base}, most recoveries with a discriminator that never knew a mode:"
                 f" {_listed(blind)}"
             )
-        if len(comparison.of(base, "fine")):
-            lines.append(_same_flow(comparison, base, methods))
+        fine = [rule for rule in [base, *methods] if len(comparison.of(rule, "fine"))]
+        if base in fine:
+            lines.append(_same_flow(comparison, base, fine[1:]))
     return lines
 
 
