@@ -19,12 +19,15 @@ import twomode as tm
 from twomode.engines import dense
 from twomode.engines.array import ArrayEngine
 from twomode.engines.compiled import lanes_llvm, lanes_numpy
+from twomode.engines.compiled.alone import FEW
 from twomode.engines.compiled.lanes import (
     LANES,
+    add_across,
     clamp,
     divide_or_zero,
     lane_zeros,
     larger,
+    largest_across,
     load,
     sigmoid,
     store,
@@ -488,6 +491,18 @@ def test_a_replica_is_the_same_alone_and_among_others(engine, name, replicas, ch
     assert_same_record(together, [chosen, 0], some, [0, 1])
 
 
+@pytest.mark.parametrize("batch_size", [None, 7])
+@pytest.mark.parametrize("name", EQUIVARIANT)
+def test_a_few_replicas_with_neurons_in_the_lanes_are_those_of_many(name, batch_size):
+    """Neurons that fill a row of lanes, or two and a part; latents with two ones, or many."""
+    for m_D, m_G, latents in ((8, 19, tm.SparsePairs(0.5)), (3, 5, tm.Bernoulli(0.4))):
+        game = tm.Game.preset(256, m_D=m_D, m_G=m_G, latents=latents)
+        options = {"engine": "reduced", "batch_size": batch_size, "seed": 3, "record_every": 20}
+        many = tm.simulate(game, make_rule(name, game.d), 60, replicas=FEW + 1, **options)
+        few = tm.simulate(game, make_rule(name, game.d), 60, replicas=FEW, **options)
+        assert_same_record(many, list(range(FEW)), few, list(range(FEW)))
+
+
 @pytest.mark.parametrize("batch", ["population", "minibatch"])
 @pytest.mark.parametrize("chunks", [[37, 63], [1] * 100, [0, 99, 1]])
 @pytest.mark.parametrize(
@@ -743,6 +758,13 @@ def _derived(x, y, z, out):
 
 
 @numba.njit
+def _across(x, y, out):
+    a, b = load(x, 0, 0), load(y, 0, 0)
+    store(out, 0, 0, add_across(a, b))
+    store(out, 1, 0, largest_across(b))
+
+
+@numba.njit
 def _primitives(x, y, out):
     a, b = lanes_llvm.load(x, 0, 0), lanes_llvm.load(y, 0, 0)
     lanes_llvm.store(out, 0, 0, lanes_llvm.absolute(a))
@@ -750,6 +772,7 @@ def _primitives(x, y, out):
     lanes_llvm.store(out, 2, 0, lanes_llvm.lane_sum(b))
     lanes_llvm.store(out, 3, 0, lanes_llvm.where_less(a, b, -b, a))
     lanes_llvm.store(out, 4, 0, lanes_llvm.where_equal(a, b, -b, a))
+    lanes_llvm.store(out, 5, 0, lanes_llvm.fill(a, lanes_llvm.lane_of(a, 3)))
 
 
 @numba.njit
@@ -828,6 +851,17 @@ def test_lanes_do_what_numpy_does(dtype):
     assert np.array_equal(out[:, 0], expected)
 
 
+def test_sums_across_lanes_have_an_order():
+    """One after the other, all of these are lost in the rounding of the first."""
+    x, small = np.full(LANES, 1.0), np.full(LANES, 1e-16)
+    out = np.full((2, 1, LANES), -1.0)
+    _across(lanes(x), lanes(small), out)
+    assert (out[0, 0] == 1).all()
+    _across(lanes(0 * x), lanes([3, -1, 7, 1e16, 2, -1e16, 5, 1]), out)
+    assert (out[0, 0] == ((((3 - 1 + 7 + 1e16) + 2) - 1e16) + 5) + 1).all()
+    assert (out[1, 0] == 1e16).all()
+
+
 def test_what_diverged_stays_nan():
     x, y = np.ones(LANES), np.where(np.arange(LANES) < 4, np.nan, 2)
     out = np.full((4, 1, LANES), -1.0)
@@ -839,7 +873,7 @@ def test_what_diverged_stays_nan():
 def test_compiled_lanes_do_what_the_readable_ones_do(dtype):
     x = np.array([-5, -1, 0, 3, np.nan, -np.inf, 0, 7], dtype)
     y = np.array([2, 1, -0.0, 3, 1e-9, 4, 1, 8], dtype).clip(0)
-    out = np.full((5, 1, LANES), -1, dtype)
+    out = np.full((6, 1, LANES), -1, dtype)
     _primitives(lanes(x, dtype), lanes(y, dtype), out)
     a, b = (lanes_numpy.load(lanes(z, dtype), 0, 0) for z in (x, y))
     expected = [
@@ -848,6 +882,7 @@ def test_compiled_lanes_do_what_the_readable_ones_do(dtype):
         lanes_numpy.lane_sum(b),
         lanes_numpy.where_less(a, b, -b, a),
         lanes_numpy.where_equal(a, b, -b, a),
+        lanes_numpy.fill(a, lanes_numpy.lane_of(a, 3)),
     ]
     np.testing.assert_array_equal(out[:, 0], expected)
 

@@ -12,6 +12,7 @@ import pytest
 import twomode as tm
 from twomode.engines import FlowEngine
 from twomode.engines import flow as flow_module
+from twomode.engines.compiled.alone import FEW
 from twomode.runs.streams import draw_start
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "flow.json").read_text())
@@ -137,6 +138,9 @@ def test_the_clip_is_crossed_without_a_loss_that_the_tolerance_does_not_see():
     assert abs(ends[0] / ends[1] - 1) < 1e-4
 
 
+FLOW_TRACE = ("intervals", "differences_V", "gram_V", "peak_grad_norms", "norms_W", "bias")
+
+
 def test_a_replica_is_the_same_beside_any_others_and_on_any_number_of_threads():
     opt = tm.optimizer("sgda", eta_D=1.0, eta_G=8.0)
     many = tm.simulate(GAME, opt, 10**9, replicas=20, seed=1, engine="flow")
@@ -148,11 +152,25 @@ def test_a_replica_is_the_same_beside_any_others_and_on_any_number_of_threads():
     finally:
         numba.set_num_threads(threads)
     T = len(one.steps)
-    for name in ("intervals", "differences_V", "gram_V", "peak_grad_norms"):
+    for name in FLOW_TRACE:
         x, y = getattr(many, name), getattr(one, name)
         assert np.array_equal(x[13, :T], y[0])
         assert np.array_equal(x, getattr(alone, name))
     assert (many.intervals[13, T:] == 0).all()  # it has ended, and waits for the others
+
+
+@pytest.mark.parametrize(
+    ("m_D", "m_G", "latents"), [(8, 19, tm.SparsePairs(0.5)), (3, 5, tm.Bernoulli(0.4))]
+)
+def test_a_few_replicas_with_neurons_in_the_lanes_are_those_of_many(m_D, m_G, latents):
+    """Neurons that fill a row of lanes, or two and a part; latents with two ones, or many."""
+    game = tm.Game.preset(2**30, m_D=m_D, m_G=m_G, latents=latents)
+    opt, steps = tm.recipe(game, "sgda")
+    many = tm.simulate(game, opt, steps, replicas=FEW + 1, engine="flow")
+    few = tm.simulate(game, opt, steps, replicas=FEW, engine="flow")
+    for name in FLOW_TRACE:
+        x, y = getattr(many, name), getattr(few, name)
+        assert np.array_equal(x[:FEW, : y.shape[1]], y), name
 
 
 def test_what_a_flow_leaves_behind(tmp_path):
@@ -231,14 +249,14 @@ def test_modes_of_unequal_probability_and_points_with_both():
         for clip in (0.05, math.inf):
             game = tm.Game.preset(2**8, data=data, gamma=gamma, clip=clip)
             rng = np.random.default_rng(1)
-            start = drawn(game, replicas=3)
+            start = drawn(game, replicas=FEW + 1)
             start = dataclasses.replace(
-                start, W=3 * start.W, V=50 * start.V, b=rng.standard_normal(3)
+                start, W=3 * start.W, V=50 * start.V, b=rng.standard_normal(FEW + 1)
             )
             flow = engine(game, start, ratio=7.0)
             gradient, r = game.evaluate(flow.state), game.reduced_dimension
-            K = np.moveaxis(flow._all.steps.K[0, 0], -1, 0)[:3, :, :r]
-            time = np.moveaxis(flow._all.steps.K[0, 0], -1, 0)[:3, -1, 1]
+            K = np.moveaxis(flow._all.steps.K[0, 0], -1, 0)[: FEW + 1, :, :r]
+            time = np.moveaxis(flow._all.steps.K[0, 0], -1, 0)[: FEW + 1, -1, 1]
             slope = K / time[:, None, None]  # back to iterations
             at_V = -(-game.m_D // 3) * 3
             scale = np.abs(gradient.W).max()

@@ -43,6 +43,7 @@ ROOMS = {
             "products",
             "records",
             "gradient",
+            "alone",
         ),
         *(
             "moves",

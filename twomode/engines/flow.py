@@ -15,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from twomode._typing import JSON, FloatArray
+from twomode.engines.compiled import alone as single
 from twomode.engines.compiled import dormand_prince as pair
 from twomode.engines.compiled import field
 from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.alone import Alone
 from twomode.engines.compiled.blocks import each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, fill, lane_zeros, load, store
@@ -73,13 +75,14 @@ class Course(NamedTuple):
 
 
 class Replicas(NamedTuple):
-    """Everything that changes, of LANES replicas."""
+    """Everything that changes, of LANES replicas, or of one."""
 
     state: np.ndarray  #: at the last place: W, V and b one below the other, t beside b
     steps: pair.Steps
     course: Course
     work: enc.Work
     correction: enc.Correction | None
+    alone: Alone | None
 
 
 class FlowEngine(Flow):
@@ -124,9 +127,11 @@ class FlowEngine(Flow):
         if start.dimension != game.reduced_dimension or np.any(start.U[:, :, 2:]):
             start, _ = start.reduce()
         self.replicas = len(start.W)
+        alone = single.make_each(game, opt, self.replicas)
+        self._over_lanes = bool(alone)
         self._problem = Problem(
             enc.encode_game(game),
-            field.encode_field(game, *opt.flow_speeds()),
+            field.encode_field(game, *opt.flow_speeds(), self._over_lanes),
             enc.encode_rule(game, opt),
             enc.population_weights(game, np.float64, 1.0).latents[0, 0],
             float(horizon),
@@ -134,7 +139,7 @@ class FlowEngine(Flow):
             NU * (1 - 1e-9),  # so that no rounding puts T_0 above it
         )
         state, floor = self._stacked(start)
-        blocks, (at_V, at_b) = len(state), field.places(game)
+        blocks, (at_V, at_b) = len(state), field.places(game, False)
         layers = (state[:, :at_V], state[:, at_b:], state[:, at_V:at_b])
         columns = {"x": 3, "passed": 2, "norms": 4, "peaks": 2, "tops": 2, "nodes": 4, "tried": 4}
         rows = {"tops": 2, "nodes": PLACES + 1}
@@ -145,10 +150,14 @@ class FlowEngine(Flow):
             state,
             pair.make_steps(state.copy(), floor),
             Course(*course),
-            enc.make_work(game, blocks, np.float64)._replace(right=lane_zeros((blocks, 1, 6))),
+            field.field_work(enc.make_work(game, blocks, np.float64)),
             enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n)),
+            None,
         )
         self._blocks = [enc.share(self._all, block) for block in range(blocks)]
+        for block, one in enumerate(alone):
+            work = field.field_work(one.work)
+            self._blocks[block] = self._blocks[block]._replace(alone=one, work=work)
         self.advance(0)
 
     @staticmethod
@@ -160,14 +169,25 @@ class FlowEngine(Flow):
 
     def _stacked(self, start: State) -> tuple[np.ndarray, np.ndarray]:
         """The state in the modes' basis, and the size below which no error of a row counts."""
-        game, (at_V, at_b) = self.game, field.places(self.game)
+        game, (at_V, at_b) = self.game, field.places(self.game, False)
         Y = np.zeros((self.replicas, at_b + 1, padded(game.reduced_dimension)))
         for first, X in ((0, start.W), (at_V, start.V)):
             Y[:, first : first + X.shape[1], : X.shape[2]] = X
         Y[:, :, :2] = Y[:, :, :2] @ field.turn(game, start.U[:, :, :2])
         floor = np.abs(Y).max(axis=2, keepdims=True) / math.sqrt(game.d)
         Y[:, at_b, 0], floor[:, at_b] = start.b, 1
-        return pack(Y), pack(floor)
+        return self._pack(Y), self._pack(floor)
+
+    def _pack(self, Y: np.ndarray) -> np.ndarray:
+        """Rows of W, V and b, shape (R, rows, columns), to lanes: of replicas or of neurons."""
+        if not self._over_lanes:
+            return pack(Y)
+        game, (at_V, at_b) = self.game, field.places(self.game, False)
+        W, V = Y[:, : game.m_D], Y[:, at_V : at_V + game.m_G]
+        packed = lane_zeros((len(Y), field.places(game, True)[1] + 1, Y.shape[2]))
+        packed[:, :-1] = np.concatenate([single.pack(W), single.pack(V)], axis=1)
+        packed[:, -1] = Y[:, at_b, :, None]
+        return packed
 
     def advance(self, steps: int, batches: Batches | None = None) -> None:
         """Go on by so many places."""
@@ -199,13 +219,17 @@ class FlowEngine(Flow):
     @property
     def state(self) -> State:
         """The state in R^r, in the basis of the modes' sum and difference (copied)."""
-        game, r, (at_V, at_b) = self.game, self.game.reduced_dimension, field.places(self.game)
-        Y = unpack(self._all.state, self.replicas)
+        game, r, Y = self.game, self.game.reduced_dimension, self._all.state
+        at_V, at_b = field.places(game, self._over_lanes)
+        if self._over_lanes:
+            W, V = single.unpack(Y[:, :at_V]), single.unpack(Y[:, at_V:at_b])
+        else:
+            rows = unpack(Y, self.replicas)
+            W, V = rows[:, :at_V], rows[:, at_V:at_b]
+        b = self._numbers(Y[:, at_b:])[:, 0, 0]
         U = np.zeros((self.replicas, 2, r))
         U[:, :, :2] = np.array([[1, 1], [1, -1]]) * field.halves(game)
-        return State(
-            W=Y[:, : game.m_D, :r], V=Y[:, at_V : at_V + game.m_G, :r], b=Y[:, at_b, 0], U=U
-        )
+        return State(W=W[:, : game.m_D, :r], V=V[:, : game.m_G, :r], b=b, U=U)
 
     @property
     def ended(self) -> np.ndarray:
@@ -233,12 +257,12 @@ class FlowEngine(Flow):
     @property
     def update_norms(self) -> FloatArray:
         """Norms of a flow's steps, (corrected) gradients of (D, G), shape (R, 2)."""
-        return unpack(self._all.course.norms, self.replicas)[:, 0, 2:]
+        return self._numbers(self._all.course.norms)[:, 0, 2:]
 
     @property
     def peak_grad_norms(self) -> FloatArray:
         """Largest norm of the gradient of (D, G) at all places so far, shape (R, 2)."""
-        return unpack(self._all.course.peaks, self.replicas)[:, 0]
+        return self._numbers(self._all.course.peaks)[:, 0]
 
     def take_lap(self) -> FloatArray:
         """Iterations of each replica since the last call, shape (R,).
@@ -251,7 +275,11 @@ class FlowEngine(Flow):
         return lap
 
     def _column(self, packed: np.ndarray) -> FloatArray:
-        return unpack(packed, self.replicas)[:, 0, 0]
+        return self._numbers(packed)[:, 0, 0]
+
+    def _numbers(self, packed: np.ndarray) -> FloatArray:
+        """What each replica has one of, shape (R, rows, columns)."""
+        return packed[..., 0].copy() if self._over_lanes else unpack(packed, self.replicas)
 
 
 @part(forceinline=False)
@@ -290,11 +318,12 @@ def _slope(problem: Problem, Y: np.ndarray, replicas: Replicas, K: np.ndarray) -
         problem.rule,
         replicas.work,
         replicas.correction,
+        replicas.alone,
         Y,
         replicas.course.tried,
         K,
     )
-    pair.change_time(replicas.steps, Y, K)
+    pair.change_time(replicas.steps, problem.code.over_lanes, Y, K)
 
 
 @part(forceinline=False)
@@ -317,7 +346,7 @@ def _attempt(problem: Problem, replicas: Replicas) -> None:
         argument = steps.after if s == pair.STAGES else steps.point
         pair.combine_row(steps, s, argument)
         _slope(problem, argument, replicas, steps.K[s])
-    pair.measure(steps, problem.rtol)
+    pair.measure(steps, problem.code.over_lanes, problem.rtol)
     pair.decide(steps)
     for s in range(pair.STAGES + 1, pair.SLOPES):  # for the interpolant
         pair.combine_row(steps, s, steps.point)
@@ -437,6 +466,7 @@ def _look(problem: Problem, replicas: Replicas) -> None:
         problem.rule,
         replicas.work,
         replicas.correction,
+        replicas.alone,
         steps.point,
         course.tried,
         steps.slope,

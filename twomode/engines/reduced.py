@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from twomode._typing import FloatArray
+from twomode.engines.compiled import alone as single
 from twomode.engines.compiled import corrections, gradient, moves, polars
 from twomode.engines.compiled import records as enc
+from twomode.engines.compiled.alone import Alone
 from twomode.engines.compiled.blocks import each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import lane_zeros
@@ -72,6 +74,7 @@ class ReducedEngine(MovesMeasured, Observer):
         population = enc.population_weights(game, np.float64, 1.0)
         self._population = enc.share(enc.share(population, 0), 0)
         scratch = enc.make_polars(game, opt, blocks, 1, np.float64)
+        self._alone = next(iter(single.make_each(game, opt, self.replicas)), None)
         arrays = (self._players, self._work, self._correction, scratch, self._pace)
         self._blocks = [enc.share(arrays, block) for block in range(blocks)]
 
@@ -100,7 +103,8 @@ class ReducedEngine(MovesMeasured, Observer):
             own = enc.Weights(*(w[block % len(w)] for w in weights))
             shared = self._game_code, self._rule, own, self._population
             mine = enc.share(seen, block)
-            _advance(records, every, self.t, stages, *shared, *self._blocks[block], mine)
+            few = self._alone, self.replicas
+            _advance(records, every, self.t, stages, *shared, *self._blocks[block], mine, *few)
 
         each_block(advance_block, len(self._blocks), records * max(every, 1))
         self.t += records * every
@@ -193,11 +197,24 @@ def _advance(
     scratch: enc.Polars | None,
     pace: np.ndarray,
     seen: Seen,
+    alone: Alone | None,
+    replicas: int,
 ) -> None:
-    """All steps of LANES replicas, observed after each `every` of them where there is room."""
+    """All steps of LANES replicas, observed after each `every` of them where there is room.
+
+    If there are only a few, one after the other, each `alone`.
+    """
     for record in range(records):
         now = t + record * every
-        _iterate(every, now, stages, game, rule, weights, players, work, correction, scratch, pace)
+        if alone is None:
+            block = (game, players, work, correction, scratch, pace, None, 0)
+            _iterate(every, now, stages, rule, weights, *block)
+        else:
+            for lane in range(replicas):
+                single.enter(lane, players, pace, alone)
+                own = (alone.game, alone.players, alone.work, None, None, alone.pace, alone, lane)
+                _iterate(every, now, stages, rule, weights, *own)
+                single.leave(lane, alone, players, pace)
         if record < len(seen.pace):
             observe(record, game, population, players, work, pace, seen)
 
@@ -207,19 +224,24 @@ def _iterate(
     steps: int,
     t: int,
     stages: tuple[enc.StageCode, ...],
-    game: enc.GameCode,
     rule: enc.RuleCode,
     weights: enc.Weights,
+    game: enc.GameCode,
     players: enc.Players,
     work: enc.Work,
     correction: enc.Correction | None,
     scratch: enc.Polars | None,
     pace: np.ndarray,
+    alone: Alone | None,
+    lane: int,
 ) -> None:
     """`steps` iterations."""
     D, G, bias, U = players
     m_D, m_G = game.m_D, game.m_G
     bias_norms = work.norms_D[m_D:]
+    rows_D, rows_G, norms_D, norms_G = m_D, m_G, work.norms_D, work.norms_G
+    if alone is not None:
+        rows_D, rows_G, norms_D, norms_G = len(D.X), len(G.X), alone.norms_D, alone.norms_G
     corrected = rule.correction != moves.NONE
     for n in range(steps):
         batch = enc.weights_at(weights, n)
@@ -229,34 +251,45 @@ def _iterate(
                 continue
             if stage.looks:
                 update = (now - 1) * rule.updates + stage.update + 1
-                gradient.project(D.X, G.X, U, work.y, work.h)
-                gradient.answer(game, batch, bias, work)
-                if stage.D or corrected:
-                    gradient.discriminator_gradient(work.A, work.C, G.X, U, D.G)
-                if stage.G or corrected:
-                    gradient.generator_gradient(work.C, D.X, G.G)
+                if alone is not None:
+                    single.gradients(stage, batch, lane, alone)
+                else:
+                    gradient.project(D.X, G.X, U, work.y, work.h)
+                    gradient.answer(game, batch, bias, work)
+                    if stage.D or corrected:
+                        gradient.discriminator_gradient(work.A, work.C, G.X, U, D.G)
+                    if stage.G or corrected:
+                        gradient.generator_gradient(work.C, D.X, G.G)
                 if correction is not None:
                     _correct(stage, game, rule, batch, players, work, correction, pace)
                 if stage.D:
                     if rule.recalls:
-                        moves.recall(m_D, rule, update, D)
+                        moves.recall(rows_D, rule, update, D)
                         moves.recall(1, rule, update, bias)
-                    moves.direct(m_D, rule, update, D, work.norms_D)
+                    moves.direct(rows_D, rule, update, D, norms_D)
                     moves.direct(1, rule, update, bias, bias_norms)
+                    if alone is not None:
+                        single.spread(norms_D, work.norms_D, m_D)
                     if scratch is not None:
                         polars.polar_factor(m_D, rule, D.G, scratch.D, work.norms_D[:m_D])
                         polars.number_factor(rule, bias.G, bias_norms)
                     moves.scale_discriminator(rule, work, pace)
+                    if alone is not None:
+                        single.gather(work.norms_D, norms_D, m_D)
                 if stage.G:
                     if rule.recalls:
-                        moves.recall(m_G, rule, update, G)
-                    moves.direct(m_G, rule, update, G, work.norms_G)
+                        moves.recall(rows_G, rule, update, G)
+                    moves.direct(rows_G, rule, update, G, norms_G)
+                    if alone is not None:
+                        single.spread(norms_G, work.norms_G, m_G)
                     if scratch is not None:
                         polars.polar_factor(m_G, rule, G.G, scratch.G, work.norms_G)
                     moves.scale_generator(rule, work, pace)
-            moves.move_discriminator(m_D, rule, stage, now, D, work.norms_D)
+                    if alone is not None:
+                        single.gather(work.norms_G, norms_G, m_G)
+            moves.move_discriminator(rows_D, rule, stage, now, D, norms_D)
             moves.move_discriminator(1, rule, stage, now, bias, bias_norms)
-            moves.move_generator(m_G, rule, stage, now, G, work.norms_G)
+            moves.move_generator(rows_G, rule, stage, now, G, norms_G)
 
 
 @kernel(nogil=True)

@@ -1,8 +1,9 @@
 """The explicit Runge-Kutta pair of orders 8(5, 3) of Dormand and Prince, a step in every lane.
 
 The tables are SciPy's.  What differs from its solver: replicas in lanes, each with a step of its
-own; an error measured by its largest component, not its mean square; and a step is never compared
-with the time, which SGDA's plateau makes so large that adding a step to it changes nothing.
+own, or one replica `across` them (see `alone`); an error measured by its largest component, not its
+mean square; and a step is never compared with the time, which SGDA's plateau makes so large that
+adding a step to it changes nothing.
 
 Source: E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", sections
 II.4 to II.6 and the code DOP853.
@@ -19,10 +20,12 @@ from twomode.engines.compiled.lanes import (
     LANES,
     Lanes,
     absolute,
+    add_across,
     divide_or_zero,
     fill,
     lane_zeros,
     larger,
+    largest_across,
     load,
     square_root,
     store,
@@ -120,7 +123,7 @@ def combine(steps: Steps, count: int, out: np.ndarray) -> None:
 
 
 @part
-def change_time(steps: Steps, Y: np.ndarray, K: np.ndarray) -> None:
+def change_time(steps: Steps, across: bool, Y: np.ndarray, K: np.ndarray) -> None:
     """From dY/dt to dY/ds, ds = norm(dY/dt / sqrt(Y^2 + floor^2)) dt; dt/ds goes beside b.
 
     In s a state changes at the rate of its own size, on a plateau and where it ends.
@@ -128,8 +131,10 @@ def change_time(steps: Steps, Y: np.ndarray, K: np.ndarray) -> None:
     last = K.shape[0] - 1
     total = square(steps, Y, K, last, 0)
     for i in range(last):
+        row = fill(K, 0.0)
         for k in range(K.shape[1]):
-            total += square(steps, Y, K, i, k)
+            row += square(steps, Y, K, i, k)
+        total = add_across(total, row) if across else total + row
     rate = divide_or_zero(fill(K, 1.0), square_root(total))
     for i in range(last):
         for k in range(K.shape[1]):
@@ -163,7 +168,7 @@ def choose(taken: np.ndarray, new: np.ndarray, old: np.ndarray) -> None:
 
 
 @part
-def measure(steps: Steps, rtol: float) -> None:
+def measure(steps: Steps, across: bool, rtol: float) -> None:
     """The error of the step over the tolerance: Hairer's mixture of two, NaN if one is.
 
     Of all components the largest.
@@ -182,6 +187,9 @@ def measure(steps: Steps, rtol: float) -> None:
             fifth = larger(fifth, divide_or_zero(error, tolerance))
             error = absolute(combination(steps, STAGES + 1, 1, i, k))
             third = larger(third, divide_or_zero(error, tolerance))
+    if across:
+        fifth, third = largest_across(fifth), largest_across(third)
+        poison = add_across(nothing, poison)
     mixed = square_root(fifth * fifth + fill(steps.h, 0.01) * third * third)
     store(steps.error, 0, 0, divide_or_zero(fifth * fifth, mixed) + poison)
 

@@ -14,14 +14,19 @@ from typing import NamedTuple
 import numpy as np
 
 from twomode._typing import FloatArray
+from twomode.engines.compiled import alone as single
 from twomode.engines.compiled import corrections, gradient
+from twomode.engines.compiled.alone import Alone
 from twomode.engines.compiled.lanes import (
     LANES,
     Lanes,
     absolute,
+    add_across,
     clamp,
     fill,
+    lane_zeros,
     larger,
+    largest_across,
     load,
     sigmoid,
     square_root,
@@ -31,10 +36,12 @@ from twomode.engines.compiled.lanes import (
     within,
 )
 from twomode.engines.compiled.parts import part
-from twomode.engines.compiled.products import TILE, multiply, padded
+from twomode.engines.compiled.products import multiply, padded
 from twomode.engines.compiled.records import Correction, GameCode, RuleCode, Work
 from twomode.game import Game
 
+#: Sums over neurons that `data_half` takes.
+SUMS = 4
 #: A number that has a reciprocal.
 LEAST = 1e-300
 
@@ -50,6 +57,8 @@ class FieldCode(NamedTuple):
     first: float  #: of u_1
     second: float  #: of u_2
     both: float  #: of u_1 + u_2
+    over_lanes: bool  #: whether a player's neurons lie across the lanes, see `alone`
+    at_V: int  #: the row in which V begins
 
 
 def halves(game: Game) -> FloatArray:
@@ -66,25 +75,34 @@ def turn(game: Game, U: FloatArray) -> FloatArray:
     return (sums / (2 * halves(game)[:, None])).mT
 
 
-def places(game: Game) -> tuple[int, int]:
+def places(game: Game, over_lanes: bool) -> tuple[int, int]:
     """The rows in which V and b begin, in a state that holds W, V and b one below the other."""
-    return padded(game.m_D), padded(game.m_D) + padded(game.m_G)
+    rows = single.groups if over_lanes else padded
+    return rows(game.m_D), rows(game.m_D) + rows(game.m_G)
 
 
-def encode_field(game: Game, speed_D: float, speed_G: float) -> FieldCode:
+def field_work(work: Work) -> Work:
+    """Scratch with room for all that `data_half` leaves."""
+    leading, rows_D = work.y.shape[:-3], work.y.shape[-2]
+    y, right = lane_zeros((*leading, 3 + SUMS, rows_D)), lane_zeros((*leading, 1, 6))
+    return work._replace(y=y, right=right)
+
+
+def encode_field(game: Game, speed_D: float, speed_G: float, over_lanes: bool) -> FieldCode:
     """A game and its players' speeds as numbers."""
     support, probabilities = game.data_points
     weight = {tuple(point): float(p) for point, p in zip(support, probabilities, strict=True)}
     points = (weight.get(point, 0.0) for point in ((0, 0), (1, 0), (0, 1), (1, 1)))
-    return FieldCode(speed_D, speed_G, *halves(game).tolist(), *points)
+    at_V, _ = places(game, over_lanes)
+    return FieldCode._make([speed_D, speed_G, *halves(game).tolist(), *points, over_lanes, at_V])
 
 
 @part
 def data_half(game: GameCode, code: FieldCode, W: np.ndarray, b: np.ndarray, work: Work) -> None:
     """The sum and the difference of the modes' coefficients A, rows 0 and 1 of `work.A`."""
     clip, three, two = fill(W, game.clip), fill(W, 3.0), fill(W, 2.0)
-    cubes_1 = cubes_2 = cubes_both = difference = fill(W, 0.0)
-    for i in range(game.m_D):
+    rows = W.shape[0] if code.over_lanes else game.m_D
+    for i in range(rows):
         p, q = fill(W, code.along) * load(W, i, 0), fill(W, code.across) * load(W, i, 1)
         x_1, x_2 = p + q, p - q
         c_1, c_2, c_both = clamp(x_1, clip), clamp(x_2, clip), clamp(p + p, clip)
@@ -93,16 +111,23 @@ def data_half(game: GameCode, code: FieldCode, W: np.ndarray, b: np.ndarray, wor
         store(work.y, 1, i, c_2)
         store(work.y, 2, i, apart)
         store(work.slopes, 0, i, c_both * c_both)
-        cubes_1 += c_1 * c_1 * (three * x_1 - two * c_1)
-        cubes_2 += c_2 * c_2 * (three * x_2 - two * c_2)
-        cubes_both += c_both * c_both * (three * (p + p) - two * c_both)
+        store(work.y, 3, i, c_1 * c_1 * (three * x_1 - two * c_1))
+        store(work.y, 4, i, c_2 * c_2 * (three * x_2 - two * c_2))
+        store(work.y, 5, i, c_both * c_both * (three * (p + p) - two * c_both))
         # 3 (c_1^2 x_1 - c_2^2 x_2) - 2 (c_1^3 - c_2^3), each as a product with a difference
-        difference += three * (c_1 * c_1 * (q + q) + x_2 * apart * (c_1 + c_2))
+        difference = three * (c_1 * c_1 * (q + q) + x_2 * apart * (c_1 + c_2))
         difference -= two * apart * (c_1 * c_1 + c_1 * c_2 + c_2 * c_2)
+        store(work.y, 6, i, difference)
+    cubes_1, cubes_2 = (
+        row_sum(work.y, 3, rows, code.over_lanes),
+        row_sum(work.y, 4, rows, code.over_lanes),
+    )
+    cubes_both = row_sum(work.y, 5, rows, code.over_lanes)
+    difference = row_sum(work.y, 6, rows, code.over_lanes)
     a, offset = fill(W, game.a), fill(W, game.lam) * load(b, 0, 0)
     wrong_1, wrong_2 = sigmoid(-(a * cubes_1 + offset)), sigmoid(-(a * cubes_2 + offset))
     store(work.right, 0, 0, a * difference)
-    expm1_in_place(work.right)
+    expm1_in_place(work.right, 1 if code.over_lanes else LANES)
     # sigmoid(-x) - sigmoid(-y) = -sigmoid(-x) sigmoid(y) (exp(x - y) - 1)
     wrong_apart = -wrong_1 * sigmoid(a * cubes_2 + offset) * load(work.right, 0, 0)
     wrong_both, wrong_neither = sigmoid(-(a * cubes_both + offset)), sigmoid(-offset)
@@ -112,7 +137,7 @@ def data_half(game: GameCode, code: FieldCode, W: np.ndarray, b: np.ndarray, wor
     omega_1, omega_2 = first * wrong_1, second * wrong_2
     omega_both = fill(W, code.both) * wrong_both
     omega_apart = half * ((first - second) * (wrong_1 + wrong_2) + (first + second) * wrong_apart)
-    for i in range(game.m_D):
+    for i in range(rows):
         c_1, c_2, apart = load(work.y, 0, i), load(work.y, 1, i), load(work.y, 2, i)
         slopes_1, slopes_2, slopes_both = c_1 * c_1, c_2 * c_2, load(work.slopes, 0, i)
         total = slopes_1 * omega_1 + slopes_2 * omega_2 + two * slopes_both * omega_both
@@ -135,16 +160,28 @@ def clamped_difference(
 
 
 @part
-def expm1_in_place(array: np.ndarray) -> None:
-    """exp(x) - 1 without loss where x is small."""
-    for lane in range(LANES):
-        array[0, 0, lane] = math.expm1(array[0, 0, lane])
+def row_sum(array: np.ndarray, row: int, columns: int, across: bool) -> Lanes:
+    """Over a row's columns, and `across` the lanes."""
+    total = fill(array, 0.0)
+    for i in range(columns):
+        x = load(array, row, i)
+        total = add_across(total, x) if across else total + x
+    return total
 
 
 @part
-def layers(Y: np.ndarray, m_D: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def expm1_in_place(array: np.ndarray, different: int) -> None:
+    """exp(x) - 1 without loss where x is small; lanes beyond the first few are like the first."""
+    for lane in range(different):
+        array[0, 0, lane] = math.expm1(array[0, 0, lane])
+    for lane in range(different, LANES):
+        array[0, 0, lane] = array[0, 0, 0]
+
+
+@part
+def layers(Y: np.ndarray, at_V: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """W, V and b of a state; see `places`."""
-    at_V, at_b = TILE * ((m_D + TILE - 1) // TILE), Y.shape[0] - 1
+    at_b = Y.shape[0] - 1
     return Y[:at_V], Y[at_V:at_b], Y[at_b:]
 
 
@@ -227,8 +264,8 @@ def product(
     out_V: np.ndarray,
 ) -> None:
     """As the reduced engine's: J^T xi for a sign of -1, J xi for +1; F are the gradients."""
-    W, V, b = layers(Y, game.m_D)
-    to_W, to_V, to_b = layers(F, game.m_D)
+    W, V, b = layers(Y, code.at_V)
+    to_W, to_V, to_b = layers(F, code.at_V)
     plus, db = fill(W, sign), fill(W, sign) * load(to_b, 0, 0)
     right = data_derivative(game, code, W, to_W, db, sign, work, correction)
     multiply(V, to_W, sign, False, correction.dh)
@@ -274,7 +311,7 @@ def correct(
     product(game, code, latents, -1.0, work, correction, Y, F, JT_W, JT_b, JT_V)
     if rule.correction == corrections.SGA:
         product(game, code, latents, 1.0, work, correction, Y, F, J_W, J_b, J_V)
-    to_W, to_V, to_b = layers(F, game.m_D)
+    to_W, to_V, to_b = layers(F, code.at_V)
     weight = fill(F, rule.correction_weight)
     corrections.correct(to_W.shape[0], rule, weight, to_W, JT_W, J_W)
     corrections.correct(to_V.shape[0], rule, weight, to_V, JT_V, J_V)
@@ -289,6 +326,7 @@ def velocities(
     rule: RuleCode,
     work: Work,
     correction: Correction | None,
+    alone: Alone | None,
     Y: np.ndarray,
     norms: np.ndarray,
     out: np.ndarray,
@@ -297,25 +335,35 @@ def velocities(
 
     The moves are the gradients but for rules that correct them.
     """
-    W, V, b = layers(Y, game.m_D)
-    to_W, to_V, to_b = layers(out, game.m_D)
-    multiply(V, W, 1.0, False, work.h)
-    gradient.coefficients(
-        game, game.latents, latents, -1.0, work.h, b, work.slopes, work.C, work.wrong
-    )
+    W, V, b = layers(Y, code.at_V)
+    to_W, to_V, to_b = layers(out, code.at_V)
+    if alone is None:
+        multiply(V, W, 1.0, False, work.h)
+        gradient.coefficients(
+            game, game.latents, latents, -1.0, work.h, b, work.slopes, work.C, work.wrong
+        )
+        multiply(transposed(work.C), transposed(V), -1.0, False, to_W)
+        multiply(work.C, transposed(W), 1.0, False, to_V)
+    else:
+        single.products_of_rows(game.m_G, V, W, work.h)
+        points, own_b = alone.game.latents, b[0, 0, 0]
+        wrong = single.coefficients(
+            alone.game, points, latents, 0, -1.0, work.h, own_b, alone, work.C
+        )
+        store(work.wrong, 0, 0, fill(b, wrong))
+        single.combine_rows(game.m_G, work.C, V, -1.0, False, to_W)
+        single.generator_gradient(alone, W, to_V)
     data_half(game, code, W, b, work)
-    multiply(transposed(work.C), transposed(V), -1.0, False, to_W)
     along, across = fill(W, code.along), fill(W, code.across)
-    for i in range(game.m_D):
+    for i in range(to_W.shape[0]):
         store(to_W, i, 0, load(to_W, i, 0) + along * load(work.A, 0, i))
         store(to_W, i, 1, load(to_W, i, 1) + across * load(work.A, 1, i))
-    multiply(work.C, transposed(W), 1.0, False, to_V)
     surplus = load(work.right, 0, 0) - load(work.wrong, 0, 0)
     store(to_b, 0, 0, fill(b, game.lam) * surplus)
-    put_norms(to_W, to_V, to_b, norms, 0)
+    put_norms(to_W, to_V, to_b, code.over_lanes, norms, 0)
     if correction is not None:
         correct(game, code, rule, latents, work, correction, Y, out)
-        put_norms(to_W, to_V, to_b, norms, 2)
+        put_norms(to_W, to_V, to_b, code.over_lanes, norms, 2)
     else:
         for player in range(2):
             store(norms, 0, 2 + player, load(norms, 0, player))
@@ -325,26 +373,32 @@ def velocities(
 
 
 @part
-def put_norms(W: np.ndarray, V: np.ndarray, b: np.ndarray, norms: np.ndarray, column: int) -> None:
+def put_norms(
+    W: np.ndarray, V: np.ndarray, b: np.ndarray, across: bool, norms: np.ndarray, column: int
+) -> None:
     """Norms of (W, b) and of V."""
-    store(norms, 0, column, norm(W, load(b, 0, 0)))
-    store(norms, 0, column + 1, norm(V, fill(V, 0.0)))
+    store(norms, 0, column, norm(W, load(b, 0, 0), across))
+    store(norms, 0, column + 1, norm(V, fill(V, 0.0), across))
 
 
 @part
-def norm(X: np.ndarray, other: Lanes) -> Lanes:
+def norm(X: np.ndarray, other: Lanes, across: bool) -> Lanes:
     """Of all entries of X and one other number, over the largest, whose square may be no number."""
     largest = absolute(other)
     for i in range(X.shape[0]):
         for k in range(X.shape[1]):
             largest = larger(absolute(load(X, i, k)), largest)
+    if across:
+        largest = largest_across(largest)
     size = larger(largest, fill(X, LEAST))
     scale = fill(X, 1.0) / size
     total = (scale * other) * (scale * other)
     for i in range(X.shape[0]):
+        row = fill(X, 0.0)
         for k in range(X.shape[1]):
             x = scale * load(X, i, k)
-            total += x * x
+            row += x * x
+        total = add_across(total, row) if across else total + row
     return size * square_root(total)
 
 

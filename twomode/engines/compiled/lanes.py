@@ -21,6 +21,7 @@ if config.DISABLE_JIT:
     from twomode.engines.compiled.lanes_numpy import (
         absolute,
         fill,
+        lane_of,
         lane_sum,
         load,
         narrowed,
@@ -36,6 +37,7 @@ else:
     from twomode.engines.compiled.lanes_llvm import (
         absolute,
         fill,
+        lane_of,
         lane_sum,
         load,
         narrowed,
@@ -51,12 +53,14 @@ else:
 __all__ = [
     "LANES",
     "Lanes",
+    "add_across",
     "clamp",
     "divide_or_zero",
     "fill",
     "lane_sum",
     "lane_zeros",
     "larger",
+    "largest_across",
     "load",
     "log_sigmoid",
     "sigmoid",
@@ -93,6 +97,23 @@ def within(x: Lanes, bound: Lanes, y: Lanes) -> Lanes:
 def larger(x: Lanes, y: Lanes) -> Lanes:
     """The larger of x and y; y if either is NaN."""
     return where_less(y, x, x, y)
+
+
+@part
+def add_across(total: Lanes, x: Lanes) -> Lanes:
+    """`total`, the same in all lanes, plus the lanes of x, one after the other."""
+    for lane in range(LANES):
+        total += fill(x, lane_of(x, lane))
+    return total
+
+
+@part
+def largest_across(x: Lanes) -> Lanes:
+    """The largest of the lanes, in all of them."""
+    largest = x
+    for lane in range(LANES):
+        largest = larger(fill(x, lane_of(x, lane)), largest)
+    return largest
 
 
 @part

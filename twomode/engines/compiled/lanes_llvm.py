@@ -161,6 +161,16 @@ def lane_sum(typing: Any, x: Any) -> Any:
     return x(x), generate
 
 
+@intrinsic
+def lane_of(typing: Any, x: Any, lane: Any) -> Any:
+    """One of the eight numbers."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.extract_element(*args)
+
+    return x.dtype(x, types.intp), generate
+
+
 def _lane_by_lane(name: str) -> Any:
     """A function that LLVM has an intrinsic for."""
 

@@ -50,6 +50,11 @@ def lane_sum(x: Lanes) -> Lanes:
     return fill(x, x.sum())
 
 
+def lane_of(x: Lanes, lane: int) -> float:
+    """One of the eight numbers."""
+    return float(x[lane])
+
+
 def square_root(x: Lanes) -> Lanes:
     """Lane by lane."""
     return np.sqrt(x)

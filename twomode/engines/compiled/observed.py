@@ -79,7 +79,7 @@ def observe(
     gradient.answer(game, population, bias, work)
     gradient.discriminator_gradient(work.A, work.C, V, U, D.G)
     gradient.generator_gradient(work.C, W, G.G)
-    put_norms(D.G, G.G, bias.G, seen.grad_norms[record], 0)
+    put_norms(D.G, G.G, bias.G, False, seen.grad_norms[record], 0)
     real = half(game, game.data, population.data, 1.0, work.y, b, work.slopes)
     fake = half(game, game.latents, population.latents, -1.0, work.h, b, work.slopes)
     store(seen.objective[record], 0, 0, real + fake)

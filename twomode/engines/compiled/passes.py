@@ -42,7 +42,7 @@ class DerivativeShares(NamedTuple):
     dots: np.ndarray
 
 
-@part
+@part(_nrt=True)  # without, Numba lets no function return an array
 def sliced(array: np.ndarray, place: int) -> np.ndarray:
     """The columns of a slice."""
     first = place * SLICE

@@ -187,7 +187,7 @@ def encode_points(support: FloatArray, absent: int) -> np.ndarray:
     return members
 
 
-def encode_game(game: Game) -> GameCode:
+def encode_game(game: Game, absent: int | None = None) -> GameCode:
     """The game for kernels; the absent rows are spare ones of `Work.y` and `Work.h`."""
     return GameCode(
         m_D=game.m_D,
@@ -196,7 +196,7 @@ def encode_game(game: Game) -> GameCode:
         lam=float(game.lam),
         clip=float(game.clip),
         data=encode_points(game.data_points[0], absent=2),
-        latents=encode_points(game.latent_points[0], absent=padded(game.m_G)),
+        latents=encode_points(game.latent_points[0], absent or padded(game.m_G)),
     )
 
 
