@@ -543,6 +543,41 @@ def line_about(made, start):
     return line
 
 
+def each_neuron(gradient, state, memory):
+    """Normalized by each neuron's own norm."""
+    return {
+        name: g / (np.abs(g) if g.ndim == 1 else np.linalg.norm(g, axis=-1, keepdims=True))
+        for name, g in gradient.items()
+    }
+
+
+def test_rules_of_ones_own_are_compared_like_named_ones():
+    """The same rule under four names, one of them a function's."""
+    game = tm.Game.preset(16)
+    recipe = tm.recipe(game, "nsgda").opt
+    rule = dataclasses.replace(tm.rules.named_rule("nsgda"), name="rule")
+    given = dataclasses.replace(recipe, name="optimizer")
+    own = tm.OwnRule(recipe.eta_D, recipe.eta_G, each_neuron, equivariant=True)
+    run = {"step_scales": [1, 4], "ratios": [0.2], "replicas": 8, "tuning": 2}
+    made = tm.compare_rules(["nsgda", rule, given, own], {"d": 16, "steps": 2000}, **run)
+    name, others = made.rules[0], made.rules[1:]
+    assert others[-1] == "each_neuron"
+    for setting in ("recipe", "best"):
+        first = made.of(name, setting)
+        for other in others:
+            same = made.of(other, setting)
+            for what in ("step_scale", "ratio", "recovered", "verdict"):
+                assert first[what].tolist() == same[what].tolist()
+            assert made.difference(other, setting, "recovered", name)[0] < 0
+    assert made.of(name, "best")["recovered"].any()
+    assert made.table()["cost_gradients"].tolist() == [1, 1, 1, 1]
+    assert answers(made) == []  # of the four, none builds on another
+    with pytest.raises(tm.InputError, match=r"two rules are called rule .*: rename one"):
+        tm.compare_rules([rule, rule.with_steps(0.1, 0.1)], {"d": 16})
+    with pytest.raises(tm.InputError, match="each_neuron had no run with fine steps"):
+        made.difference("each_neuron", "fine", "recovered", name)
+
+
 def test_answers_tell_the_better_from_the_worse():
     best = {
         "sgda": 100,

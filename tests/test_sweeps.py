@@ -609,7 +609,18 @@ def test_a_rule_in_a_cell_is_the_cell_that_names_its_fields(steps):
     assert cell_key(mine) == cell_key(called) != cell_key(mine | {"opt": "nsgda"})
 
 
-@pytest.mark.parametrize("more", [{"eta_D": 0.1}, {"ratio": 0.5}, {"step_scale": 2}])
+@pytest.mark.parametrize("more", [{"eta_D": 0.1}, {"eta_G": 0.1}])
 def test_an_optimizer_in_a_cell_has_its_step_sizes(more):
     opt = tm.optimizer("nsgda", eta_D=0.01, eta_G=0.02)
-    refused([TINY | {"opt": opt} | more], "has step sizes: give no others, or a Rule")
+    refused([TINY | {"opt": opt} | more], "change them by step_scale and ratio, or give a Rule")
+
+
+def test_an_optimizer_in_a_cell_is_scaled_like_a_recipe():
+    game, opt = tm.Game.preset(d=16), tm.optimizer("nsgda", eta_D=0.01, eta_G=0.02)
+    for more, eta_D, eta_G, steps in (
+        ({}, 0.01, 0.02, 2500),
+        ({"step_scale": 2}, 0.02, 0.04, 1250),
+        ({"step_scale": 2, "ratio": 0.5}, 0.02, 0.01, 1250),
+    ):
+        for made in (tm.recipe(game, opt, **more), plan({"d": 16, "opt": opt} | more)):
+            assert (made.opt.eta_D, made.opt.eta_G, made.steps) == (eta_D, eta_G, steps)

@@ -10,7 +10,7 @@ import numpy as np
 
 from twomode._typing import JSON
 from twomode.game import LARGEST_CHECKED, NU
-from twomode.rules import RULES, label
+from twomode.rules import label
 from twomode.runs import Result
 from twomode.studies import Comparison
 from twomode.tables import Column, Table, counted
@@ -138,10 +138,10 @@ def _how(result: Result, numbers: JSON) -> str:
 def answers(comparison: Comparison) -> list[str]:
     """For each base: whether what builds on it escapes the collapse, and recovers more."""
     rules = comparison.rules
-    bases = dict.fromkeys(RULES[rule].base for rule in rules)
+    bases = dict.fromkeys(comparison.base(rule) for rule in rules)
     lines = []
     for base in [base for base in bases if base in rules]:
-        methods = [rule for rule in rules if RULES[rule].base == base]
+        methods = [rule for rule in rules if comparison.base(rule) == base]
         lines.append(_recoveries(comparison, base, methods))
         blind = [rule for rule in [base, *methods] if comparison.knew_no_mode(rule)]
         if blind:

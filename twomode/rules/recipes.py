@@ -70,7 +70,8 @@ def recipe(
         normalized rules, whose neurons travel eta_D an iteration.  Where that is more than
         10^12, and the rule has a flow, `UNTIL_T0`.
     step_scale : float
-        Makes the default steps so many times as long, and their number as many times smaller.
+        Makes the default steps, or those of an `Optimizer`, so many times as long, and their
+        default number as many times smaller.
     **changes
         Fields of `Rule`.
 
@@ -112,10 +113,12 @@ def recipe(
     require(eta_G is None or ratio is None, "ratio and eta_G exclude each other")
     if isinstance(name, Optimizer):
         require(
-            eta_D is eta_G is ratio is None and step_scale == 1,
-            f"{name!r} has step sizes: give no others, or a Rule, which has none",
+            eta_D is eta_G is None,
+            f"{name!r} has step sizes: change them by step_scale and ratio, or give a Rule, which"
+            " has none",
         )
-        eta_D, eta_G = name.eta_D, name.eta_G
+        eta_D = step_scale * name.eta_D
+        eta_G = step_scale * name.eta_G if ratio is None else None
     rule = named_rule(name, **changes) if isinstance(name, str) else replace(name, **changes)
     if rule.as_long_as_gradient:
         length, usual = 0.2 * (256 / game.d) ** 0.125, math.log(game.d)
@@ -138,7 +141,11 @@ def recipe(
     if isinstance(name, str):
         opt = optimizer(name, eta_D=eta_D, eta_G=eta_G, **changes)
     else:
-        opt = rule if isinstance(rule, Optimizer) else rule.with_steps(eta_D, eta_G)
+        opt = (
+            replace(rule, eta_D=eta_D, eta_G=eta_G)
+            if isinstance(rule, Optimizer)
+            else rule.with_steps(eta_D, eta_G)
+        )
     if steps is None:
         needed = _steps(eta_D, rule.decay_D, time)
         decays = f", decay_D={rule.decay_D!r}" if rule.decay_D else ""

@@ -10,9 +10,9 @@ of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,8 @@ from twomode._typing import Count, Positive, SeedNumber
 from twomode.checks import checked
 from twomode.errors import require, require_memory
 from twomode.progress import Report
-from twomode.rules import RULES
+from twomode.rules import RULES, Rule, label
+from twomode.rules.algebra import Cost
 from twomode.runs import Result
 from twomode.statistics import Proportion, against, compare_paired
 from twomode.studies.cell import Cell, plan
@@ -110,6 +111,8 @@ class Comparison:
         A row for each rule, ``setting`` (recipe, fine or best) and replica, with `outcome`.
     confidence : float
         With which all intervals of `table` and of each `difference` hold together.
+    costs : dict
+        What an iteration of a rule costs that is not one of `RULES`, by name.
 
     Examples
     --------
@@ -132,6 +135,7 @@ class Comparison:
     tuning: pd.DataFrame
     runs: pd.DataFrame
     confidence: float = 0.95
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
     @property
     def rules(self) -> list[str]:
@@ -152,18 +156,33 @@ class Comparison:
         """
         return Proportion.of(self.of(rule, setting)[what], self._of_each)
 
-    def difference(self, rule: str, setting: str, what: str) -> tuple[float, float]:
+    def base(self, rule: str) -> str | None:
+        """What a rule builds on, if it is one of `RULES`."""
+        return RULES[rule].base if rule in RULES else None
+
+    def difference(
+        self, rule: str, setting: str, what: str, base: str | None = None
+    ) -> tuple[float, float]:
         """Interval of how much more often than its base a rule ``recovered`` or ``collapsed``.
 
         Both run from the same starts, and are compared start by start.
 
+        Parameters
+        ----------
+        rule, setting, what : str
+            As for `proportion`.
+        base : str, optional
+            Another rule to compare it with.
+
         Raises
         ------
         InputError
-            If its base is not among the rules compared.
+            If its base is not among the rules compared, or one of the two had no such run.
         """
-        base = RULES[rule].base
+        base = base or self.base(rule)
         require(base in self.rules, f"{rule} has no base among the rules compared")
+        for name in (rule, str(base)):
+            require(len(self.of(name, setting)) > 0, f"{name} had no run with {setting} steps")
         mine, of_base = (self.of(name, setting)[what] for name in (rule, str(base)))
         return compare_paired(mine, of_base, self._of_each)
 
@@ -177,7 +196,7 @@ class Comparison:
 
         NaN for a rule without a base here, or without such a run.
         """
-        mine, base = (self.of(name, "fine") for name in (rule, RULES[rule].base or ""))
+        mine, base = (self.of(name, "fine") for name in (rule, self.base(rule) or ""))
         if not (len(mine) and len(base)):
             return math.nan
         return float(np.mean(mine["collapsed"].to_numpy() == base["collapsed"].to_numpy()))
@@ -197,14 +216,14 @@ class Comparison:
         rows = []
         for rule in self.rules:
             recipe, best = (self.of(rule, setting) for setting in ("recipe", "best"))
-            cost = RULES[rule].cost
+            cost = self.costs[rule] if rule in self.costs else RULES[rule].cost
             T0 = _median(recipe.loc[recipe["collapsed"], "T0"])
             covering = best[best["recovered"]]
             when = _median(covering["recovered_at"])
             rows.append(
                 {
                     "rule": rule,
-                    "base": RULES[rule].base or rule,
+                    "base": self.base(rule) or rule,
                     "cost_gradients": cost.gradients,
                     "cost_jacobian_products": cost.jacobian_products,
                     "collapsed": self.proportion(rule, "recipe", "collapsed"),
@@ -244,7 +263,7 @@ class Comparison:
 
 @checked
 def compare_rules(
-    rules: Iterable[str] = RULES,
+    rules: Iterable[str | Rule] = RULES,
     cell: Cell | None = None,
     *,
     step_scales: Sequence[Positive] = STEP_SCALES,
@@ -260,8 +279,9 @@ def compare_rules(
 
     Parameters
     ----------
-    rules : iterable of str
-        Named rules; all of them by default.
+    rules : iterable of str or Rule
+        Named rules, all of them by default, and any of your own, an `OwnRule` among them: a
+        `Rule` has the recipe's steps, an `Optimizer` its own, and both are tuned like the others.
     cell : mapping, optional
         The game and the run, as `twomode.sweeps.plan` takes them; ``d`` is 256 by default.
     step_scales, ratios : sequence of float, optional
@@ -278,7 +298,8 @@ def compare_rules(
     Raises
     ------
     InputError
-        Before anything runs, if a rule, the cell or the grid is unusable.
+        Before anything runs, if a rule, the cell or the grid is unusable, or two rules have one
+        name.
 
     Examples
     --------
@@ -292,7 +313,11 @@ def compare_rules(
     >>> [share.successes > 0 for share in shares]
     [False, True]
     """
-    names = list(dict.fromkeys(rules))
+    listed: dict[str, str | Rule] = {}
+    for rule in rules:
+        name = rule if isinstance(rule, str) else label(rule)
+        require(listed.setdefault(name, rule) == rule, f"two rules are called {name}: rename one")
+    names = list(listed)
     require(bool(names), "no rule to compare")
     # Drawn in R^d for all engines: the reduced one would have others of the same law.
     cell = {"d": 256, "shared": True, **(cell or {})}
@@ -300,7 +325,7 @@ def compare_rules(
     require(
         cell["shared"], "shared=False cannot be: a comparison has the same starts for all rules"
     )
-    cells = [{**cell, "opt": rule} for rule in names]
+    cells = [{**cell, "opt": rule} for rule in listed.values()]
     # Here already, before the tuning: at the recipe and at the best of it, as `sweep` asks.
     require_memory(2048.0 * replicas * len(cells), f"replicas={replicas}", "use fewer")
     options: dict[str, Any] = {
@@ -316,18 +341,19 @@ def compare_rules(
     settings = {"recipe": cells, "fine": [{**one, "step_scale": FINE} for one in flows]}
     settings |= {"best": best}
     runs = sweep(
-        [one for listed in settings.values() for one in listed],
+        [one for some in settings.values() for one in some],
         replicas,
         measure=outcome,
         paired=("opt", "step_scale", "ratio"),
         **options,
     )
-    counts = [len(listed) * replicas for listed in settings.values()]
+    counts = [len(some) * replicas for some in settings.values()]
     runs.insert(0, "setting", np.repeat(list(settings), counts))
     runs["ratio"] = runs["eta_G"] / runs["eta_D"]
     runs["step_scale"] = runs["step_scale"].fillna(1.0)
     tried.insert(0, "opt", [names[number] for number in tried.pop("cell")])
-    return Comparison(cell, tried, runs)
+    costs = {name: rule.cost for name, rule in listed.items() if isinstance(rule, Rule)}
+    return Comparison(cell, tried, runs, costs=costs)
 
 
 def _median(values: npt.ArrayLike) -> float:

@@ -72,7 +72,7 @@ def tune(
         Starts on which the choice is made.  No sweep has them: whoever runs the best cells next
         starts afresh.
     step_scales : sequence of float
-        Multiples of the length of the recipe's steps.
+        Multiples of the length of the recipe's steps, or of an `Optimizer`'s own.
     ratios : sequence of float, optional
         Values of eta_G/eta_D; `ratios_of` by default.  A rule about this ratio (ttur) skips those
         of 1 and more.
@@ -114,7 +114,7 @@ def tune(
         taken = sorted(_TUNED & cell.keys())
         require(not taken, f"{', '.join(taken)} cannot be fixed: step sizes are what is tuned")
         plan(cell)
-        about_ratio = RULES[cell["opt"]].ratio is not None
+        about_ratio = cell["opt"] in RULES and RULES[cell["opt"]].ratio is not None
         own = [x for x in ratios or ratios_of(cell["d"]) if x < 1 or not about_ratio]
         require(bool(own), f"{cell['opt']} needs a ratio below 1 in ratios={shown(ratios)}")
         points += [(number, scale, ratio) for scale in step_scales for ratio in own]
