@@ -20,6 +20,7 @@ from twomode.engines.compiled.parts import part
 if config.DISABLE_JIT:
     from twomode.engines.compiled.lanes_numpy import (
         absolute,
+        any_less,
         fill,
         lane_of,
         lane_sum,
@@ -36,6 +37,7 @@ if config.DISABLE_JIT:
 else:
     from twomode.engines.compiled.lanes_llvm import (
         absolute,
+        any_less,
         fill,
         lane_of,
         lane_sum,
@@ -54,6 +56,7 @@ __all__ = [
     "LANES",
     "Lanes",
     "add_across",
+    "any_less",
     "clamp",
     "divide_or_zero",
     "fill",

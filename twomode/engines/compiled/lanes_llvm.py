@@ -209,6 +209,17 @@ where_less, where_equal = _where("<"), _where("==")
 
 
 @intrinsic
+def any_less(typing: Any, x: Any, y: Any) -> Any:
+    """Whether x < y in some lane."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = builder.bitcast(builder.fcmp_ordered("<", *args), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", lanes, ir.Constant(lanes.type, 0))
+
+    return types.boolean(x, y), generate
+
+
+@intrinsic
 def power_of_two(typing: Any, x: Any) -> Any:
     """2^n for the n in the low bits of x, a number to which 1.5 * 2^52 was added."""
 

@@ -75,6 +75,11 @@ def where_equal(x: Lanes, y: Lanes, a: Lanes, b: Lanes) -> Lanes:
     return np.where(x == y, a, b).view(Value)
 
 
+def any_less(x: Lanes, y: Lanes) -> bool:
+    """Whether x < y in some lane."""
+    return bool(np.any(x < y))
+
+
 def power_of_two(x: Lanes) -> Lanes:
     """2^n for the n in the low bits of x, a number to which 1.5 * 2^52 was added."""
     return (x.view(np.int64) + 1023 << 52).view(x.dtype)

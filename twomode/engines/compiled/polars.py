@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from twomode.engines.compiled.lanes import (
-    LANES,
     Lanes,
     absolute,
+    any_less,
     divide_or_zero,
     fill,
     larger,
@@ -30,9 +30,9 @@ from twomode.rules import NEWTON_SCHULZ, NEWTON_SCHULZ_STEPS, RANK
 
 #: Sweeps over all pairs, after which even a replica that diverges ends.
 SWEEPS = 30
-#: Of `Polar.numbers`, counted from the end: whether a pair was turned, the norm of all rows, the
-#: squared norm of the polar factor, and the nuclear norm.
-TURNED, LENGTH, SQUARES, NUCLEAR = 4, 3, 2, 1
+#: Of `Polar.numbers`, counted from the end: the norm of all rows, the squared norm of the polar
+#: factor, and the nuclear norm.
+LENGTH, SQUARES, NUCLEAR = 3, 2, 1
 A, B, C = NEWTON_SCHULZ
 
 
@@ -43,42 +43,45 @@ def rounding(array: np.ndarray) -> float:
 
 
 @part
-def turn_pair(rows: int, p: int, q: int, least: Lanes, X: np.ndarray, Q: np.ndarray) -> Lanes:
-    """Turn coordinates p and q until X[p, q] is 0; whether there was anything to turn."""
-    one, zero = fill(X, 1.0), fill(X, 0.0)
-    x_pp, x_qq, x_pq = load(X, p, p), load(X, q, q), load(X, p, q)
-    apart, twice, small = x_qq - x_pp, x_pq + x_pq, least * absolute(x_pp * x_qq)
-    t = divide_or_zero(twice, absolute(apart) + square_root(apart * apart + twice * twice))
-    t = where_less(apart, zero, -t, t)
-    t = where_less(small, x_pq * x_pq, t, zero)
-    c = one / square_root(one + t * t)
-    s = t * c
-    for k in range(rows):
-        x_p, x_q = load(X, k, p), load(X, k, q)
-        new_p, new_q = c * x_p - s * x_q, s * x_p + c * x_q
-        store(X, k, p, new_p)
-        store(X, p, k, new_p)
-        store(X, k, q, new_q)
-        store(X, q, k, new_q)
-        q_p, q_q = load(Q, k, p), load(Q, k, q)
-        store(Q, k, p, c * q_p - s * q_q)
-        store(Q, k, q, s * q_p + c * q_q)
-    turned = where_less(small, x_pq * x_pq, one, zero)
-    rest = where_less(small, x_pq * x_pq, zero, x_pq)
-    store(X, p, p, x_pp - t * x_pq)
-    store(X, q, q, x_qq + t * x_pq)
-    store(X, p, q, rest)
-    store(X, q, p, rest)
-    return turned
+def turn_two(c: Lanes, s: Lanes, X: np.ndarray, i: int, j: int, k: int, m: int) -> None:
+    """Turn the numbers at [i, j] and [k, m] by an angle with this cosine and sine."""
+    x, y = load(X, i, j), load(X, k, m)
+    store(X, i, j, c * x - s * y)
+    store(X, k, m, s * x + c * y)
 
 
 @part
-def any_lane(numbers: np.ndarray, row: int) -> bool:
-    """Whether a lane is not 0."""
-    total = 0.0
-    for lane in range(LANES):
-        total += abs(numbers[row, 0, lane])
-    return total > 0.0
+def turn_pair(rows: int, p: int, q: int, least: Lanes, X: np.ndarray, Q: np.ndarray) -> bool:
+    """Turn coordinates p < q until X[p, q] is 0; whether there was anything to turn.
+
+    Of X only what is on and above the diagonal is there.
+    """
+    x_pp, x_qq, x_pq = load(X, p, p), load(X, q, q), load(X, p, q)
+    small, square = least * absolute(x_pp * x_qq), x_pq * x_pq
+    if not any_less(small, square):
+        return False
+    one, zero = fill(X, 1.0), fill(X, 0.0)
+    # tan = twice / u, and u^2 + twice^2 = 2 u h, which leaves one division.
+    apart, twice = x_qq - x_pp, x_pq + x_pq
+    h = square_root(apart * apart + twice * twice)
+    u = absolute(apart) + h
+    r = one / square_root((u + u) * h)
+    twice = where_less(apart, zero, -twice, twice)
+    c = where_less(small, square, u * r, one)
+    s = where_less(small, square, twice * r, zero)
+    shift = where_less(small, square, twice * (x_pq + x_pq) * (h * r) * r, zero)
+    store(X, p, p, x_pp - shift)
+    store(X, q, q, x_qq + shift)
+    store(X, p, q, where_less(small, square, zero, x_pq))
+    for k in range(p):
+        turn_two(c, s, X, k, p, k, q)
+    for k in range(p + 1, q):
+        turn_two(c, s, X, p, k, k, q)
+    for k in range(q + 1, rows):
+        turn_two(c, s, X, p, k, q, k)
+    for k in range(rows):
+        turn_two(c, s, Q, k, p, k, q)
+    return True
 
 
 @part(forceinline=False)
@@ -93,18 +96,16 @@ def diagonalize(rows: int, X: np.ndarray, Q: np.ndarray, numbers: np.ndarray) ->
         trace += load(X, i, i)
         store(Q, i, i, one)
     for i in range(rows):
-        for j in range(rows):
+        for j in range(i, rows):
             store(X, i, j, divide_or_zero(load(X, i, j), trace))
-    turned = numbers.shape[0] - TURNED
     store(numbers, numbers.shape[0] - LENGTH, 0, square_root(trace))
     least = fill(X, rounding(X) ** 2)
     for _ in range(SWEEPS):
-        some = fill(X, 0.0)
+        turned = 0
         for p in range(rows):
             for q in range(p + 1, rows):
-                some += turn_pair(rows, p, q, least, X, Q)
-        store(numbers, turned, 0, some)
-        if not any_lane(numbers, turned):
+                turned += turn_pair(rows, p, q, least, X, Q)
+        if turned == 0:
             break
 
 

@@ -314,7 +314,7 @@ def make_polars(
     def polar(rows: int) -> Polar:
         size = padded(rows)
         gram, first, second, turn = (lane_zeros((places, size, size), dtype) for _ in range(4))
-        numbers = lane_zeros((places, size + 4, 1), dtype)
+        numbers = lane_zeros((places, size + 3, 1), dtype)
         column = lane_zeros((places, slices, size, 1), dtype)
         return Polar(gram, first, second, turn, numbers, column)
 
