@@ -48,6 +48,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--replicas", type=cli.whole, default=64, help="fresh starts [64]")
     parser.add_argument("--tuning", type=cli.whole, default=16, help="starts of the grid [16]")
+    parser.add_argument(
+        "--no-fine", dest="fine", action="store_false", help="no runs with steps 1/64 as long"
+    )
     parser.add_argument("--seed", type=cli.natural, default=0, help="root of all randomness [0]")
     parser.add_argument(
         "--batch-size", type=cli.whole, help="minibatch [none: population gradient]"
@@ -71,6 +74,7 @@ def main() -> None:
                 ratios=args.ratios,
                 replicas=args.replicas,
                 tuning=args.tuning,
+                fine=args.fine,
                 seed=args.seed,
                 executor=executor,
                 store=args.store,

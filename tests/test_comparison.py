@@ -551,6 +551,16 @@ def each_neuron(gradient, state, memory):
     }
 
 
+def test_fine_steps_can_be_left_out():
+    rules, cell = ["sgda", "extragradient", "nsgda"], {"d": 16, "steps": 20}
+    run = {"step_scales": [1], "ratios": [0.2], "replicas": 3, "tuning": 1}
+    whole, less = (tm.compare_rules(rules, cell, **run, fine=fine) for fine in (True, False))
+    kept = whole.runs[whole.runs["setting"] != "fine"].reset_index(drop=True)
+    assert_frame_equal(less.runs, kept)
+    assert set(whole.runs["setting"]) > set(less.runs["setting"])
+    assert less.table()["collapsed_fine"].tolist() == [None] * 3
+
+
 def test_rules_of_ones_own_are_compared_like_named_ones():
     """The same rule under four names, one of them a function's."""
     game = tm.Game.preset(16)

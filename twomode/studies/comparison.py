@@ -270,6 +270,7 @@ def compare_rules(
     ratios: Sequence[Positive] | None = None,
     replicas: Count = 64,
     tuning: Count = 16,
+    fine: bool = True,
     seed: SeedNumber = 0,
     executor: Executor | None = None,
     store: Store | str | Path | None = None,
@@ -290,6 +291,8 @@ def compare_rules(
         Fresh starts.
     tuning : int
         Starts on which the best point of the grid is chosen.
+    fine : bool
+        Run those with plain steps with fine ones too, which takes longer than all the rest.
     seed : int
         Root of all randomness.
     executor, store, progress
@@ -337,7 +340,7 @@ def compare_rules(
     best, tried = tune(
         cells, tuning, step_scales=step_scales, ratios=ratios, paired=["opt"], **options
     )
-    flows = [one for one in cells if plan(one).opt.discretizes_flow]
+    flows = [one for one in cells if fine and plan(one).opt.discretizes_flow]
     settings = {"recipe": cells, "fine": [{**one, "step_scale": FINE} for one in flows]}
     settings |= {"best": best}
     runs = sweep(
