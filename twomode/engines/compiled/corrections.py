@@ -10,12 +10,12 @@ import numpy as np
 from twomode.engines.compiled.gradient import cube
 from twomode.engines.compiled.lanes import (
     Lanes,
+    both_sigmoids,
     clamp,
     divide_or_zero,
     fill,
     larger,
     load,
-    sigmoid,
     square_root,
     store,
     transposed,
@@ -75,31 +75,37 @@ def coefficient_derivatives(
 ) -> None:
     """Derivatives of what `coefficients` returns along dh and db.  See `Game.hessian_product`."""
     clip, three_a, zero = fill(h, game.clip), fill(h, 3.0 * game.a), fill(h, 0.0)
-    a, lam, plus, minus = fill(h, game.a), fill(h, game.lam), fill(h, sign), fill(h, -sign)
-    total = zero
+    a, lam, minus = fill(h, game.a), fill(h, game.lam), fill(h, -sign)
+    total, at_most_pairs = zero, points.shape[1] == 2
     clear(out)
     for s in range(points.shape[0]):
         cubes = d_cubes = zero
+        first, second = points[s, 0], points[s, 1]
         for i in range(game.m_D):
-            x = dx = zero
-            for member in points[s]:
-                x += load(h, member, i)
-                dx += load(dh, member, i)
+            x, dx = load(h, first, i) + load(h, second, i), load(dh, first, i) + load(dh, second, i)
+            if not at_most_pairs:
+                for member in points[s, 2:]:
+                    x += load(h, member, i)
+                    dx += load(dh, member, i)
             c = clamp(x, clip)
             cubes += cube(x, clip, slopes, i)
             d_cubes += c * c * dx
             store(slopes, 1, i, within(x, clip, c + c) * dx)
         logit = a * cubes + lam * load(b, 0, 0)
-        wrong = load(weights, 0, s) * sigmoid(minus * logit)
+        wrong, right = both_sigmoids(minus * logit)
+        wrong *= load(weights, 0, s)
         d_logit = three_a * d_cubes + lam * db
-        d_wrong = minus * wrong * sigmoid(plus * logit) * d_logit
+        d_wrong = minus * wrong * right * d_logit
         total += d_wrong
         wrong *= three_a
         d_wrong *= three_a
-        for member in points[s]:
-            for i in range(game.m_D):
-                share = d_wrong * load(slopes, 0, i) + wrong * load(slopes, 1, i)
-                store(out, member, i, load(out, member, i) + share)
+        for i in range(game.m_D):
+            share = d_wrong * load(slopes, 0, i) + wrong * load(slopes, 1, i)
+            store(out, first, i, load(out, first, i) + share)
+            store(out, second, i, load(out, second, i) + share)
+            if not at_most_pairs:
+                for member in points[s, 2:]:
+                    store(out, member, i, load(out, member, i) + share)
     store(wrong_sum, 0, 0, total)
 
 

@@ -57,6 +57,7 @@ __all__ = [
     "Lanes",
     "add_across",
     "any_less",
+    "both_sigmoids",
     "clamp",
     "divide_or_zero",
     "fill",
@@ -167,6 +168,15 @@ def sigmoid(x: Lanes) -> Lanes:
     wide = widened(x)
     e, one = exp_of_minus_abs(wide), fill(wide, 1.0)
     return narrowed(where_less(wide, fill(wide, 0.0), e, one) / (one + e), x)
+
+
+@part
+def both_sigmoids(x: Lanes) -> tuple[Lanes, Lanes]:
+    """`sigmoid` of x and of -x."""
+    wide = widened(x)
+    e, one, zero = exp_of_minus_abs(wide), fill(wide, 1.0), fill(wide, 0.0)
+    of_x, of_minus_x = where_less(wide, zero, e, one), where_less(wide, zero, one, e)
+    return narrowed(of_x / (one + e), x), narrowed(of_minus_x / (one + e), x)
 
 
 #: Of log1p(e) / (2 s) = 1 + s^2/3 + s^4/5 + ..., s = e/(2 + e), from the last that counts at e = 1.
