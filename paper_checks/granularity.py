@@ -86,9 +86,8 @@ def run(settings: Settings) -> Claim:
                 above=True,
             )
         )
-    one = one_at_a_time(settings)
-    claim.tables["Recovery, one parameter at a time"] = one
-    claim.figures["Recovery of both modes, one parameter at a time"] = picture(one)
+    axes = AXES if settings.full else {name: AXES[name] for name in QUICK_AXES}
+    add_map(claim, settings, axes, READINGS)
     if settings.full:
         claim.tables["Recovery over a random box"] = random_box(settings)
     claim.answer = answer(claim)
@@ -129,14 +128,24 @@ def mechanisms(settings: Settings) -> list[Finding]:
     return found
 
 
-def one_at_a_time(settings: Settings) -> pd.DataFrame:
+def add_map(
+    claim: Claim, settings: Settings, axes: dict[str, tuple[Any, ...]], readings: dict[str, str]
+) -> None:
+    """A table and a picture of recovery along each axis."""
+    one = one_at_a_time(settings, axes, readings)
+    claim.tables["Recovery, one parameter at a time"] = one
+    claim.figures["Recovery of both modes, one parameter at a time"] = picture(one)
+
+
+def one_at_a_time(
+    settings: Settings, axes: dict[str, tuple[Any, ...]], readings: dict[str, str]
+) -> pd.DataFrame:
     """Recovery of each reading along each axis."""
-    axes = AXES if settings.full else {name: AXES[name] for name in QUICK_AXES}
     grid = [
         {"opt": opt, name: value}
         for name, values in axes.items()
         for value in values
-        for opt in READINGS
+        for opt in readings
     ]
     table = recoveries(settings, grid, settings.pick(16, 64))
     rows = []
@@ -149,7 +158,7 @@ def one_at_a_time(settings: Settings) -> pd.DataFrame:
                 {
                     "parameter": name,
                     "value": value,
-                    "normalization": READINGS[opt],
+                    "normalization": readings[opt],
                     "both modes": p.share,
                     "low": low,
                     "high": high,
@@ -198,14 +207,14 @@ def random_box(settings: Settings) -> pd.DataFrame:
 
 def picture(table: pd.DataFrame) -> Figure:
     """Recovery with intervals, one panel a parameter, one line a reading."""
-    names = list(dict.fromkeys(table["parameter"]))
+    names, readings = (list(dict.fromkeys(table[x])) for x in ("parameter", "normalization"))
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(3.4 * columns, 2.4 * rows + 0.4), layout="constrained")
     panels = np.ravel(figure.subplots(rows, columns, sharey=True))
     for axes, name in zip(panels, names, strict=False):
         part = table[table["parameter"] == name]
-        for reading, marker in zip(READINGS.values(), "os^", strict=True):
+        for reading, marker in zip(readings, "os^v", strict=False):
             cells = part[part["normalization"] == reading]
             error = [cells["both modes"] - cells["low"], cells["high"] - cells["both modes"]]
             axes.errorbar(
@@ -216,7 +225,7 @@ def picture(table: pd.DataFrame) -> Figure:
     for axes in panels[len(names) :]:
         axes.set_visible(False)
     panels[0].set_ylabel("both modes recovered")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 

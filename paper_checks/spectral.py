@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from claims import Check, Claim, Finding, Settings, main
-from granularity import READINGS, D, recoveries
+from granularity import AXES, READINGS, D, add_map, recoveries
 
 import twomode as tm
 
@@ -27,6 +27,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "with single-sample gradients": {"batch_size": 1},
     "with m_G = 2 ln m_D": {"m_G": 4},
     "with w_i(0) as small as v_j(0) (std 1/d)": {"std_W": 1 / D},
+}
+#: Of the map, one at a time at d = 4096 (a pair of latents on with probability q, 0.015 else).
+MAP: dict[str, tuple[Any, ...]] = {
+    **{name: AXES[name] for name in ("ratio", "m_G", "m_D", "gamma", "std_W", "batch_size")},
+    "q": (0.001, 0.015, 0.1, 0.3, 1.0),
 }
 #: The gradient has lost its second direction below this ratio of singular values, until then.
 LOST, UNTIL = 0.1, 500
@@ -66,6 +71,8 @@ def run(settings: Settings) -> Claim:
         claim.findings.append(Finding.share(words, share, 0.5, above=loses, control=not loses))
     table = canonical.groupby(["d", "opt"])["both_modes"].agg(["mean", "size"]).reset_index()
     claim.tables["Recovery by recipe"] = table
+    if settings.full:
+        add_map(claim, settings, MAP, FOUR)
     claim.answer = "; ".join(f"{f.statement}: {f.measured} ({f.between})" for f in claim.findings)
     claim.answer += "."
     return claim
