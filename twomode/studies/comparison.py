@@ -23,8 +23,7 @@ from twomode._typing import Count, Positive, SeedNumber
 from twomode.checks import checked
 from twomode.errors import require, require_memory
 from twomode.progress import Report
-from twomode.rules import RULES, Rule, label
-from twomode.rules.algebra import Cost
+from twomode.rules import RULES, Cost, Rule, label
 from twomode.runs import Result
 from twomode.statistics import Proportion, against, compare_paired
 from twomode.studies.cell import Cell, plan
