@@ -221,6 +221,10 @@ def picture(table: pd.DataFrame) -> Figure:
                 cells["value"], cells["both modes"], error, label=reading, marker=marker, capsize=2
             )
         axes.set_xscale("symlog", linthresh=1e-3) if name == "lam" else axes.set_xscale("log")
+        if name in ("m_G", "m_D"):  # less than a decade, which would have no label but at 10
+            ticks = sorted(part["value"].unique())
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axes.set_xticks([], minor=True)
         axes.set(xlabel=name, ylim=(-0.03, 1.03))
     for axes in panels[len(names) :]:
         axes.set_visible(False)
