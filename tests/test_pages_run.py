@@ -103,6 +103,7 @@ SHORT = {
     "run_all": ("--only made-up", {"CHECKS": {"made-up": MADE_UP}}),
     "pace": ("--help", {}),
     "certificates": ("--help", {}),
+    "spectral": ("--help", {}),
 }
 #: What a page's words stand for.
 FOR_INSTANCE = {"figures/NAME.py": "figures/pace.py", "runs/NAME": "runs/mine"}
@@ -117,6 +118,7 @@ LONG = {
     "adversarial_training": "2 minutes",
     "pace": "half a minute",
     "certificates": "a minute",
+    "spectral": "3 minutes",
 }
 
 

@@ -131,19 +131,19 @@ def unpack(packed: np.ndarray) -> np.ndarray:
 
 
 @part(forceinline=False)
-def take(lane: int, rows: np.ndarray, out: np.ndarray) -> None:
+def take(lane: int, rows: np.ndarray, own: np.ndarray) -> None:
     """From the lane of a replica to lanes of neurons."""
-    for i in range(min(rows.shape[0], out.shape[0] * LANES)):
-        for k in range(out.shape[1]):
-            out[i // LANES, k, i % LANES] = rows[i, k, lane]
+    for i in range(min(rows.shape[0], own.shape[0] * LANES)):
+        for k in range(own.shape[1]):
+            own[i // LANES, k, i % LANES] = rows[i, k, lane]
 
 
 @part(forceinline=False)
-def give(lane: int, groups: np.ndarray, out: np.ndarray) -> None:
+def give(lane: int, own: np.ndarray, rows: np.ndarray) -> None:
     """From lanes of neurons to the lane of a replica."""
-    for i in range(min(out.shape[0], groups.shape[0] * LANES)):
-        for k in range(groups.shape[1]):
-            out[i, k, lane] = groups[i // LANES, k, i % LANES]
+    for i in range(min(rows.shape[0], own.shape[0] * LANES)):
+        for k in range(own.shape[1]):
+            rows[i, k, lane] = own[i // LANES, k, i % LANES]
 
 
 @part
