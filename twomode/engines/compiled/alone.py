@@ -168,17 +168,10 @@ def enter(lane: int, players: Players, pace: np.ndarray, alone: Alone) -> None:
     own = alone.players
     take(lane, players.U, own.U)
     take_number(lane, pace, alone.pace)
-    for theirs, ours in ((players.D, own.D), (players.G, own.G)):
-        take(lane, theirs.X, ours.X)
-        take(lane, theirs.M, ours.M)
-        take(lane, theirs.S, ours.S)
-        take(lane, theirs.past, ours.past)
-        take(lane, theirs.start, ours.start)
-    take_number(lane, players.bias.X, own.bias.X)
-    take_number(lane, players.bias.M, own.bias.M)
-    take_number(lane, players.bias.S, own.bias.S)
-    take_number(lane, players.bias.past, own.bias.past)
-    take_number(lane, players.bias.start, own.bias.start)
+    for k in range(len(own.bias)):
+        take(lane, players.D[k], own.D[k])
+        take(lane, players.G[k], own.G[k])
+        take_number(lane, players.bias[k], own.bias[k])
 
 
 @part
@@ -186,15 +179,10 @@ def leave(lane: int, alone: Alone, players: Players, pace: np.ndarray) -> None:
     """Put it back."""
     own = alone.players
     give_number(lane, alone.pace, pace)
-    for theirs, ours in ((players.D, own.D), (players.G, own.G)):
-        give(lane, ours.X, theirs.X)
-        give(lane, ours.M, theirs.M)
-        give(lane, ours.S, theirs.S)
-        give(lane, ours.past, theirs.past)
-    give_number(lane, own.bias.X, players.bias.X)
-    give_number(lane, own.bias.M, players.bias.M)
-    give_number(lane, own.bias.S, players.bias.S)
-    give_number(lane, own.bias.past, players.bias.past)
+    for k in range(len(own.bias)):
+        give(lane, own.D[k], players.D[k])
+        give(lane, own.G[k], players.G[k])
+        give_number(lane, own.bias[k], players.bias[k])
 
 
 # --- From the players to their gradients ----------------------------------------------------------
