@@ -127,8 +127,7 @@ class FlowEngine(Flow):
         if start.dimension != game.reduced_dimension or np.any(start.U[:, :, 2:]):
             start, _ = start.reduce()
         self.replicas = len(start.W)
-        alone = single.make_each(game, opt, self.replicas)
-        self._over_lanes = bool(alone)
+        self._over_lanes = single.suits(opt, self.replicas)
         self._problem = Problem(
             enc.encode_game(game),
             field.encode_field(game, *opt.flow_speeds(), self._over_lanes),
@@ -155,9 +154,12 @@ class FlowEngine(Flow):
             None,
         )
         self._blocks = [enc.share(self._all, block) for block in range(blocks)]
-        for block, one in enumerate(alone):
-            work = field.field_work(one.work)
-            self._blocks[block] = self._blocks[block]._replace(alone=one, work=work)
+        if self._over_lanes:
+            each = [single.make_alone(game, opt) for _ in self._blocks]
+            self._blocks = [
+                block._replace(alone=alone, work=field.field_work(alone.work))
+                for block, alone in zip(self._blocks, each, strict=True)
+            ]
         self.advance(0)
 
     @staticmethod

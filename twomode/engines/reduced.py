@@ -74,7 +74,8 @@ class ReducedEngine(MovesMeasured, Observer):
         population = enc.population_weights(game, np.float64, 1.0)
         self._population = enc.share(enc.share(population, 0), 0)
         scratch = enc.make_polars(game, opt, blocks, 1, np.float64)
-        self._alone = next(iter(single.make_each(game, opt, self.replicas)), None)
+        alone = single.suits(opt, self.replicas)
+        self._alone = single.make_alone(game, opt) if alone else None
         arrays = (self._players, self._work, self._correction, scratch, self._pace)
         self._blocks = [enc.share(arrays, block) for block in range(blocks)]
 

@@ -614,6 +614,17 @@ class Optimizer(Rule):
     eta_D: NotNegative
     eta_G: NotNegative
 
+    def with_steps(self, eta_D: float, eta_G: float) -> Optimizer:
+        """The same rule, an `OwnRule` too, with other step sizes.
+
+        Examples
+        --------
+        >>> import twomode as tm
+        >>> tm.optimizer("nsgda", eta_D=0.1, eta_G=0.1).with_steps(0.1, 0.02).eta_G
+        0.02
+        """
+        return replace(self, eta_D=eta_D, eta_G=eta_G)
+
     def step_sizes(self, t: int) -> dict[str, float]:
         """Step sizes of the players in iteration t, from 1.
 

@@ -141,11 +141,7 @@ def recipe(
     if isinstance(name, str):
         opt = optimizer(name, eta_D=eta_D, eta_G=eta_G, **changes)
     else:
-        opt = (
-            replace(rule, eta_D=eta_D, eta_G=eta_G)
-            if isinstance(rule, Optimizer)
-            else rule.with_steps(eta_D, eta_G)
-        )
+        opt = rule.with_steps(eta_D, eta_G)
     if steps is None:
         needed = _steps(eta_D, rule.decay_D, time)
         decays = f", decay_D={rule.decay_D!r}" if rule.decay_D else ""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,8 +16,6 @@ __all__ = ["Minibatches", "draw_start"]
 
 #: Largest number of minibatch weights that are drawn at once.
 _WEIGHTS_AT_ONCE = 2_000_000
-#: Minibatches below which starting threads costs more than it saves.
-_WORTH_THREADS = 1000
 #: What a replica's random numbers are for, the last word of its stream's key.
 _START, _DATA, _LATENT = range(3)
 
@@ -125,19 +121,7 @@ class Minibatches:
         return data, latents
 
     def _draw(self, steps: int) -> list[FloatArray]:
-        """On threads, as NumPy draws without Python's lock, if there are enough to be worth one."""
-        pairs = list(zip(self._streams, self._laws, strict=True))
-        weights = [np.empty((len(streams), steps, len(p))) for streams, p in pairs]
-
-        def draw(k: int) -> None:
-            for (streams, p), out in zip(pairs, weights, strict=True):
-                np.divide(streams[k].multinomial(self.size, p, size=steps), self.size, out=out[k])
-
-        replicas = range(len(self._streams[0]))
-        if steps * len(replicas) < _WORTH_THREADS:
-            for k in replicas:
-                draw(k)
-        else:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                list(pool.map(draw, replicas))
-        return weights
+        return [
+            np.stack([s.multinomial(self.size, p, size=steps) for s in streams]) / self.size
+            for streams, p in zip(self._streams, self._laws, strict=True)
+        ]

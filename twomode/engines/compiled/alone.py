@@ -1,10 +1,9 @@
 """Few replicas: each by itself, its neurons in the lanes.
 
 Eight replicas in the lanes cost what one does, and one alone would leave seven lanes idle.  Here a
-player's arrays have shape (groups, columns, LANES): neuron n is lane
-n % LANES of row n // LANES, and what `moves` does to a row it does to LANES neurons at once.  Every
-sum has the order that it has in `gradient`, so that a replica's numbers are the same, to the last
-bit, whichever way it goes.
+player's arrays have shape (groups, columns, LANES): neuron n is lane n % LANES of row n // LANES,
+and what `moves` does to a row it does to LANES neurons at once.  Every sum has the order that it
+has in `gradient`, so that a replica's numbers are the same, to the last bit, whichever way it goes.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from twomode.engines.compiled.lanes import (
     store,
 )
 from twomode.engines.compiled.parts import part
-from twomode.engines.compiled.products import clear, padded
+from twomode.engines.compiled.products import TILE, clear, padded
 from twomode.engines.compiled.records import (
     GameCode,
     Neurons,
@@ -35,6 +34,7 @@ from twomode.engines.compiled.records import (
     Work,
     encode_game,
     make_neurons,
+    share,
 )
 from twomode.game import Game
 from twomode.rules import Optimizer
@@ -64,11 +64,9 @@ def groups(neurons: int) -> int:
     return -(-neurons // LANES)
 
 
-def make_each(game: Game, opt: Optimizer, replicas: int) -> list[Alone]:
-    """One for each of a few replicas, of rules without corrections and polar factors; else none."""
-    if replicas > FEW or opt.corrected or opt.spectral:
-        return []
-    return [make_alone(game, opt) for _ in range(replicas)]
+def suits(opt: Optimizer, replicas: int) -> bool:
+    """Whether they are few, of a rule without corrections and polar factors, which take a block."""
+    return replicas <= FEW and not (opt.corrected or opt.spectral)
 
 
 def make_alone(game: Game, opt: Optimizer) -> Alone:
@@ -77,13 +75,9 @@ def make_alone(game: Game, opt: Optimizer) -> Alone:
     rows_G = LANES * G  # and one of zeros
 
     def neurons(rows: int, columns: int) -> Neurons:
-        made = make_neurons(
-            opt,
-            lane_zeros((1, rows, columns)),
-            lane_zeros((1, rows, columns)),
-            lambda *n: lane_zeros(n),
-        )
-        return Neurons(*(array[0] for array in made))
+        X, G = lane_zeros((1, rows, columns)), lane_zeros((1, rows, columns))
+        made: Neurons = share(make_neurons(opt, X, G, lambda *n: lane_zeros(n)), 0)
+        return made
 
     code = encode_game(game, absent=rows_G)
     return Alone(
@@ -215,7 +209,7 @@ def combine_rows(
     """out[g, k] = sign * sum_n C[n, g] x_n[k] over the first `rows` neurons of X; += to `add`."""
     zero, signs = fill(out, 0.0), fill(out, sign)
     for g in range(out.shape[0]):
-        for k in range(0, X.shape[1], 3):
+        for k in range(0, X.shape[1], TILE):
             s_0 = s_1 = s_2 = zero
             for n in range(rows):
                 at, lane, c = n // LANES, n % LANES, load(C, n, g)
@@ -239,13 +233,12 @@ def cubes(
     wrong: np.ndarray,
 ) -> None:
     """The sum over neurons of the clipped cubic at each point, in the order of the neurons."""
-    three, many = fill(h, 3.0), points.shape[1] > 2
+    three = fill(h, 3.0)
     for s in range(points.shape[0]):
         for g in range(h.shape[1]):
             x = load(h, points[s, 0], g) + load(h, points[s, 1], g)
-            if many:
-                for n in range(2, points.shape[1]):
-                    x += load(h, points[s, n], g)
+            for n in range(2, points.shape[1]):
+                x += load(h, points[s, n], g)
             c = clamp(x, clip)
             store(slopes, s, g, c * c)
             store(terms, s, g, three * x - (c + c))

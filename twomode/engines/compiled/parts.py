@@ -18,8 +18,8 @@ from numba.core.registry import CPUDispatcher
 __all__ = ["ARITHMETIC", "part"]
 
 #: Division follows IEEE 754 (no ZeroDivisionError), multiply-adds may fuse, and nothing else about
-#: the arithmetic is relaxed.  Kernels allocate nothing, so nothing counts references to arrays:
-#: every view of one would, at the price of a multiplication of matrices.
+#: the arithmetic is relaxed.  Kernels allocate nothing, so nothing counts references to arrays,
+#: which every view of one would.
 ARITHMETIC = {"error_model": "numpy", "fastmath": {"contract"}, "_nrt": False}
 
 
