@@ -58,6 +58,9 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: np.ndarra
     Columns 0, 1 and 2 of `norms` become the squared norms of each row of the direction, of the
     vector that gives the magnitude, and of the gradient.
     """
+    if not rule.uses_first_moment and rule.direction == GRADIENT:
+        plain_norms(rows, neurons.G, norms)
+        return
     G, M, S = neurons.G, neurons.M, neurons.S
     first_scale, second_scale = moment_scales(rule, t)
     m_scale, s_scale, eps = fill(G, first_scale), fill(G, second_scale), fill(G, rule.eps)
@@ -94,6 +97,18 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: np.ndarra
         store(norms, i, 0, direction_norm)
         store(norms, i, 1, magnitude_norm)
         store(norms, i, 2, gradient_norm)
+
+
+@part
+def plain_norms(rows: int, G: np.ndarray, norms: np.ndarray) -> None:
+    """`direct` where the gradient itself is direction and magnitude."""
+    for i in range(rows):
+        square = fill(G, 0.0)
+        for k in range(G.shape[1]):
+            g = load(G, i, k)
+            square += g * g
+        for column in range(3):
+            store(norms, i, column, square)
 
 
 @part
