@@ -76,17 +76,16 @@ def coefficient_derivatives(
     """Derivatives of what `coefficients` returns along dh and db.  See `Game.hessian_product`."""
     clip, three_a, zero = fill(h, game.clip), fill(h, 3.0 * game.a), fill(h, 0.0)
     a, lam, minus = fill(h, game.a), fill(h, game.lam), fill(h, -sign)
-    total, at_most_pairs = zero, points.shape[1] == 2
+    total = zero
     clear(out)
     for s in range(points.shape[0]):
         cubes = d_cubes = zero
         first, second = points[s, 0], points[s, 1]
         for i in range(game.m_D):
             x, dx = load(h, first, i) + load(h, second, i), load(dh, first, i) + load(dh, second, i)
-            if not at_most_pairs:
-                for member in points[s, 2:]:
-                    x += load(h, member, i)
-                    dx += load(dh, member, i)
+            for n in range(2, points.shape[1]):
+                x += load(h, points[s, n], i)
+                dx += load(dh, points[s, n], i)
             c = clamp(x, clip)
             cubes += cube(x, clip, slopes, i)
             d_cubes += c * c * dx
@@ -103,9 +102,8 @@ def coefficient_derivatives(
             share = d_wrong * load(slopes, 0, i) + wrong * load(slopes, 1, i)
             store(out, first, i, load(out, first, i) + share)
             store(out, second, i, load(out, second, i) + share)
-            if not at_most_pairs:
-                for member in points[s, 2:]:
-                    store(out, member, i, load(out, member, i) + share)
+            for n in range(2, points.shape[1]):
+                store(out, points[s, n], i, load(out, points[s, n], i) + share)
     store(wrong_sum, 0, 0, total)
 
 
