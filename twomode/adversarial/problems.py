@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import expit
 
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows, Seed
 from twomode.checks import check_fields, checked, take
@@ -145,10 +145,12 @@ def _logistic(scores: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _softmax(scores: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
-    log_p, rows = log_softmax(scores, axis=1), np.arange(len(y))
-    slope = np.exp(log_p)
-    slope[rows, y] -= 1
-    return -log_p[rows, y], slope
+    rows, below = np.arange(len(y)), scores - scores.max(axis=1, keepdims=True)
+    p = np.exp(below)
+    total = p.sum(axis=1)
+    p /= total[:, None]
+    p[rows, y] -= 1
+    return np.log(total) - below[rows, y], p
 
 
 #: From scores (n, k) and labels (n,): the losses (n,), and their gradients in the scores (n, k).

@@ -284,12 +284,12 @@ def advance(
     require(h.ndim == 0 or h.shape == (n, 1), f"h has shape {h.shape}: ({n}, 1) is needed")
     low, high, sd = target.low, target.high, sampler.noise(target)
     accepted, known = np.zeros(x.shape[:-1]), None
-    uniform, root = sampler.law == "uniform", np.sqrt(3)
+    noisy, uniform, root = bool(np.any(sd)), sampler.law == "uniform", np.sqrt(3)
     for t in range(steps):
         loss, gradient = target.loss_grad(x) if known is None else known
         visit(t, x, loss)
         mean = y = x + sampler.drift(target, gradient)
-        if np.any(sd):
+        if noisy:
             xi = rng.uniform(-root, root, x.shape) if uniform else rng.standard_normal(x.shape)
             y = mean + sd * xi
         if sampler.wall == "project":  # to the box, then to the domain, is to their intersection

@@ -31,8 +31,8 @@ def log_folded(
     The mean may be folded first: a reflection maps the normal law around it to that around its
     image.  A standard deviation of three widths gives the uniform law to 1e-19, as any larger one.
     """
-    width = high - low
+    width, (y, mean) = high - low, np.broadcast_arrays(y, mean)
     mean, sd_there = fold(mean, low, high), np.minimum(sd, 3 * width)
     most = int(np.ceil((9 * sd_there / (2 * width)).max()))
     images = [z + 2 * k * width for k in range(-most, most + 1) for z in (y, 2 * low - y)]
-    return logsumexp([log_normal(image, mean, sd_there) for image in images], axis=0)
+    return logsumexp(log_normal(np.stack(images), mean, sd_there), axis=0)
