@@ -5,6 +5,7 @@ It stands beside the package, because to import anything of that takes a second.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ __all__ = ["run"]
 
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a program by `twomode.cli.run`, within which Ctrl-C raises KeyboardInterrupt."""
+    gc.set_threshold(100_000)  # of the time to a first figure a tenth went to garbage of imports
     from twomode import cli
 
     if signal.getsignal(signal.SIGINT) is not _leave:
