@@ -111,7 +111,8 @@ def _modes(game: Game, r: int) -> FloatArray:
 def exact_law(points: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, list[Fraction]]:
     """The support of a law, and its probabilities as fractions that sum to 1."""
     weights = [Fraction(p) for p in points[1].tolist()]
-    return points[0], [p / sum(weights) for p in weights]
+    total = sum(weights)
+    return points[0], [p / total for p in weights]
 
 
 class Enclosed(ArrayEngine):
