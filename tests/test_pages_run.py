@@ -99,6 +99,7 @@ SHORT = {
     # Parsed only: nothing of the benchmark is short, and `test_plotting` draws the figures.
     "bench": ("--help", {}),
     "bench_flow": ("--help", {}),
+    "bench_step": ("--help", {}),
     "bench_users": ("--help", {}),
     "run_all": ("--only made-up", {"CHECKS": {"made-up": MADE_UP}}),
     "pace": ("--help", {}),
@@ -114,6 +115,7 @@ LONG = {
     "run_all": "5 minutes",
     "bench": "4 minutes, with --quick one",
     "bench_flow": "two minutes",
+    "bench_step": "half a minute",
     "bench_users": "a minute",
     "adversarial_training": "2 minutes",
     "pace": "half a minute",
