@@ -316,22 +316,23 @@ def _correct(
         corrections.raise_peak(work.norms_G, pace[1:2])
     sga = rule.correction == corrections.SGA
     for product in range(2 if sga else 1):
-        # J^T xi = Sigma K Sigma F and J xi = K F, with K the derivative of F = -xi.
-        sign_D = -1.0 if product == 0 else 1.0
-        W, b, V = correction.JT_W, correction.JT_b, correction.JT_V
-        if product == 1:
-            W, b, V = correction.J_W, correction.J_b, correction.J_V
-        corrections.project_derivative(sign_D, D, G, U, correction.dy, correction.dh)
-        corrections.answer_derivative(game, weights, sign_D, bias, work, correction, b)
-        corrections.discriminator_product(sign_D, work.C, correction.dA, correction.dC, G, U, W)
-        corrections.generator_product(sign_D, work.C, correction.dC, D, V)
+        share_D, share_G = corrections.shares(rule, product)
+        W, b, V = correction.product_W, correction.product_b, correction.product_V
+        if share_G == 0.0:
+            W, b = correction.own_W, correction.own_b
+        if share_D == 0.0:
+            V = correction.own_V
+        corrections.project_derivative(share_D, share_G, D, G, U, correction.dy, correction.dh)
+        corrections.answer_derivative(game, weights, share_D, bias, work, correction, b)
+        corrections.discriminator_product(share_G, work.C, correction.dA, correction.dC, G, U, W)
+        corrections.generator_product(share_D, work.C, correction.dC, D, V)
     dots = correction.dots
     if sga:
         clear(dots)
-        corrections.add_alignment(m_D, D.G, correction.JT_W, correction.J_W, dots)
-        corrections.add_alignment(1, bias.G, correction.JT_b, correction.J_b, dots)
-        corrections.add_alignment(m_G, G.G, correction.JT_V, correction.J_V, dots)
+        corrections.add_alignment(m_D, 1.0, D.G, correction.own_W, correction.product_W, dots)
+        corrections.add_alignment(1, 1.0, bias.G, correction.own_b, correction.product_b, dots)
+        corrections.add_alignment(m_G, -1.0, G.G, correction.own_V, correction.product_V, dots)
     weight = corrections.correction_weight(rule, dots)
-    corrections.correct(m_D, rule, weight, D.G, correction.JT_W, correction.J_W)
-    corrections.correct(1, rule, weight, bias.G, correction.JT_b, correction.J_b)
-    corrections.correct(m_G, rule, weight, G.G, correction.JT_V, correction.J_V)
+    corrections.correct(m_D, rule, 1.0, weight, D.G, correction.product_W)
+    corrections.correct(1, rule, 1.0, weight, bias.G, correction.product_b)
+    corrections.correct(m_G, rule, -1.0, weight, G.G, correction.product_V)

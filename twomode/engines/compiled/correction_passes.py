@@ -21,7 +21,8 @@ from twomode.engines.compiled.products import clear
 
 @part(forceinline=False, parallel=True)
 def project_field(
-    sign_D: float,
+    share_D: float,
+    share_G: float,
     D: enc.Neurons,
     G: enc.Neurons,
     U: np.ndarray,
@@ -40,14 +41,14 @@ def project_field(
         D_slice = neurons_slice(D, replica, place, True)
         G_slice = neurons_slice(G, replica, place, True)
         U_slice = sliced(U[replica], place)
-        if sign_D < 0.0:
+        if share_D != 0.0:
             W, V = D_slice.X, G_slice.X
             gradient.discriminator_gradient(A[replica], C[replica], V, U_slice, D_slice.G)
             gradient.generator_gradient(C[replica], W, G_slice.G)
             corrections.gradient_norms(m_D, D_slice, norms_D[replica, place])
             corrections.gradient_norms(m_G, G_slice, norms_G[replica, place])
         own_dy, own_dh = dy[replica, place], dh[replica, place]
-        corrections.project_derivative(sign_D, D_slice, G_slice, U_slice, own_dy, own_dh)
+        corrections.project_derivative(share_D, share_G, D_slice, G_slice, U_slice, own_dy, own_dh)
 
 
 @part(forceinline=False)
@@ -70,7 +71,7 @@ def raise_peaks(
 @part(forceinline=False)
 def answer_along(
     n: int,
-    sign_D: float,
+    share_D: float,
     game: enc.GameCode,
     weights: enc.Weights,
     bias: enc.Neurons,
@@ -86,12 +87,13 @@ def answer_along(
         add_shares(shares.dy[replica], own.dy)
         add_shares(shares.dh[replica], own.dh)
         own_weights = enc.weights_at(enc.weights_at(weights, replica), n)
-        corrections.answer_derivative(game, own_weights, sign_D, own_bias, own_work, own, b)
+        corrections.answer_derivative(game, own_weights, share_D, own_bias, own_work, own, b)
 
 
 @part(forceinline=False, parallel=True)
 def multiply_field(
-    sign_D: float,
+    share_D: float,
+    share_G: float,
     D: enc.Neurons,
     G: enc.Neurons,
     U: np.ndarray,
@@ -101,7 +103,7 @@ def multiply_field(
     product_W: np.ndarray,
     product_V: np.ndarray,
 ) -> None:
-    """Pass: the Jacobian's product with the field, in W and V."""
+    """Pass: K's product with the shares of the field, in W and V."""
     replicas, slices = len(U), -(-U.shape[2] // SLICE)
     for task in numba.prange(replicas * slices):
         replica, place = task // slices, task % slices
@@ -109,8 +111,8 @@ def multiply_field(
         G_slice = neurons_slice(G, replica, place, True)
         U_slice, own_C, own_dC = sliced(U[replica], place), C[replica], dC[replica]
         W, V = sliced(product_W[replica], place), sliced(product_V[replica], place)
-        corrections.discriminator_product(sign_D, own_C, dA[replica], own_dC, G_slice, U_slice, W)
-        corrections.generator_product(sign_D, own_C, own_dC, D_slice, V)
+        corrections.discriminator_product(share_G, own_C, dA[replica], own_dC, G_slice, U_slice, W)
+        corrections.generator_product(share_D, own_C, own_dC, D_slice, V)
 
 
 @part(forceinline=False, parallel=True)
@@ -129,10 +131,10 @@ def align(
         own, share = enc.correction_at(correction, replica), dots[replica, place]
         clear(share)
         W, V = sliced(F_W[replica], place), sliced(F_V[replica], place)
-        JT_W, J_W = sliced(own.JT_W, place), sliced(own.J_W, place)
-        JT_V, J_V = sliced(own.JT_V, place), sliced(own.J_V, place)
-        corrections.add_alignment(m_D, W, JT_W, J_W, share)
-        corrections.add_alignment(m_G, V, JT_V, J_V, share)
+        own_W, product_W = sliced(own.own_W, place), sliced(own.product_W, place)
+        own_V, product_V = sliced(own.own_V, place), sliced(own.product_V, place)
+        corrections.add_alignment(m_D, 1.0, W, own_W, product_W, share)
+        corrections.add_alignment(m_G, -1.0, V, own_V, product_V, share)
 
 
 @part(forceinline=False, parallel=True)
@@ -151,10 +153,8 @@ def combine(
         own = enc.correction_at(correction, replica)
         weight = corrections.correction_weight(rule, own.dots)
         W, V = sliced(F_W[replica], place), sliced(F_V[replica], place)
-        JT_W, J_W = sliced(own.JT_W, place), sliced(own.J_W, place)
-        JT_V, J_V = sliced(own.JT_V, place), sliced(own.J_V, place)
-        corrections.correct(m_D, rule, weight, W, JT_W, J_W)
-        corrections.correct(m_G, rule, weight, V, JT_V, J_V)
+        corrections.correct(m_D, rule, 1.0, weight, W, sliced(own.product_W, place))
+        corrections.correct(m_G, rule, -1.0, weight, V, sliced(own.product_V, place))
 
 
 @part(forceinline=False)
@@ -177,15 +177,18 @@ def correct(
     A, C, norms_D, norms_G = work.A, work.C, shares.norms_D, shares.norms_G
     dy, dh, dots = derivative_shares.dy, derivative_shares.dh, derivative_shares.dots
     for product in range(2 if sga else 1):
-        sign_D, W, b, V = -1.0, correction.JT_W, correction.JT_b, correction.JT_V
-        if product == 1:
-            sign_D, W, b, V = 1.0, correction.J_W, correction.J_b, correction.J_V
-        project_field(sign_D, D, G, U, A, C, norms_D, norms_G, dy, dh)
+        share_D, share_G = corrections.shares(rule, product)
+        W, b, V = correction.product_W, correction.product_b, correction.product_V
+        if share_G == 0.0:
+            W, b = correction.own_W, correction.own_b
+        if share_D == 0.0:
+            V = correction.own_V
+        project_field(share_D, share_G, D, G, U, A, C, norms_D, norms_G, dy, dh)
         if product == 0:
             raise_peaks(stage, bias, work, shares, pace)
         answer_along(
             n,
-            sign_D,
+            share_D,
             game,
             weights,
             bias,
@@ -194,14 +197,14 @@ def correct(
             correction,
             b,
         )
-        multiply_field(sign_D, D, G, U, C, correction.dA, correction.dC, W, V)
+        multiply_field(share_D, share_G, D, G, U, C, correction.dA, correction.dC, W, V)
     if sga:
         align(D.G, G.G, correction, m_D, m_G, dots)
     for replica in range(len(U)):
         own = enc.correction_at(correction, replica)
         if sga:
             add_shares(dots[replica], own.dots)
-            corrections.add_alignment(1, bias.G[replica], own.JT_b, own.J_b, own.dots)
+            corrections.add_alignment(1, 1.0, bias.G[replica], own.own_b, own.product_b, own.dots)
         weight = corrections.correction_weight(rule, own.dots)
-        corrections.correct(1, rule, weight, bias.G[replica], own.JT_b, own.J_b)
+        corrections.correct(1, rule, 1.0, weight, bias.G[replica], own.product_b)
     combine(rule, D.G, G.G, correction, m_D, m_G)

@@ -1,6 +1,11 @@
 """From gradients to corrected ones, by products with the game's Jacobian; see `twomode.rules`.
 
-F is the gradient in the players' improving directions, -xi.
+F is the gradient in the players' improving directions, -xi, and K its derivative.  With
+Sigma = diag(-1, 1) of (D, G),
+
+    J^T xi = Sigma K Sigma F,    J xi = K F,    A^T xi = (J^T xi - J xi) / 2,
+
+and so A^T xi has of K (-F_D, 0) what it does to G, and of K (0, F_G), negated, what it does to D.
 """
 
 from __future__ import annotations
@@ -26,7 +31,15 @@ from twomode.engines.compiled.products import clear, multiply
 from twomode.engines.compiled.records import Correction, GameCode, Neurons, RuleCode, Weights, Work
 from twomode.rules import ALIGNMENT, CORRECTIONS
 
-SGA, CONSENSUS = CORRECTIONS.index("sga"), CORRECTIONS.index("consensus")
+SGA, HAMILTONIAN = CORRECTIONS.index("sga"), CORRECTIONS.index("hamiltonian")
+
+
+@part
+def shares(rule: RuleCode, product: int) -> tuple[float, float]:
+    """Of F_D and F_G in the vector that K is multiplied by: both, or for sga one at a time."""
+    if rule.correction != SGA:
+        return -1.0, 1.0
+    return (-1.0, 0.0) if product == 0 else (0.0, 1.0)
 
 
 @part
@@ -51,12 +64,20 @@ def raise_peak(norms: np.ndarray, pace: np.ndarray) -> None:
 
 @part
 def project_derivative(
-    sign_D: float, D: Neurons, G: Neurons, U: np.ndarray, dy: np.ndarray, dh: np.ndarray
+    share_D: float,
+    share_G: float,
+    D: Neurons,
+    G: Neurons,
+    U: np.ndarray,
+    dy: np.ndarray,
+    dh: np.ndarray,
 ) -> None:
-    """Derivatives of `project` along (sign_D F_D, F_G)."""
-    multiply(U, D.G[:, : U.shape[1]], sign_D, False, dy)
-    multiply(G.X, D.G, sign_D, False, dh)
-    multiply(G.G, D.X, 1.0, True, dh)
+    """Derivatives of `project` along (share_D F_D, share_G F_G)."""
+    multiply(U, D.G[:, : U.shape[1]], share_D, False, dy)
+    if share_D != 0.0:
+        multiply(G.X, D.G, share_D, False, dh)
+    if share_G != 0.0:
+        multiply(G.G, D.X, share_G, share_D != 0.0, dh)
 
 
 @part
@@ -111,14 +132,14 @@ def coefficient_derivatives(
 def answer_derivative(
     game: GameCode,
     weights: Weights,
-    sign_D: float,
+    share_D: float,
     bias: Neurons,
     work: Work,
     correction: Correction,
     product: np.ndarray,
 ) -> None:
-    """Derivatives of `answer` along (sign_D F_D, F_G); times sign_D, that of the bias."""
-    b, db = bias.X, fill(bias.X, sign_D) * load(bias.G, 0, 0)
+    """Derivatives of `answer`, with that of b's gradient, along what `project_derivative` took."""
+    b, db = bias.X, fill(bias.X, share_D) * load(bias.G, 0, 0)
     slopes = correction.slopes
     coefficient_derivatives(
         game,
@@ -147,12 +168,12 @@ def answer_derivative(
         work.wrong,
     )
     surplus = load(work.right, 0, 0) - load(work.wrong, 0, 0)
-    store(product, 0, 0, fill(product, sign_D * game.lam) * surplus)
+    store(product, 0, 0, fill(product, game.lam) * surplus)
 
 
 @part
 def discriminator_product(
-    sign_D: float,
+    share_G: float,
     C: np.ndarray,
     dA: np.ndarray,
     dC: np.ndarray,
@@ -160,40 +181,45 @@ def discriminator_product(
     U: np.ndarray,
     product: np.ndarray,
 ) -> None:
-    """sign_D (dA X - dC V - C dV) with dV = F_G."""
-    multiply(transposed(dC), transposed(G.X), -sign_D, False, product)
-    multiply(transposed(C), transposed(G.G), -sign_D, True, product)
-    multiply(transposed(dA), transposed(U), sign_D, True, product[:, : U.shape[1]])
+    """dA X - dC V - C dV with dV = share_G F_G."""
+    multiply(transposed(dC), transposed(G.X), -1.0, False, product)
+    if share_G != 0.0:
+        multiply(transposed(C), transposed(G.G), -share_G, True, product)
+    multiply(transposed(dA), transposed(U), 1.0, True, product[:, : U.shape[1]])
 
 
 @part
 def generator_product(
-    sign_D: float, C: np.ndarray, dC: np.ndarray, D: Neurons, product: np.ndarray
+    share_D: float, C: np.ndarray, dC: np.ndarray, D: Neurons, product: np.ndarray
 ) -> None:
-    """dC^T W + C^T dW with dW = sign_D F_D."""
+    """dC^T W + C^T dW with dW = share_D F_D."""
     multiply(dC, transposed(D.X), 1.0, False, product)
-    multiply(C, transposed(D.G), sign_D, True, product)
+    if share_D != 0.0:
+        multiply(C, transposed(D.G), share_D, True, product)
 
 
 @part
 def add_alignment(
-    rows: int, F: np.ndarray, JT: np.ndarray, J: np.ndarray, dots: np.ndarray
+    rows: int, sign: float, F: np.ndarray, own: np.ndarray, other: np.ndarray, dots: np.ndarray
 ) -> None:
-    """Add a layer's share of <xi, grad H> and <A^T xi, grad H>."""
-    first, second, half = load(dots, 0, 0), load(dots, 0, 1), fill(dots, 0.5)
+    """Add a layer's share of <xi, grad H> and <A^T xi, grad H>; `sign` is 1 for D and -1 for G.
+
+    `own` and `other` are what K makes of the player's own share of F and of the other's.
+    """
+    first, second, signs = load(dots, 0, 0), load(dots, 0, 1), fill(dots, sign)
     for i in range(rows):
         for k in range(F.shape[1]):
-            grad_H = load(JT, i, k)
-            first -= load(F, i, k) * grad_H
-            second += half * (grad_H - load(J, i, k)) * grad_H
+            both = load(own, i, k) + load(other, i, k)
+            first += signs * load(F, i, k) * both
+            second += load(other, i, k) * both
     store(dots, 0, 0, first)
     store(dots, 0, 1, second)
 
 
 @part
 def correction_weight(rule: RuleCode, dots: np.ndarray) -> Lanes:
-    """lambda of sga, with its sign, or gamma of consensus."""
-    weight = fill(dots, rule.correction_weight)
+    """lambda of sga, with its sign, gamma of consensus, or 1."""
+    weight = fill(dots, 1.0 if rule.correction == HAMILTONIAN else rule.correction_weight)
     if rule.correction == SGA and rule.aligned:
         alignment = load(dots, 0, 0) * load(dots, 0, 1) / fill(dots, rule.parameters)
         alignment += fill(dots, ALIGNMENT)
@@ -203,17 +229,14 @@ def correction_weight(rule: RuleCode, dots: np.ndarray) -> Lanes:
 
 @part
 def correct(
-    rows: int, rule: RuleCode, weight: Lanes, F: np.ndarray, JT: np.ndarray, J: np.ndarray
+    rows: int, rule: RuleCode, sign: float, weight: Lanes, F: np.ndarray, product: np.ndarray
 ) -> None:
-    """Replace the gradient F by the corrected one; see `twomode.rules.corrected`."""
-    zero, half = fill(F, 0.0), fill(F, 0.5) * weight
+    """Replace the gradient F by the corrected one; `sign` is 1 for D and -1 for G.
+
+    See `twomode.rules.corrected`.
+    """
+    weight = fill(F, sign) * weight
     for i in range(rows):
         for k in range(F.shape[1]):
-            grad_H = load(JT, i, k)
-            if rule.correction == SGA:
-                x = load(F, i, k) - half * (grad_H - load(J, i, k))
-            elif rule.correction == CONSENSUS:
-                x = load(F, i, k) - weight * grad_H
-            else:
-                x = zero - grad_H
-            store(F, i, k, x)
+            x = weight * load(product, i, k)
+            store(F, i, k, x if rule.correction == HAMILTONIAN else load(F, i, k) + x)

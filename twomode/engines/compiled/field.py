@@ -192,12 +192,12 @@ def data_derivative(
     W: np.ndarray,
     to_W: np.ndarray,
     db: Lanes,
-    sign: float,
+    share_D: float,
     work: Work,
     correction: Correction,
 ) -> Lanes:
-    """Derivatives of what `data_half` leaves along (sign to_W, db); of the sum, returned."""
-    clip, plus, two, half = fill(W, game.clip), fill(W, sign), fill(W, 2.0), fill(W, 0.5)
+    """Derivatives of what `data_half` leaves along (share_D to_W, db); of the sum, returned."""
+    clip, plus, two, half = fill(W, game.clip), fill(W, share_D), fill(W, 2.0), fill(W, 0.5)
     along, across = fill(W, code.along), fill(W, code.across)
     d_1 = d_2 = d_both = d_apart = fill(W, 0.0)
     for i in range(game.m_D):
@@ -254,7 +254,7 @@ def product(
     game: GameCode,
     code: FieldCode,
     latents: np.ndarray,
-    sign: float,
+    shares: tuple[float, float],
     work: Work,
     correction: Correction,
     Y: np.ndarray,
@@ -263,13 +263,16 @@ def product(
     out_b: np.ndarray,
     out_V: np.ndarray,
 ) -> None:
-    """As the reduced engine's: J^T xi for a sign of -1, J xi for +1; F are the gradients."""
+    """K times shares of the gradients F, as the reduced engine has it."""
     W, V, b = layers(Y, code.at_V)
     to_W, to_V, to_b = layers(F, code.at_V)
-    plus, db = fill(W, sign), fill(W, sign) * load(to_b, 0, 0)
-    right = data_derivative(game, code, W, to_W, db, sign, work, correction)
-    multiply(V, to_W, sign, False, correction.dh)
-    multiply(to_V, W, 1.0, True, correction.dh)
+    share_D, share_G = shares
+    db = fill(W, share_D) * load(to_b, 0, 0)
+    right = data_derivative(game, code, W, to_W, db, share_D, work, correction)
+    if share_D != 0.0:
+        multiply(V, to_W, share_D, False, correction.dh)
+    if share_G != 0.0:
+        multiply(to_V, W, share_G, share_D != 0.0, correction.dh)
     corrections.coefficient_derivatives(
         game,
         game.latents,
@@ -283,15 +286,17 @@ def product(
         correction.dC,
         work.wrong,
     )
-    multiply(transposed(correction.dC), transposed(V), -sign, False, out_W)
-    multiply(transposed(work.C), transposed(to_V), -sign, True, out_W)
-    along, across = plus * fill(W, code.along), plus * fill(W, code.across)
+    multiply(transposed(correction.dC), transposed(V), -1.0, False, out_W)
+    if share_G != 0.0:
+        multiply(transposed(work.C), transposed(to_V), -share_G, True, out_W)
+    along, across = fill(W, code.along), fill(W, code.across)
     for i in range(game.m_D):
         store(out_W, i, 0, load(out_W, i, 0) + along * load(correction.dA, 0, i))
         store(out_W, i, 1, load(out_W, i, 1) + across * load(correction.dA, 1, i))
     multiply(correction.dC, transposed(W), 1.0, False, out_V)
-    multiply(work.C, transposed(to_W), sign, True, out_V)
-    store(out_b, 0, 0, plus * fill(W, game.lam) * (right - load(work.wrong, 0, 0)))
+    if share_D != 0.0:
+        multiply(work.C, transposed(to_W), share_D, True, out_V)
+    store(out_b, 0, 0, fill(W, game.lam) * (right - load(work.wrong, 0, 0)))
 
 
 @part
@@ -306,16 +311,19 @@ def correct(
     F: np.ndarray,
 ) -> None:
     """Replace the gradients F by the corrected ones; see `twomode.rules.corrected`."""
-    JT_W, JT_b, JT_V = correction.JT_W, correction.JT_b, correction.JT_V
-    J_W, J_b, J_V = correction.J_W, correction.J_b, correction.J_V
-    product(game, code, latents, -1.0, work, correction, Y, F, JT_W, JT_b, JT_V)
+    W, b, V = correction.product_W, correction.product_b, correction.product_V
+    own_W, own_b, own_V = correction.own_W, correction.own_b, correction.own_V
+    shares, fixed = corrections.shares(rule, 0), (game, code, latents)
     if rule.correction == corrections.SGA:
-        product(game, code, latents, 1.0, work, correction, Y, F, J_W, J_b, J_V)
+        product(*fixed, shares, work, correction, Y, F, own_W, own_b, V)
+        product(*fixed, corrections.shares(rule, 1), work, correction, Y, F, W, b, own_V)
+    else:
+        product(*fixed, shares, work, correction, Y, F, W, b, V)
     to_W, to_V, to_b = layers(F, code.at_V)
-    weight = fill(F, rule.correction_weight)
-    corrections.correct(to_W.shape[0], rule, weight, to_W, JT_W, J_W)
-    corrections.correct(to_V.shape[0], rule, weight, to_V, JT_V, J_V)
-    corrections.correct(1, rule, weight, to_b, JT_b, J_b)
+    weight = corrections.correction_weight(rule, correction.dots)
+    corrections.correct(to_W.shape[0], rule, 1.0, weight, to_W, W)
+    corrections.correct(to_V.shape[0], rule, -1.0, weight, to_V, V)
+    corrections.correct(1, rule, 1.0, weight, to_b, b)
 
 
 @part(forceinline=False)

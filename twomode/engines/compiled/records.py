@@ -88,12 +88,12 @@ class Correction(NamedTuple):
     costs it time, used or not.
     """
 
-    JT_W: np.ndarray  #: J^T xi
-    JT_b: np.ndarray
-    JT_V: np.ndarray
-    J_W: np.ndarray  #: J xi, for sga
-    J_b: np.ndarray
-    J_V: np.ndarray
+    product_W: np.ndarray  #: what corrects the gradient, before its weight
+    product_b: np.ndarray
+    product_V: np.ndarray
+    own_W: np.ndarray  #: what a player's own gradient does to it, for sga
+    own_b: np.ndarray
+    own_V: np.ndarray
     dy: np.ndarray  #: derivatives of `Work.y`, h, A, C along a vector
     dh: np.ndarray
     dA: np.ndarray
@@ -287,14 +287,14 @@ def make_correction(
     places = len(layers[0])
     rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
     W, b, V = (layer.shape[:3] for layer in layers)
-    J = [shape if opt.correction == "sga" else (places, 0, 0) for shape in (W, b, V)]
+    own = [shape if opt.correction == "sga" else (places, 0, 0) for shape in (W, b, V)]
     return Correction(
-        JT_W=zeros(*W),
-        JT_b=zeros(*b),
-        JT_V=zeros(*V),
-        J_W=zeros(*J[0]),
-        J_b=zeros(*J[1]),
-        J_V=zeros(*J[2]),
+        product_W=zeros(*W),
+        product_b=zeros(*b),
+        product_V=zeros(*V),
+        own_W=zeros(*own[0]),
+        own_b=zeros(*own[1]),
+        own_V=zeros(*own[2]),
         dy=zeros(places, rows_U, rows_D),
         dh=zeros(places, rows_G, rows_D),
         dA=zeros(places, rows_U, rows_D),
@@ -399,12 +399,12 @@ def work_at(work: Work, place: int) -> Work:
 def correction_at(correction: Correction, place: int) -> Correction:
     """One run's share of arrays with a leading axis."""
     return Correction(
-        JT_W=correction.JT_W[place],
-        JT_b=correction.JT_b[place],
-        JT_V=correction.JT_V[place],
-        J_W=correction.J_W[place],
-        J_b=correction.J_b[place],
-        J_V=correction.J_V[place],
+        product_W=correction.product_W[place],
+        product_b=correction.product_b[place],
+        product_V=correction.product_V[place],
+        own_W=correction.own_W[place],
+        own_b=correction.own_b[place],
+        own_V=correction.own_V[place],
         dy=correction.dy[place],
         dh=correction.dh[place],
         dA=correction.dA[place],
