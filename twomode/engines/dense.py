@@ -60,12 +60,12 @@ class DenseEngine(MovesMeasured):
             bias=self._neurons(np.asarray(start.b)[:, None, None], spread=True),
             U=self._pack(start.U),
         )
-        self._work = enc.make_work(game, self.replicas, self.dtype)
+        self._work = enc.make_work(game, self.replicas, self._zeros)
         layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
         self._correction = enc.make_correction(game, opt, layers, self._zeros)
         self._shares, self._derivative_shares = self._make_shares()
         slices = self._shares.y.shape[1]
-        self._polars = enc.make_polars(game, opt, self.replicas, slices, self.dtype)
+        self._polars = enc.make_polars(game, opt, self.replicas, slices, self._zeros)
         rows = (padded(game.m_D), padded(game.m_G)) if opt.spectral else ()
         self._grams = tuple(self._zeros(self.replicas, slices, n, n) for n in rows) or None
         self._pace = self._zeros(self.replicas, 2, 2)

@@ -20,7 +20,7 @@ from twomode.engines.compiled import dormand_prince as pair
 from twomode.engines.compiled import field
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.alone import Alone
-from twomode.engines.compiled.blocks import each_block, pack, unpack
+from twomode.engines.compiled.blocks import block_zeros, each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, fill, lane_zeros, load, store
 from twomode.engines.compiled.parts import part
@@ -143,14 +143,14 @@ class FlowEngine(Flow):
         columns = {"x": 3, "passed": 2, "norms": 4, "peaks": 2, "tops": 2, "nodes": 4, "tried": 4}
         rows = {"tops": 2, "nodes": PLACES + 1}
         course = (
-            lane_zeros((blocks, rows.get(name, 1), columns.get(name, 1))) for name in Course._fields
+            block_zeros(blocks, rows.get(name, 1), columns.get(name, 1)) for name in Course._fields
         )
         self._all = Replicas(
             state,
             pair.make_steps(state.copy(), floor),
             Course(*course),
-            field.field_work(enc.make_work(game, blocks, np.float64)),
-            enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n)),
+            field.field_work(enc.make_work(game, blocks, block_zeros)),
+            enc.make_correction(game, opt, layers, block_zeros),
             None,
         )
         self._blocks = [enc.share(self._all, block) for block in range(blocks)]

@@ -13,9 +13,8 @@ from twomode.engines.compiled import alone as single
 from twomode.engines.compiled import corrections, gradient, moves, polars
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.alone import Alone
-from twomode.engines.compiled.blocks import each_block, pack, unpack
+from twomode.engines.compiled.blocks import block_zeros, each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
-from twomode.engines.compiled.lanes import lane_zeros
 from twomode.engines.compiled.observed import Seen, make_seen, observe
 from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, padded
@@ -61,10 +60,10 @@ class ReducedEngine(MovesMeasured, Observer):
             U=self._pack(start.U[:, :, :2]),  # the other coordinates are zero
         )
         blocks = len(self._players.U)
-        self._work = enc.make_work(game, blocks, np.float64)
+        self._work = enc.make_work(game, blocks, block_zeros)
         layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
-        self._correction = enc.make_correction(game, opt, layers, lambda *n: lane_zeros(n))
-        self._pace = lane_zeros((blocks, 2, 2))
+        self._correction = enc.make_correction(game, opt, layers, block_zeros)
+        self._pace = block_zeros(blocks, 2, 2)
         self._pace[:, :, 0] = np.nan
         self._unseen = make_seen(game, blocks, 0)
         self._objective_factor = objective_factor(opt, start, np.float64)
@@ -73,7 +72,7 @@ class ReducedEngine(MovesMeasured, Observer):
         self._probabilities = enc.population_weights(game, np.float64, self._objective_factor)
         population = enc.population_weights(game, np.float64, 1.0)
         self._population = enc.share(enc.share(population, 0), 0)
-        scratch = enc.make_polars(game, opt, blocks, 1, np.float64)
+        scratch = enc.make_polars(game, opt, blocks, 1, block_zeros)
         alone = single.suits(opt, self.replicas)
         self._alone = single.make_alone(game, opt) if alone else None
         arrays = (self._players, self._work, self._correction, scratch, self._pace)
@@ -166,7 +165,7 @@ class ReducedEngine(MovesMeasured, Observer):
 
     def _neurons(self, start: np.ndarray) -> enc.Neurons:
         X = self._pack(start)
-        return enc.make_neurons(self.opt, X, lane_zeros(X.shape[:3]), lambda *n: lane_zeros(n))
+        return enc.make_neurons(self.opt, X, block_zeros(*X.shape[:3]), block_zeros)
 
     def _pack(self, array: np.ndarray) -> np.ndarray:
         """(R, rows, columns) to (blocks, rows, columns, LANES), rows and columns padded."""

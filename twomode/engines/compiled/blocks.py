@@ -7,6 +7,7 @@ and, on a busy machine, keep each other waiting.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +18,16 @@ from twomode.engines.compiled.lanes import LANES, lane_zeros
 
 #: Iterations times blocks below which starting threads costs more than it saves.
 WORTH_THREADS = 200
+#: Bytes between what one block has and what the next has.  A core reads ahead, and so took from
+#: another, again and again, what that was about to write: a fifth of the time of two threads.
+APART = 4096
+
+
+def block_zeros(*shape: int) -> np.ndarray:
+    """`lane_zeros` of shape (*shape, LANES), each place of the first axis apart from the next."""
+    each = math.prod(shape[1:])
+    spaced = lane_zeros((shape[0], each + APART // (8 * LANES)))
+    return spaced[:, :each].reshape(*shape, LANES)
 
 
 def pack(array: np.ndarray) -> np.ndarray:
@@ -25,7 +36,7 @@ def pack(array: np.ndarray) -> np.ndarray:
     blocks = -(-replicas // LANES)
     spare = np.broadcast_to(array[:1], (blocks * LANES - replicas, *array.shape[1:]))
     full = np.concatenate([array, spare]).reshape(blocks, LANES, *array.shape[1:])
-    packed = lane_zeros((blocks, *array.shape[1:]))
+    packed = block_zeros(blocks, *array.shape[1:])
     packed[:] = np.moveaxis(full, 1, -1)
     return packed
 

@@ -305,7 +305,7 @@ def make_correction(
 
 
 def make_polars(
-    game: Game, opt: Optimizer, places: int, slices: int, dtype: DTypeLike
+    game: Game, opt: Optimizer, places: int, slices: int, zeros: Callable[..., np.ndarray]
 ) -> Polars | None:
     """Scratch of a spectral rule, with the leading axis of `make_work`; like `make_correction`."""
     if not opt.spectral:
@@ -313,9 +313,8 @@ def make_polars(
 
     def polar(rows: int) -> Polar:
         size = padded(rows)
-        gram, first, second, turn = (lane_zeros((places, size, size), dtype) for _ in range(4))
-        numbers = lane_zeros((places, size + 3, 1), dtype)
-        column = lane_zeros((places, slices, size, 1), dtype)
+        gram, first, second, turn = (zeros(places, size, size) for _ in range(4))
+        numbers, column = zeros(places, size + 3, 1), zeros(places, slices, size, 1)
         return Polar(gram, first, second, turn, numbers, column)
 
     return Polars(polar(game.m_D), polar(game.m_G))
@@ -334,23 +333,19 @@ def population_weights(game: Game, dtype: DTypeLike, factor: float) -> Weights:
     return weights
 
 
-def make_work(game: Game, places: int, dtype: DTypeLike) -> Work:
+def make_work(game: Game, places: int, zeros: Callable[..., np.ndarray]) -> Work:
     """Scratch for `places` independent runs, the leading axis of every array."""
-
-    def zeros(*shape: int) -> np.ndarray:
-        return lane_zeros((places, *shape), dtype)
-
     rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
     return Work(
-        y=zeros(rows_U, rows_D),
-        h=zeros(rows_G, rows_D),
-        A=zeros(rows_U, rows_D),
-        C=zeros(rows_G, rows_D),
-        slopes=zeros(1, rows_D),
-        right=zeros(1, 1),
-        wrong=zeros(1, 1),
-        norms_D=zeros(game.m_D + 1, 3),
-        norms_G=zeros(game.m_G, 3),
+        y=zeros(places, rows_U, rows_D),
+        h=zeros(places, rows_G, rows_D),
+        A=zeros(places, rows_U, rows_D),
+        C=zeros(places, rows_G, rows_D),
+        slopes=zeros(places, 1, rows_D),
+        right=zeros(places, 1, 1),
+        wrong=zeros(places, 1, 1),
+        norms_D=zeros(places, game.m_D + 1, 3),
+        norms_G=zeros(places, game.m_G, 3),
     )
 
 
