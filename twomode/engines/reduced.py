@@ -122,9 +122,7 @@ class ReducedEngine(MovesMeasured, Observer):
         self._play(records, every, None, seen)
         found = {name: self._unpack_all(x) for name, x in seen._asdict().items()}
         lengths, peaks = np.moveaxis(found.pop("pace"), -1, 0)
-        moves = self.update_norms[None]
-        if self.foresees:
-            moves = np.stack([self._over_eta(x, t) for x, t in zip(lengths, times, strict=True)])
+        moves = self._over_eta(lengths, times) if self.foresees else self.update_norms[None]
         return {
             "projections_V": found["projections_V"][..., : game.m_G, :2],
             "gram_V": found["gram_V"][..., : game.m_G, : game.m_G],
