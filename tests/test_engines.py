@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import array_api_strict
@@ -20,6 +20,7 @@ from twomode.engines import dense
 from twomode.engines.array import ArrayEngine
 from twomode.engines.compiled import lanes_llvm, lanes_numpy
 from twomode.engines.compiled.alone import FEW
+from twomode.engines.compiled.blocks import APART
 from twomode.engines.compiled.lanes import (
     LANES,
     add_across,
@@ -339,6 +340,20 @@ def test_a_block_without_gradient_stays(Engine):
         engine.state.W[:, 1] - (start if Engine is not ReducedEngine else start.reduce()[0]).W[:, 1]
     )
     assert np.abs(moved).max() > 0.01
+
+
+def test_blocks_lie_apart():
+    """Whatever a core reads ahead of one is not what another core writes."""
+
+    def arrays(of):
+        return [of] if isinstance(of, np.ndarray) else [x for part in of or () for x in arrays(part)]
+
+    game = tm.Game.preset(37)
+    engine = ReducedEngine(game, make_rule("sga", game.d), make_start(game, 3 * LANES))
+    for first, second in pairwise(arrays(block) for block in engine._blocks):
+        for x, y in zip(first, second, strict=True):
+            assert x.flags.c_contiguous
+            assert not x.size or y.ctypes.data - x.ctypes.data >= x.nbytes + APART
 
 
 # Norms

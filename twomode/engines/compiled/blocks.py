@@ -26,7 +26,7 @@ APART = 4096
 def block_zeros(*shape: int) -> np.ndarray:
     """`lane_zeros` of shape (*shape, LANES), each place of the first axis apart from the next."""
     each = math.prod(shape[1:])
-    spaced = lane_zeros((shape[0], each + APART // (8 * LANES)))
+    spaced = lane_zeros((shape[0], each + APART // (8 * LANES) if each else 0))
     return spaced[:, :each].reshape(*shape, LANES)
 
 
