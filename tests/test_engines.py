@@ -346,7 +346,7 @@ def test_blocks_lie_apart():
     """Whatever a core reads ahead of one is not what another core writes."""
 
     def arrays(of):
-        return [of] if isinstance(of, np.ndarray) else [x for part in of or () for x in arrays(part)]
+        return [of] if isinstance(of, np.ndarray) else [x for one in of or () for x in arrays(one)]
 
     game = tm.Game.preset(37)
     engine = ReducedEngine(game, make_rule("sga", game.d), make_start(game, 3 * LANES))
