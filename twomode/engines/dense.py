@@ -60,7 +60,7 @@ class DenseEngine(MovesMeasured):
             bias=self._neurons(np.asarray(start.b)[:, None, None], spread=True),
             U=self._pack(start.U),
         )
-        self._work = enc.make_work(game, self.replicas, self._zeros)
+        self._work = enc.make_work(game, opt, self.replicas, self._zeros)
         layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
         self._correction = enc.make_correction(game, opt, layers, self._zeros)
         self._shares, self._derivative_shares = self._make_shares()
@@ -218,11 +218,9 @@ def _advance(
                 passes.answer(n, game, weights, bias, work)
                 if correction is not None:
                     correct(
-                        n,
                         stage,
                         game,
                         rule,
-                        weights,
                         players,
                         work,
                         shares,

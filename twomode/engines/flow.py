@@ -149,7 +149,7 @@ class FlowEngine(Flow):
             state,
             pair.make_steps(state.copy(), floor),
             Course(*course),
-            field.field_work(enc.make_work(game, blocks, block_zeros)),
+            field.field_work(enc.make_work(game, opt, blocks, block_zeros)),
             enc.make_correction(game, opt, layers, block_zeros),
             None,
         )

@@ -115,7 +115,7 @@ class MovesMeasured:
         """Length of the last move over eta for (D, G), shape (R, 2); NaN before any."""
         if self._last_move is not None:
             return self._last_move
-        return self._over_eta(self._step_norms[None], [self.t])[0]
+        return self._over_eta(self._step_norms[None, ...], [self.t])[0, ...]
 
     def _over_eta(self, norms: Array, times: Sequence[int]) -> Array:
         """Lengths over eta of steps that led to some iterations, from those by the rescaled rule.

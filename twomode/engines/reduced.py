@@ -60,7 +60,7 @@ class ReducedEngine(MovesMeasured, Observer):
             U=self._pack(start.U[:, :, :2]),  # the other coordinates are zero
         )
         blocks = len(self._players.U)
-        self._work = enc.make_work(game, blocks, block_zeros)
+        self._work = enc.make_work(game, opt, blocks, block_zeros)
         layers = (self._players.D.X, self._players.bias.X, self._players.G.X)
         self._correction = enc.make_correction(game, opt, layers, block_zeros)
         self._pace = block_zeros(blocks, 2, 2)
@@ -259,7 +259,7 @@ def _iterate(
                     if stage.G or corrected:
                         gradient.generator_gradient(work.C, D.X, G.G)
                 if correction is not None:
-                    _correct(stage, game, rule, batch, players, work, correction, pace)
+                    _correct(stage, game, rule, players, work, correction, pace)
                 if stage.D:
                     if rule.recalls:
                         moves.recall(rows_D, rule, update, D)
@@ -295,7 +295,6 @@ def _correct(
     stage: enc.StageCode,
     game: enc.GameCode,
     rule: enc.RuleCode,
-    weights: enc.Weights,
     players: enc.Players,
     work: enc.Work,
     correction: enc.Correction,
@@ -320,7 +319,7 @@ def _correct(
         if share_D == 0.0:
             V = correction.own_V
         corrections.project_derivative(share_D, share_G, D, G, U, correction.dy, correction.dh)
-        corrections.answer_derivative(game, weights, share_D, bias, work, correction, b)
+        corrections.answer_derivative(game, share_D, bias, work, correction, b)
         corrections.discriminator_product(share_G, work.C, correction.dA, correction.dC, G, U, W)
         corrections.generator_product(share_D, work.C, correction.dC, D, V)
     dots = correction.dots

@@ -98,6 +98,8 @@ def make_alone(game: Game, opt: Optimizer) -> Alone:
             wrong=lane_zeros((1, 1)),
             norms_D=lane_zeros((game.m_D + 1, 3)),
             norms_G=lane_zeros((game.m_G, 3)),
+            at_data=lane_zeros((1, 0)),
+            at_latents=lane_zeros((1, 0)),
         ),
         norms_D=lane_zeros((D, 3)),
         norms_G=lane_zeros((G, 3)),

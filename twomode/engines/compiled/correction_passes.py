@@ -70,10 +70,8 @@ def raise_peaks(
 
 @part(forceinline=False)
 def answer_along(
-    n: int,
     share_D: float,
     game: enc.GameCode,
-    weights: enc.Weights,
     bias: enc.Neurons,
     work: enc.Work,
     shares: DerivativeShares,
@@ -86,8 +84,7 @@ def answer_along(
         own, b = enc.correction_at(correction, replica), product[replica]
         add_shares(shares.dy[replica], own.dy)
         add_shares(shares.dh[replica], own.dh)
-        own_weights = enc.weights_at(enc.weights_at(weights, replica), n)
-        corrections.answer_derivative(game, own_weights, share_D, own_bias, own_work, own, b)
+        corrections.answer_derivative(game, share_D, own_bias, own_work, own, b)
 
 
 @part(forceinline=False, parallel=True)
@@ -159,11 +156,9 @@ def combine(
 
 @part(forceinline=False)
 def correct(
-    n: int,
     stage: enc.StageCode,
     game: enc.GameCode,
     rule: enc.RuleCode,
-    weights: enc.Weights,
     players: enc.Players,
     work: enc.Work,
     shares: Shares,
@@ -186,17 +181,7 @@ def correct(
         project_field(share_D, share_G, D, G, U, A, C, norms_D, norms_G, dy, dh)
         if product == 0:
             raise_peaks(stage, bias, work, shares, pace)
-        answer_along(
-            n,
-            share_D,
-            game,
-            weights,
-            bias,
-            work,
-            derivative_shares,
-            correction,
-            b,
-        )
+        answer_along(share_D, game, bias, work, derivative_shares, correction, b)
         multiply_field(share_D, share_G, D, G, U, C, correction.dA, correction.dC, W, V)
     if sga:
         align(D.G, G.G, correction, m_D, m_G, dots)

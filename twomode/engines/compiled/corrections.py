@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from twomode.engines.compiled.gradient import cube
 from twomode.engines.compiled.lanes import (
     Lanes,
-    both_sigmoids,
     clamp,
     divide_or_zero,
     fill,
@@ -28,7 +26,7 @@ from twomode.engines.compiled.lanes import (
 )
 from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, multiply
-from twomode.engines.compiled.records import Correction, GameCode, Neurons, RuleCode, Weights, Work
+from twomode.engines.compiled.records import Correction, GameCode, Neurons, RuleCode, Work
 from twomode.rules import ALIGNMENT, CORRECTIONS
 
 SGA, HAMILTONIAN = CORRECTIONS.index("sga"), CORRECTIONS.index("hamiltonian")
@@ -84,11 +82,10 @@ def project_derivative(
 def coefficient_derivatives(
     game: GameCode,
     points: np.ndarray,
-    weights: np.ndarray,
+    at: np.ndarray,
     sign: float,
     h: np.ndarray,
     dh: np.ndarray,
-    b: np.ndarray,
     db: Lanes,
     slopes: np.ndarray,
     out: np.ndarray,
@@ -96,11 +93,11 @@ def coefficient_derivatives(
 ) -> None:
     """Derivatives of what `coefficients` returns along dh and db.  See `Game.hessian_product`."""
     clip, three_a, zero = fill(h, game.clip), fill(h, 3.0 * game.a), fill(h, 0.0)
-    a, lam, minus = fill(h, game.a), fill(h, game.lam), fill(h, -sign)
+    lam, minus = fill(h, game.lam), fill(h, -sign)
     total = zero
     clear(out)
     for s in range(points.shape[0]):
-        cubes = d_cubes = zero
+        d_cubes = zero
         first, second = points[s, 0], points[s, 1]
         for i in range(game.m_D):
             x, dx = load(h, first, i) + load(h, second, i), load(dh, first, i) + load(dh, second, i)
@@ -108,12 +105,10 @@ def coefficient_derivatives(
                 x += load(h, points[s, n], i)
                 dx += load(dh, points[s, n], i)
             c = clamp(x, clip)
-            cubes += cube(x, clip, slopes, i)
-            d_cubes += c * c * dx
+            store(slopes, 0, i, c * c)
             store(slopes, 1, i, within(x, clip, c + c) * dx)
-        logit = a * cubes + lam * load(b, 0, 0)
-        wrong, right = both_sigmoids(minus * logit)
-        wrong *= load(weights, 0, s)
+            d_cubes += c * c * dx
+        wrong, right = load(at, 0, 2 * s), load(at, 0, 2 * s + 1)
         d_logit = three_a * d_cubes + lam * db
         d_wrong = minus * wrong * right * d_logit
         total += d_wrong
@@ -131,7 +126,6 @@ def coefficient_derivatives(
 @part
 def answer_derivative(
     game: GameCode,
-    weights: Weights,
     share_D: float,
     bias: Neurons,
     work: Work,
@@ -139,33 +133,13 @@ def answer_derivative(
     product: np.ndarray,
 ) -> None:
     """Derivatives of `answer`, with that of b's gradient, along what `project_derivative` took."""
-    b, db = bias.X, fill(bias.X, share_D) * load(bias.G, 0, 0)
-    slopes = correction.slopes
+    db, slopes = fill(bias.X, share_D) * load(bias.G, 0, 0), correction.slopes
+    dy, dh, dA, dC = correction.dy, correction.dh, correction.dA, correction.dC
     coefficient_derivatives(
-        game,
-        game.data,
-        weights.data,
-        1.0,
-        work.y,
-        correction.dy,
-        b,
-        db,
-        slopes,
-        correction.dA,
-        work.right,
+        game, game.data, work.at_data, 1.0, work.y, dy, db, slopes, dA, work.right
     )
     coefficient_derivatives(
-        game,
-        game.latents,
-        weights.latents,
-        -1.0,
-        work.h,
-        correction.dh,
-        b,
-        db,
-        slopes,
-        correction.dC,
-        work.wrong,
+        game, game.latents, work.at_latents, -1.0, work.h, dh, db, slopes, dC, work.wrong
     )
     surplus = load(work.right, 0, 0) - load(work.wrong, 0, 0)
     store(product, 0, 0, fill(product, game.lam) * surplus)

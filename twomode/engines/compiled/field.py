@@ -253,7 +253,6 @@ def data_derivative(
 def product(
     game: GameCode,
     code: FieldCode,
-    latents: np.ndarray,
     shares: tuple[float, float],
     work: Work,
     correction: Correction,
@@ -264,7 +263,7 @@ def product(
     out_V: np.ndarray,
 ) -> None:
     """K times shares of the gradients F, as the reduced engine has it."""
-    W, V, b = layers(Y, code.at_V)
+    W, V, _ = layers(Y, code.at_V)
     to_W, to_V, to_b = layers(F, code.at_V)
     share_D, share_G = shares
     db = fill(W, share_D) * load(to_b, 0, 0)
@@ -276,11 +275,10 @@ def product(
     corrections.coefficient_derivatives(
         game,
         game.latents,
-        latents,
+        work.at_latents,
         -1.0,
         work.h,
         correction.dh,
-        b,
         db,
         correction.slopes,
         correction.dC,
@@ -304,7 +302,6 @@ def correct(
     game: GameCode,
     code: FieldCode,
     rule: RuleCode,
-    latents: np.ndarray,
     work: Work,
     correction: Correction,
     Y: np.ndarray,
@@ -313,12 +310,12 @@ def correct(
     """Replace the gradients F by the corrected ones; see `twomode.rules.corrected`."""
     W, b, V = correction.product_W, correction.product_b, correction.product_V
     own_W, own_b, own_V = correction.own_W, correction.own_b, correction.own_V
-    shares, fixed = corrections.shares(rule, 0), (game, code, latents)
+    first, second = corrections.shares(rule, 0), corrections.shares(rule, 1)
     if rule.correction == corrections.SGA:
-        product(*fixed, shares, work, correction, Y, F, own_W, own_b, V)
-        product(*fixed, corrections.shares(rule, 1), work, correction, Y, F, W, b, own_V)
+        product(game, code, first, work, correction, Y, F, own_W, own_b, V)
+        product(game, code, second, work, correction, Y, F, W, b, own_V)
     else:
-        product(*fixed, shares, work, correction, Y, F, W, b, V)
+        product(game, code, first, work, correction, Y, F, W, b, V)
     to_W, to_V, to_b = layers(F, code.at_V)
     weight = corrections.correction_weight(rule, correction.dots)
     corrections.correct(to_W.shape[0], rule, 1.0, weight, to_W, W)
@@ -348,7 +345,16 @@ def velocities(
     if alone is None:
         multiply(V, W, 1.0, False, work.h)
         gradient.coefficients(
-            game, game.latents, latents, -1.0, work.h, b, work.slopes, work.C, work.wrong
+            game,
+            game.latents,
+            latents,
+            -1.0,
+            work.h,
+            b,
+            work.slopes,
+            work.C,
+            work.wrong,
+            work.at_latents,
         )
         multiply(transposed(work.C), transposed(V), -1.0, False, to_W)
         multiply(work.C, transposed(W), 1.0, False, to_V)
@@ -370,7 +376,7 @@ def velocities(
     store(to_b, 0, 0, fill(b, game.lam) * surplus)
     put_norms(to_W, to_V, to_b, code.over_lanes, norms, 0)
     if correction is not None:
-        correct(game, code, rule, latents, work, correction, Y, out)
+        correct(game, code, rule, work, correction, Y, out)
         put_norms(to_W, to_V, to_b, code.over_lanes, norms, 2)
     else:
         for player in range(2):

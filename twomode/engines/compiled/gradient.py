@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from twomode.engines.compiled.lanes import Lanes, clamp, fill, load, sigmoid, store, transposed
+from twomode.engines.compiled.lanes import (
+    Lanes,
+    both_sigmoids,
+    clamp,
+    fill,
+    load,
+    store,
+    transposed,
+)
 from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, multiply
 from twomode.engines.compiled.records import GameCode, Neurons, Weights, Work
@@ -77,12 +85,13 @@ def coefficients(
     slopes: np.ndarray,
     out: np.ndarray,
     wrong_sum: np.ndarray,
+    at: np.ndarray,
 ) -> None:
     """One half of the objective: A and its share of the bias gradient, or C and its share.
 
     ``h[j, i]`` is <basis vector j, w_i>, ``weights[0, s]`` the weight of point s, ``sign`` +1 for
-    data and -1 for generated points.  ``out[j, i]`` becomes A or C transposed.  See
-    `Game.evaluate`.
+    data and -1 for generated points.  ``out[j, i]`` becomes A or C transposed, and `at` is filled
+    if there is room (see `Work`).  See `Game.evaluate`.
     """
     clip, a, three = fill(h, game.clip), fill(h, game.a), fill(h, 3.0)
     offset, minus_sign = fill(h, game.lam) * load(b, 0, 0), fill(h, -sign)
@@ -94,7 +103,11 @@ def coefficients(
             cubes = pair_cubes(game.m_D, h, points[s, 0], points[s, 1], clip, slopes)
         else:
             cubes = point_cubes(game.m_D, h, points[s], clip, slopes)
-        wrong = load(weights, 0, s) * sigmoid(minus_sign * (a * cubes + offset))
+        wrong, right = both_sigmoids(minus_sign * (a * cubes + offset))
+        wrong *= load(weights, 0, s)
+        if at.shape[1] > 0:
+            store(at, 0, 2 * s, wrong)
+            store(at, 0, 2 * s + 1, right)
         total += wrong
         wrong *= three * a
         if at_most_pairs:
@@ -115,11 +128,11 @@ def project(W: np.ndarray, V: np.ndarray, U: np.ndarray, y: np.ndarray, h: np.nd
 @part
 def answer(game: GameCode, weights: Weights, bias: Neurons, work: Work) -> None:
     """From the projections to A, C and the gradient of the bias."""
+    b, slopes = bias.X, work.slopes
+    data, latents = weights.data, weights.latents
+    coefficients(game, game.data, data, 1.0, work.y, b, slopes, work.A, work.right, work.at_data)
     coefficients(
-        game, game.data, weights.data, 1.0, work.y, bias.X, work.slopes, work.A, work.right
-    )
-    coefficients(
-        game, game.latents, weights.latents, -1.0, work.h, bias.X, work.slopes, work.C, work.wrong
+        game, game.latents, latents, -1.0, work.h, b, slopes, work.C, work.wrong, work.at_latents
     )
     surplus = load(work.right, 0, 0) - load(work.wrong, 0, 0)
     store(bias.G, 0, 0, fill(bias.G, game.lam) * surplus)

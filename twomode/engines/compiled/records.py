@@ -79,6 +79,10 @@ class Work(NamedTuple):
     wrong: np.ndarray
     norms_D: np.ndarray
     norms_G: np.ndarray
+    at_data: (
+        np.ndarray
+    )  #: of each point, how wrong (times its weight) and right D is; for corrections
+    at_latents: np.ndarray
 
 
 class Correction(NamedTuple):
@@ -333,9 +337,11 @@ def population_weights(game: Game, dtype: DTypeLike, factor: float) -> Weights:
     return weights
 
 
-def make_work(game: Game, places: int, zeros: Callable[..., np.ndarray]) -> Work:
+def make_work(game: Game, opt: Optimizer, places: int, zeros: Callable[..., np.ndarray]) -> Work:
     """Scratch for `places` independent runs, the leading axis of every array."""
     rows_D, rows_U, rows_G = padded(game.m_D), padded(2), padded(game.m_G) + 1
+    laws = game.data_points, game.latent_points
+    at_data, at_latents = (2 * len(law[1]) if opt.corrected else 0 for law in laws)
     return Work(
         y=zeros(places, rows_U, rows_D),
         h=zeros(places, rows_G, rows_D),
@@ -346,6 +352,8 @@ def make_work(game: Game, places: int, zeros: Callable[..., np.ndarray]) -> Work
         wrong=zeros(places, 1, 1),
         norms_D=zeros(places, game.m_D + 1, 3),
         norms_G=zeros(places, game.m_G, 3),
+        at_data=zeros(places, 1, at_data),
+        at_latents=zeros(places, 1, at_latents),
     )
 
 
@@ -387,6 +395,8 @@ def work_at(work: Work, place: int) -> Work:
         wrong=work.wrong[place],
         norms_D=work.norms_D[place],
         norms_G=work.norms_G[place],
+        at_data=work.at_data[place],
+        at_latents=work.at_latents[place],
     )
 
 
