@@ -79,10 +79,8 @@ class Work(NamedTuple):
     wrong: np.ndarray
     norms_D: np.ndarray
     norms_G: np.ndarray
-    at_data: (
-        np.ndarray
-    )  #: of each point, how wrong (times its weight) and right D is; for corrections
-    at_latents: np.ndarray
+    at_data: np.ndarray  #: of each point how wrong D is, times its weight, and how right
+    at_latents: np.ndarray  #: (both are empty for rules without a correction)
 
 
 class Correction(NamedTuple):
