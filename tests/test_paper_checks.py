@@ -98,6 +98,14 @@ def checks():
     return run_all.CHECKS
 
 
+def test_the_fewest_seeds_decide_among_all_findings():
+    """Else no control of the quick form could hold, and its check would be a broken one."""
+    count = sum(check.findings(False) for check in checks().values())
+    seeds = importlib.import_module("published_speed_up").QUICK_SEEDS
+    assert Proportion(0, seeds, family_confidence(count)).against(0.5) == "fails"
+    assert Proportion(0, seeds - 2, family_confidence(count)).against(0.5) == "undecided"
+
+
 def test_every_file_of_the_folder_is_a_check_or_serves_them():
     files = {path.stem for path in FOLDER.glob("*.py")}
     assert files == set(checks()) | {"claims", "report", "pages", "run_all", "adversarial_runs"}
