@@ -112,7 +112,7 @@ FOR_INSTANCE = {"figures/NAME.py": "figures/pace.py", "runs/NAME": "runs/mine"}
 LONG = {
     "compare": "20 minutes",
     "phase_diagram": "a quarter of an hour",
-    "run_all": "5 minutes",
+    "run_all": "8 minutes",
     "bench": "4 minutes, with --quick one",
     "bench_flow": "two minutes",
     "bench_step": "half a minute",
