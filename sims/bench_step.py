@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 import numpy as np
+from bench import arithmetic
 
 import twomode as tm
 from twomode import cli
@@ -144,18 +145,12 @@ class Block:
             lambda n: norms_and_moves(n, code.m_D, code.m_G, rule, stages, *own, pace),
         )
 
-    @property
-    def flops(self) -> int:
-        """Of the matrix products of a replica's step."""
-        game = self.game
-        return 6 * game.m_D * game.m_G * game.reduced_dimension
-
     def least(self, product: float, three: float, one_sigmoid: float) -> Parts:
         """From GFLOP/s, and microseconds of eight additions and of eight sigmoids."""
         game, points = self.game, len(self.game.latent_points[1])
         coordinates = (game.m_D + game.m_G) * game.reduced_dimension
         return Parts(
-            LANES * self.flops / product / 1e3,
+            LANES * 6 * game.m_D * game.m_G * game.reduced_dimension / product / 1e3,
             points * (game.m_D * 3 * three + one_sigmoid),
             coordinates * 1.5 * three,
         )
@@ -201,7 +196,7 @@ def _row(k: int, block: Block, seen: list[tuple[list[float], Parts, float]]) -> 
     least = Parts._make(statistics.median(x) for x in zip(*(s[1] for s in seen), strict=True))
     product = statistics.median(s[2] for s in seen)
     game, points = block.game, len(block.game.latent_points[1])
-    work = LANES * (block.flops + (12 * game.m_D + 20) * points)  # as `bench.Case.flops` counts
+    work = LANES * arithmetic(game, game.reduced_dimension)
     share, most = (100 * work / time / 1e3 / product for time in (step, sum(least)))
     numbers = [step, sum(least)]
     for part, bound in zip(parts, least, strict=True):

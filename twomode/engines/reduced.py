@@ -304,20 +304,16 @@ def _correct(
     D, G, bias, U = players
     m_D, m_G = game.m_D, game.m_G
     if stage.D:
-        corrections.gradient_norms(m_D, D, work.norms_D)
-        corrections.gradient_norms(1, bias, work.norms_D[m_D:])
+        moves.gradient_norms(m_D, D.G, work.norms_D)
+        moves.gradient_norms(1, bias.G, work.norms_D[m_D:])
         corrections.raise_peak(work.norms_D, pace[0:1])
     if stage.G:
-        corrections.gradient_norms(m_G, G, work.norms_G)
+        moves.gradient_norms(m_G, G.G, work.norms_G)
         corrections.raise_peak(work.norms_G, pace[1:2])
     sga = rule.correction == corrections.SGA
     for product in range(2 if sga else 1):
         share_D, share_G = corrections.shares(rule, product)
-        W, b, V = correction.product_W, correction.product_b, correction.product_V
-        if share_G == 0.0:
-            W, b = correction.own_W, correction.own_b
-        if share_D == 0.0:
-            V = correction.own_V
+        W, b, V = corrections.places(correction, share_D, share_G)
         corrections.project_derivative(share_D, share_G, D, G, U, correction.dy, correction.dh)
         corrections.answer_derivative(game, share_D, bias, work, correction, b)
         corrections.discriminator_product(share_G, work.C, correction.dA, correction.dC, G, U, W)

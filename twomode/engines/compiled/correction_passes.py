@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from twomode.engines.compiled import corrections, gradient
+from twomode.engines.compiled import corrections, gradient, moves
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.passes import (
@@ -45,8 +45,8 @@ def project_field(
             W, V = D_slice.X, G_slice.X
             gradient.discriminator_gradient(A[replica], C[replica], V, U_slice, D_slice.G)
             gradient.generator_gradient(C[replica], W, G_slice.G)
-            corrections.gradient_norms(m_D, D_slice, norms_D[replica, place])
-            corrections.gradient_norms(m_G, G_slice, norms_G[replica, place])
+            moves.gradient_norms(m_D, D_slice.G, norms_D[replica, place])
+            moves.gradient_norms(m_G, G_slice.G, norms_G[replica, place])
         own_dy, own_dh = dy[replica, place], dh[replica, place]
         corrections.project_derivative(share_D, share_G, D_slice, G_slice, U_slice, own_dy, own_dh)
 
@@ -61,7 +61,7 @@ def raise_peaks(
         if stage.D:
             own_bias = enc.neurons_at(bias, replica)
             add_shares(shares.norms_D[replica], norms_D)
-            corrections.gradient_norms(1, own_bias, norms_D[len(norms_D) - 1 :])
+            moves.gradient_norms(1, own_bias.G, norms_D[len(norms_D) - 1 :])
             corrections.raise_peak(norms_D, pace[replica, 0:1])
         if stage.G:
             add_shares(shares.norms_G[replica], norms_G)
@@ -173,11 +173,7 @@ def correct(
     dy, dh, dots = derivative_shares.dy, derivative_shares.dh, derivative_shares.dots
     for product in range(2 if sga else 1):
         share_D, share_G = corrections.shares(rule, product)
-        W, b, V = correction.product_W, correction.product_b, correction.product_V
-        if share_G == 0.0:
-            W, b = correction.own_W, correction.own_b
-        if share_D == 0.0:
-            V = correction.own_V
+        W, b, V = corrections.places(correction, share_D, share_G)
         project_field(share_D, share_G, D, G, U, A, C, norms_D, norms_G, dy, dh)
         if product == 0:
             raise_peaks(stage, bias, work, shares, pace)

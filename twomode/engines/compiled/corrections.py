@@ -40,15 +40,17 @@ def shares(rule: RuleCode, product: int) -> tuple[float, float]:
     return (-1.0, 0.0) if product == 0 else (0.0, 1.0)
 
 
-@part
-def gradient_norms(rows: int, neurons: Neurons, norms: np.ndarray) -> None:
-    """Column 2 of `norms`: the squared norm of each row of the gradient."""
-    G = neurons.G
-    for i in range(rows):
-        total = fill(G, 0.0)
-        for k in range(G.shape[1]):
-            total += load(G, i, k) * load(G, i, k)
-        store(norms, i, 2, total)
+@part(_nrt=True)  # without, Numba lets no function return an array
+def places(
+    correction: Correction, share_D: float, share_G: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where what K makes of these shares goes, of W, b and V."""
+    W, b, V = correction.product_W, correction.product_b, correction.product_V
+    if share_G == 0.0:
+        W, b = correction.own_W, correction.own_b
+    if share_D == 0.0:
+        V = correction.own_V
+    return W, b, V
 
 
 @part

@@ -308,19 +308,15 @@ def correct(
     F: np.ndarray,
 ) -> None:
     """Replace the gradients F by the corrected ones; see `twomode.rules.corrected`."""
-    W, b, V = correction.product_W, correction.product_b, correction.product_V
-    own_W, own_b, own_V = correction.own_W, correction.own_b, correction.own_V
-    first, second = corrections.shares(rule, 0), corrections.shares(rule, 1)
-    if rule.correction == corrections.SGA:
-        product(game, code, first, work, correction, Y, F, own_W, own_b, V)
-        product(game, code, second, work, correction, Y, F, W, b, own_V)
-    else:
-        product(game, code, first, work, correction, Y, F, W, b, V)
+    for n in range(2 if rule.correction == corrections.SGA else 1):
+        share_D, share_G = corrections.shares(rule, n)
+        W, b, V = corrections.places(correction, share_D, share_G)
+        product(game, code, (share_D, share_G), work, correction, Y, F, W, b, V)
     to_W, to_V, to_b = layers(F, code.at_V)
     weight = corrections.correction_weight(rule, correction.dots)
-    corrections.correct(to_W.shape[0], rule, 1.0, weight, to_W, W)
-    corrections.correct(to_V.shape[0], rule, -1.0, weight, to_V, V)
-    corrections.correct(1, rule, 1.0, weight, to_b, b)
+    corrections.correct(to_W.shape[0], rule, 1.0, weight, to_W, correction.product_W)
+    corrections.correct(to_V.shape[0], rule, -1.0, weight, to_V, correction.product_V)
+    corrections.correct(1, rule, 1.0, weight, to_b, correction.product_b)
 
 
 @part(forceinline=False)

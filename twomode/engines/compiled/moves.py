@@ -59,7 +59,7 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: np.ndarra
     vector that gives the magnitude, and of the gradient.
     """
     if not rule.uses_first_moment and rule.direction == GRADIENT:
-        plain_norms(rows, neurons.G, norms)
+        gradient_norms(rows, neurons.G, norms)
         return
     G, M, S = neurons.G, neurons.M, neurons.S
     first_scale, second_scale = moment_scales(rule, t)
@@ -100,8 +100,8 @@ def direct(rows: int, rule: RuleCode, t: int, neurons: Neurons, norms: np.ndarra
 
 
 @part
-def plain_norms(rows: int, G: np.ndarray, norms: np.ndarray) -> None:
-    """`direct` where the gradient itself is direction and magnitude."""
+def gradient_norms(rows: int, G: np.ndarray, norms: np.ndarray) -> None:
+    """The squared norms of `direct` where the gradient itself is direction and magnitude."""
     for i in range(rows):
         square = fill(G, 0.0)
         for k in range(G.shape[1]):
