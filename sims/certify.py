@@ -32,9 +32,14 @@ def parse() -> argparse.Namespace:
         "--radius", type=float, default=0.0, help="of a box of starts, relative to each number [0]"
     )
     run.add_argument("--nu", type=float, default=0.1, help="of T_0: share of the peak [0.1]")
-    run.add_argument("--bits", type=cli.whole, default=128, help="of precision, at first [128]")
+    run.add_argument("--bits", type=cli.whole, help="of precision, at first [128]")
     run.add_argument(
         "--most-bits", type=cli.whole, default=8192, help="to which it is doubled, at most [8192]"
+    )
+    run.add_argument(
+        "--frame",
+        action="store_true",
+        help="doubles and ellipsoids that follow the run, in place of balls",
     )
     cli.add_game_flags(parser)
     cli.add_output_flags(parser, "certificate-OPT-dD-seedS", plot=False)
@@ -65,6 +70,7 @@ def main() -> None:
             nu=args.nu,
             bits=args.bits,
             most_bits=args.most_bits,
+            frame=args.frame,
             progress=True,
         )
         paragraph = textwrap.fill(certificate.describe(), 100, break_on_hyphens=False)

@@ -290,6 +290,7 @@ CALLS = {
         nu=0.1,
         bits=64,
         most_bits=128,
+        frame=False,
         progress=None,
     ),
     proofs.precision_horizon: lambda t: dict(
@@ -301,6 +302,7 @@ CALLS = {
         replicas=[1],
         bits=64,
         most_bits=128,
+        frame=True,
         progress=None,
     ),
     proofs.provable_box: lambda t: dict(game=t.game, opt=t.opt, steps=4, most=4, seed=1),

@@ -58,7 +58,8 @@ TESTS = {
     ],
     "twomode/statistics": ["statistics", "comparison", "examples"],
     "twomode/theory": ["theorems", "verdicts", "mechanism", "theory", "flow", "examples", "proofs"],
-    "twomode/proofs": ["proofs", "examples"],
+    "twomode/proofs": ["proofs", "forms", "examples"],
+    "twomode/proofs/forms.py": ["forms", "proofs"],
     "twomode/studies": ["sweeps", "comparison", "examples"],
     "twomode/adversarial": [
         *("adversarial_problems", "sampling", "adversarial_training", "adversarial_samplers"),

@@ -381,7 +381,7 @@ def test_precision_is_raised_until_it_decides():
     coarse = proved(2, "nsgda", recipe={"step_scale": 40}, bits=24, most_bits=24)
     assert coarse.verdict == "undecided"
     assert coarse.undecided
-    assert f"At iteration {coarse.until + 1:,} the balls do not tell" in coarse.describe()
+    assert f"At iteration {coarse.until + 1:,} the enclosures do not tell" in coarse.describe()
     assert all(claim.verdict == "undecided" for claim in coarse.claims)
     fine = proved(2, "nsgda", recipe={"step_scale": 40}, bits=24)
     assert fine.bits > 24

@@ -64,8 +64,8 @@ ROOMS = {
     "statistics": ("levels", "proportions", "trends", "factorial"),
     "theory": ("verdicts", "mechanism", "cards", "hypotheses", "theorems"),
     "proofs": (
-        *("balls", "instances", "outputs", "bounds", "certificates", "proving", "on_cards"),
-        *("horizon", "boxes"),
+        *("balls", "forms", "instances", "outputs", "bounds", "certificates", "proving"),
+        *("on_cards", "horizon", "boxes"),
     ),
     "studies": ("cell", "workers", "store", "replayed", "sweeps", "tuning", "comparison"),
     "adversarial": (

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from twomode._typing import BoolArray
 from twomode.errors import InputError
 
 try:
@@ -32,6 +33,7 @@ __all__ = [
     "Ball",
     "Balls",
     "Between",
+    "Truths",
     "Undecided",
     "arithmetic",
     "ball",
@@ -39,8 +41,10 @@ __all__ = [
     "bounds",
     "digits",
     "exactly",
+    "hulls",
     "overlap",
     "total",
+    "truths",
     "widened",
 ]
 
@@ -119,11 +123,19 @@ class Balls(np.ndarray):
         return _compared(_equal, self, other)
 
 
-class _Truths(np.ndarray):
+class Truths(np.ndarray):
     """What comparisons say: True, False, or None where balls do not tell."""
 
     def __and__(self, other: Any) -> Any:
-        return _of_two(_both)(self, other).view(_Truths)
+        return _of_two(_both)(self, other).view(Truths)
+
+
+def truths(true: BoolArray, false: BoolArray) -> Truths:
+    """From where something is surely so, and where it surely is not."""
+    found = np.full(np.shape(true), None, dtype=object)
+    found[np.asarray(false)] = False
+    found[np.asarray(true)] = True
+    return found.view(Truths)
 
 
 def exactly(values: npt.ArrayLike | list[Fraction]) -> Balls:
@@ -134,6 +146,11 @@ def exactly(values: npt.ArrayLike | list[Fraction]) -> Balls:
 def widened(x: Balls, share: float) -> Balls:
     """Each ball wider by a share of its midpoint; 0 stays."""
     return _elementwise(lambda y: y + arb(0, abs(y) * arb(share)))(x)
+
+
+def hulls(x: Any) -> Balls:
+    """The balls of an array of balls, or of affine forms: what each number is between."""
+    return x if isinstance(x, Balls) else x.balls()
 
 
 def total(x: np.ndarray) -> Ball:
@@ -177,7 +194,7 @@ def _both(x: bool | None, y: bool | None) -> bool | None:
 
 
 def _compared(f: Callable[[Ball, Ball], bool | None], x: Any, y: Any) -> Any:
-    return _of_two(f)(x, y).view(_Truths)
+    return _of_two(f)(x, y).view(Truths)
 
 
 def _chosen(condition: bool | None, x: Ball, y: Ball) -> Ball:
@@ -204,6 +221,7 @@ class _Library:
     where = staticmethod(_function(_chosen, 3))
     clip = staticmethod(_function(_clipped, 3))
     sum, stack, reshape = staticmethod(np.sum), staticmethod(np.stack), staticmethod(np.reshape)
+    isfinite = staticmethod(np.frompyfunc(arb.is_finite, 1, 1))
 
     @staticmethod
     def zeros_like(x: Balls) -> Balls:
@@ -227,7 +245,7 @@ class _Library:
         return np.asarray(np.frompyfunc(arb.max, 2, 1).reduce(flat, axis=-1)).view(Balls)
 
     @staticmethod
-    def any(x: _Truths) -> bool:
+    def any(x: Truths) -> bool:
         """Whether any is true; what nobody knows counts as false."""
         return any(truth is True for truth in x.flat)
 

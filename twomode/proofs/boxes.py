@@ -73,8 +73,8 @@ def provable_box(
     found = certify(game, opt, steps, **options)
     if found.verdict != "proved":
         return Box(found, 0.0, -math.inf)
-    # A box that is too wide stays so with more bits.
-    options |= {"bits": found.bits, "most_bits": found.bits}
+    if not found.frame:  # a box that is too wide stays so with more bits
+        options |= {"bits": found.bits, "most_bits": found.bits}
     wide, narrow = 0, most + 1
     while narrow - wide > 1:
         k = (wide + narrow) // 2

@@ -30,6 +30,7 @@ _KINDS: dict[str, Any] = {
     "until": Annotated[int, "[-1, 9e18]"],
     "undecided": str,
     "bits": Bits,
+    "frame": bool,
 }
 
 
@@ -111,6 +112,8 @@ class Certificate:
         What balls did not tell at the iteration after `until`; empty if they told all.
     bits : int
         Precision of the midpoints.
+    frame : bool
+        Whether it was enclosed in doubles along a frame, and not in balls.
     enclosures : list of dict
         Numbers at the deciding iterations, as texts that python-flint reads.
     source : dict
@@ -128,6 +131,7 @@ class Certificate:
     claims: tuple[Claim, ...]
     undecided: str
     bits: int
+    frame: bool
     enclosures: list[JSON]
     source: JSON
     made: JSON
@@ -147,8 +151,9 @@ class Certificate:
         drawn = "an explicit start"
         if source["start"] != "explicit":
             drawn = f"seed {source['seed']}, replica {source['replicas'][0]}"
+        arithmetic = "doubles along a frame" if self.frame else f"{self.bits}-bit balls"
         words = [
-            f"Theorem {self.theorem}, this instance: {self.verdict} in {self.bits}-bit balls."
+            f"Theorem {self.theorem}, this instance: {self.verdict} in {arithmetic}."
             f" {opt.name} with eta_D = {opt.eta_D:.4g}, eta_G = {opt.eta_G:.4g} at d ="
             f" {game.d:,} from {drawn}, for {start} as exact numbers in"
             f" R^{game.reduced_dimension}."
@@ -163,7 +168,7 @@ class Certificate:
         words += [f"({n}) {claim}." for n, claim in enumerate(self.claims, start=1)]
         if self.undecided:
             words.append(
-                f"At iteration {self.until + 1:,} the balls do not tell: {self.undecided}."
+                f"At iteration {self.until + 1:,} the enclosures do not tell: {self.undecided}."
             )
         words.append(
             "That is an instance; it says nothing of other starts, and does not prove the theorem."
@@ -196,6 +201,7 @@ class Certificate:
             ],
             "undecided": self.undecided,
             "bits": self.bits,
+            "frame": self.frame,
             "steps": self.steps,
             "nu": self.nu,
             "source": self.source,

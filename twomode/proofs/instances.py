@@ -15,11 +15,12 @@ from twomode.checks import checked
 from twomode.engines import ArrayEngine
 from twomode.errors import require
 from twomode.game import Evaluation, Game, State, player_norms
-from twomode.proofs.balls import Balls, Undecided, ball, exactly, widened
+from twomode.proofs.balls import Balls, Undecided, ball, exactly, hulls, widened
+from twomode.proofs.forms import Forms, forms_of, in_frame
 from twomode.rules import Optimizer
 from twomode.runs import Result, Run, draw_start
 
-__all__ = ["Enclosed", "Instance", "exact_law", "in_reduced_form", "instance_of"]
+__all__ = ["Enclosed", "Framed", "Instance", "exact_law", "in_reduced_form", "instance_of"]
 
 
 @dataclass(frozen=True)
@@ -124,23 +125,28 @@ class Enclosed(ArrayEngine):
     game: Game
 
     def __init__(self, instance: Instance) -> None:
-        game, opt = copy.copy(instance.game), instance.opt
+        game, opt, number = copy.copy(instance.game), instance.opt, self._number
         for name in ("data_points", "latent_points"):
-            support, probabilities = exact_law(getattr(instance.game, name))
-            vars(game)[name] = exactly(support), exactly(probabilities)
+            law = exact_law(getattr(instance.game, name))
+            vars(game)[name] = tuple(number(exactly(part)) for part in law)
         vars(game)["evaluate"] = _remembering(game.evaluate)
         gamma = ball(instance.game.gamma)
         U = exactly(instance.start.U)
         U[1, 1] = (1 - gamma * gamma).sqrt()
         box = {
-            name: widened(exactly(getattr(instance.start, name)), instance.radius)[None]
+            name: number(widened(exactly(getattr(instance.start, name)), instance.radius)[None])
             for name in ("W", "V", "b")
         }
-        super().__init__(game, opt, State(**box, U=U[None]))
+        super().__init__(game, opt, State(**box, U=number(U[None])))
         numbers = [f.name for f in fields(opt) if isinstance(getattr(opt, f.name), float)]
         self.opt = self._rule = _with_balls(opt, numbers)
         length = ball(opt.constant)
         vars(self.opt)["block_length"] = lambda n: length * ball(n).sqrt()
+
+    @staticmethod
+    def _number(balls: Any) -> Any:
+        """What stands for such numbers in all that follows."""
+        return balls
 
     def _step(self, player: str, field: dict[str, Any]) -> dict[str, Any]:
         """A number over its own size is its sign, of which balls would lose more and more."""
@@ -158,7 +164,7 @@ class Enclosed(ArrayEngine):
         found: Evaluation = self.game.evaluate(self.state)
         return found
 
-    def norms(self) -> tuple[Balls, Balls]:
+    def norms(self) -> tuple[Any, Any]:
         """Norms of the gradient of (D, G), and the largest so far, this one included."""
         now = player_norms(self.gradient)
         return now[0], self.xp.maximum(self.peak_grad_norms, now)[0]
@@ -180,17 +186,47 @@ class Enclosed(ArrayEngine):
         norms, peaks = self.norms()
         return {
             "t": self.t,
-            "grad_norms": norms,
-            "peak_grad_norms": peaks,
+            "grad_norms": hulls(norms),
+            "peak_grad_norms": hulls(peaks),
             "projections_V": projections,
-            "bias": self.state.b,
+            "bias": hulls(self.state.b),
         }
 
     def step(self) -> None:
-        """Take an iteration; raise `Undecided` if a ball becomes the whole line."""
+        """Take an iteration; raise `Undecided` if nothing is known any more of a number."""
         self.advance(1)
-        if not all(x.is_finite() for layer in self._X.values() for x in layer.flat):
+        if not all(np.all(self.xp.isfinite(layer)) for layer in self._X.values()):
             raise Undecided("a norm may be 0, or the balls have grown beyond all bounds")
+
+
+class Framed(Enclosed):
+    """The same on affine forms, whose frame of symbols follows the run.
+
+    Doubles do where balls need thousands of bits, and boxes of starts may be wide.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(instance)
+        self._follow()
+
+    @staticmethod
+    def _number(balls: Any) -> Forms:
+        return forms_of(balls)
+
+    def step(self) -> None:
+        """Take an iteration; see `Enclosed.step`."""
+        super().step()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Make symbols of the errors of all that is kept."""
+        kept = (self._X, self._M, self._S, self._past, *self._own.values(), self._peaks)
+        framed = in_frame({f"{n} {name}": x for n, of in enumerate(kept) for name, x in of.items()})
+        for key, x in framed.items():
+            n, _, name = key.partition(" ")
+            kept[int(n)][name] = x
+        # What nothing depends on knows no symbols.
+        self._lengths = {name: forms_of(hulls(x)) for name, x in self._lengths.items()}
 
 
 def _with_balls(thing: Any, names: Any) -> Any:
@@ -214,11 +250,11 @@ def _remembering(evaluate: Callable[..., Evaluation]) -> Callable[..., Evaluatio
 
 def _differ(run: Enclosed, names: tuple[str, ...]) -> bool | None:
     """Whether a player's layers are other than at the start; None if balls do not tell."""
-    layers = [(getattr(run.state, n), getattr(run._start, n)) for n in names]
-    pairs = [pair for now, then in layers for pair in zip(now.flat, then.flat, strict=True)]
-    if any(x != y for x, y in pairs):
+    same = [np.ravel(getattr(run.state, n) == getattr(run._start, n)) for n in names]
+    answers = {answer for layer in same for answer in layer}
+    if False in answers:
         return True
-    return False if all(x == y for x, y in pairs) else None
+    return None if None in answers else False
 
 
 def _hex(array: FloatArray) -> Any:

@@ -34,6 +34,7 @@ def prove_card(
     *,
     bits: Bits = BITS,
     most_bits: Bits = MOST_BITS,
+    frame: bool = False,
     progress: Report | bool | None = None,
 ) -> Card:
     """The card of a theorem, with proofs for some of the replicas.
@@ -49,7 +50,7 @@ def prove_card(
         Of the population gradient in R^r, as for `precision_horizon`.
     replicas : sequence of int
         Their places in the result.
-    bits, most_bits, progress
+    bits, most_bits, frame, progress
         As for `certify`.
 
     Returns
@@ -83,7 +84,7 @@ def prove_card(
     instances = [instance_of(result, k) for k in replicas]
     steps, found = int(result.steps[-1]), []
     for k, instance in zip(replicas, instances, strict=True):
-        certificate = prove(instance, steps, NU, {}, bits, most_bits, progress)
+        certificate = prove(instance, steps, NU, {}, bits, most_bits, progress, frame=frame)
         found.append((k, _verdict(certificate, _CLAIMS[theorem])))
     return replace(theorem(result), proofs=tuple(found))
 

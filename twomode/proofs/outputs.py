@@ -14,7 +14,7 @@ import numpy as np
 
 from twomode._typing import BoolArray, FloatArray, IntArray
 from twomode.game import LARGEST_CHECKED, Game, State, all_latents
-from twomode.proofs.balls import Ball, Balls, Between, Undecided, ball, bounds, total
+from twomode.proofs.balls import Ball, Balls, Between, Undecided, ball, bounds, hulls, total
 from twomode.proofs.instances import exact_law
 
 __all__ = ["LargestAsymmetry", "Rows", "coverage", "largest_residual", "latents_of"]
@@ -38,12 +38,13 @@ class Rows:
 
     def __init__(self, game: Game, state: State) -> None:
         V, U, xp = state.V[0], state.U[0], state.xp
-        self.projections: Balls = xp.matmul(V, U.mT)
-        self.gram: Balls = xp.matmul(V, V.mT)
+        projections, gram = xp.matmul(V, U.mT), xp.matmul(V, V.mT)
         self.square = 2 + 2 * ball(game.gamma)
-        self.sums = self.projections[:, 0] + self.projections[:, 1]
-        self.differences = self.projections[:, 0] - self.projections[:, 1]
-        self.N = self.gram - self.sums[:, None] * self.sums[None, :] / self.square
+        sums = projections[:, 0] + projections[:, 1]
+        differences = projections[:, 0] - projections[:, 1]
+        N = gram - sums[:, None] * sums[None, :] / self.square
+        self.projections, self.gram, self.N = hulls(projections), hulls(gram), hulls(N)
+        self.sums, self.differences = hulls(sums), hulls(differences)
 
     def squared_asymmetry(self, on: IntArray) -> Ball:
         """max_l <xi, u_l>^2 / norm(xi)^2 for the z with these coordinates on; 0 where xi is 0."""

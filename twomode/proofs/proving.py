@@ -31,7 +31,7 @@ from twomode.proofs.balls import (
 )
 from twomode.proofs.bounds import of_asymmetry, of_coverage, of_residual
 from twomode.proofs.certificates import Bits, Certificate, Claim
-from twomode.proofs.instances import Enclosed, Instance, in_reduced_form
+from twomode.proofs.instances import Enclosed, Framed, Instance, in_reduced_form
 from twomode.proofs.outputs import LargestAsymmetry, Rows, coverage, largest_residual, latents_of
 from twomode.rules import Optimizer
 from twomode.runs import Run, draw_start, origin
@@ -43,6 +43,8 @@ __all__ = ["MOST_BITS", "ProofProgress", "Share", "certify", "prove", "verify_ce
 Share: TypeAlias = Annotated[float, "[0, 1)"]
 #: Where precision begins, and the most that is tried.
 BITS, MOST_BITS = 128, 8192
+#: Of doubles.
+DOUBLE = 53
 UNKNOWN = Between(0.0, np.inf)
 #: Takes the iteration that a proof has come to.
 Tell: TypeAlias = Callable[[int], None]
@@ -71,8 +73,9 @@ def certify(
     start: State | GaussianStart | None = None,
     radius: Share = 0.0,
     nu: Level = NU,
-    bits: Bits = BITS,
+    bits: Bits | None = None,
     most_bits: Bits = MOST_BITS,
+    frame: bool = False,
     progress: Report | bool | None = None,
 ) -> Certificate:
     """Prove, with ball arithmetic, that a run does what a theorem says.
@@ -93,7 +96,11 @@ def certify(
     nu : float
         Of T_0.
     bits, most_bits : int
-        Precision at first, and the most to which it is doubled where balls do not tell.
+        Precision at first (128 by default), and the most to which it is doubled where balls do not
+        tell.
+    frame : bool
+        Enclose it in doubles and ellipsoids that follow the run instead, which do not wrap: for
+        long runs, and for boxes of starts.
     progress : callable, optional
         As for `twomode.simulate`.
 
@@ -116,14 +123,16 @@ def certify(
     ('proved', 32)
     """
     run = Run.of(game, opt, steps, replicas=[replica], seed=seed, start=start, engine="reduced")
-    require(bits <= most_bits, f"bits={bits} must not exceed most_bits={most_bits}")
+    require(not frame or bits is None, f"bits={bits} are of balls: leave it out with frame=True")
+    first = bits or min(BITS, most_bits)
+    require(first <= most_bits, f"bits={bits} must not exceed most_bits={most_bits}")
     drawn = draw_start(game, run.start, run.seed, run.replicas, reduced=True).replica(0)
     instance = Instance(game, opt, in_reduced_form(game, drawn), radius)
     source = {"seed": None, "start": "explicit"}
     if isinstance(run.start, GaussianStart):
         names = ("seed", "spawn_key", "replicas", "start")
         source = {name: run.provenance()[name] for name in names}
-    return prove(instance, steps, nu, source, bits, most_bits, progress)
+    return prove(instance, steps, nu, source, first, most_bits, progress, frame=frame)
 
 
 def prove(
@@ -134,23 +143,33 @@ def prove(
     bits: int,
     most_bits: int,
     progress: Report | bool | None = None,
+    *,
+    frame: bool = False,
 ) -> Certificate:
     """As `certify`, of an instance; precision is doubled as long as that decides more."""
     began, found = time.perf_counter(), None
+    enclosed, bits, most_bits = (Framed, DOUBLE, DOUBLE) if frame else (Enclosed, bits, most_bits)
     about = _theorem_4_1 if instance.opt.as_long_as_gradient else _theorem_4_2
     with watched(progress, f"proof d={instance.game.d}") as report:
         while True:
             before = found
             with bits_of_precision(bits):
                 told = partial(_tell, report, steps, bits)
-                found = about(instance, steps, nu, told)
+                found = about(instance, enclosed, steps, nu, told)
             gained = before is None or found.until > before.until
             if not found.undecided or not gained or 2 * bits > most_bits:
                 break
             bits *= 2
     made = {**origin(), "arithmetic": arithmetic(), "seconds": time.perf_counter() - began}
     return Certificate(
-        instance, steps=steps, nu=nu, bits=bits, source=source, made=made, **found._asdict()
+        instance,
+        steps=steps,
+        nu=nu,
+        bits=bits,
+        frame=frame,
+        source=source,
+        made=made,
+        **found._asdict(),
     )
 
 
@@ -165,7 +184,8 @@ def verify_certificate(
     path : str or Path
         What `Certificate.save` wrote.
     bits : int, optional
-        Of the new proof; half as many again as the certificate's by default.
+        Of the new proof, in balls; by default half as many again as the certificate's, or along a
+        frame what was proved so.
     progress : callable, optional
         As for `twomode.simulate`.
 
@@ -192,10 +212,9 @@ def verify_certificate(
     'proved'
     """
     old = Certificate.load(path)
-    bits = old.bits * 3 // 2 if bits is None else bits
-    new = prove(
-        old.instance, old.steps, old.nu, old.source, bits, max(4 * bits, MOST_BITS), progress
-    )
+    frame, first = old.frame and bits is None, bits or old.bits * 3 // 2
+    most = max(4 * first, MOST_BITS)
+    new = prove(old.instance, old.steps, old.nu, old.source, first, most, progress, frame=frame)
     for name in ("theorem", "T0", "until", "verdict"):
         said, found = getattr(old, name), getattr(new, name)
         require(said == found, f"{path}: {name} is {shown(said)}, but it is proved to be {found!r}")
@@ -243,9 +262,11 @@ class _Found(NamedTuple):
     enclosures: list[JSON]
 
 
-def _theorem_4_1(instance: Instance, steps: int, nu: float, tell: Tell) -> _Found:
+def _theorem_4_1(
+    instance: Instance, enclosed: type[Enclosed], steps: int, nu: float, tell: Tell
+) -> _Found:
     """T_0, the asymmetry up to it, and the residual at it."""
-    game, run = instance.game, Enclosed(instance)
+    game, run = instance.game, enclosed(instance)
     asymmetry, residual = LargestAsymmetry(game), UNKNOWN
     T0, until, undecided = None, -1, ""
     seen: list[dict[str, Any]] = []
@@ -285,9 +306,11 @@ def _theorem_4_1(instance: Instance, steps: int, nu: float, tell: Tell) -> _Foun
     return _Found("4.1", T0, until, claims, undecided, [_written(x) for x in seen])
 
 
-def _theorem_4_2(instance: Instance, steps: int, nu: float, tell: Tell) -> _Found:
+def _theorem_4_2(
+    instance: Instance, enclosed: type[Enclosed], steps: int, nu: float, tell: Tell
+) -> _Found:
     """The coverage of both modes at T_1."""
-    game, opt, run = instance.game, instance.opt, Enclosed(instance)
+    game, opt, run = instance.game, instance.opt, enclosed(instance)
     T1 = min(steps, math.floor(HORIZON * (1 + 1e-9) / opt.eta_D)) if opt.eta_D else steps
     undecided, seen = "", []
     covered: tuple[tuple[Fraction, Fraction], ...] = ((Fraction(0), Fraction(1)),) * 2
