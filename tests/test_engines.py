@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise, product
@@ -18,7 +19,7 @@ from helpers import explicit_start
 import twomode as tm
 from twomode.engines import dense
 from twomode.engines.array import ArrayEngine
-from twomode.engines.compiled import lanes_llvm, lanes_numpy
+from twomode.engines.compiled import blocks, lanes_llvm, lanes_numpy
 from twomode.engines.compiled.alone import FEW
 from twomode.engines.compiled.blocks import APART
 from twomode.engines.compiled.lanes import (
@@ -628,6 +629,34 @@ def test_a_step_that_fails_leaves_the_number_of_threads_alone(monkeypatch):
         assert numba.get_num_threads() == 2
     finally:
         numba.set_num_threads(before)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs a second thread")
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_every_block_is_taken_once_and_after_an_error_none(error):
+    taken, busy = [], []
+
+    def advance(block):
+        busy.append(block)
+        time.sleep(0.01)
+        if block == fails:
+            raise error
+        taken.append(block)
+        busy.remove(block)
+
+    fails = None
+    blocks.each_block(advance, 20, 1000)
+    assert sorted(taken) == list(range(20))
+    fails = 3
+    taken.clear()
+    with pytest.raises(error):
+        blocks.each_block(advance, 20, 1000)
+    assert busy == [3]  # what was begun has ended
+    assert len(taken) < 8
+    fails = None
+    busy.clear()
+    blocks.each_block(advance, 20, 1000)  # and the threads are still there
+    assert not busy
 
 
 # What the engines refuse, and where they may start

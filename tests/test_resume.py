@@ -211,12 +211,6 @@ def test_a_run_goes_on_from_any_of_its_checkpoints(kept, case):
     assert ended  # and the last one was whole
 
 
-def test_minibatches_go_on_where_they_were_drawn_ahead(kept):
-    path = kept("minibatches")[1]
-    assert load_arrays(path)[0]["batches.data"].shape[1] > 0
-    assert_same(tm.resume(path), simulated("minibatches"))
-
-
 def test_a_run_can_be_resumed_again_and_again(tmp_path, monkeypatch):
     path = tmp_path / "run.checkpoint"
 
@@ -379,8 +373,6 @@ TAMPERED = {
     "not the memory of this run's  engine": lambda a, _: a.update({"engine.X_W": np.zeros(8)}),
     "not the records of a run": lambda a, _: a.pop("records.bias"),
     "not the records of 2": lambda a, _: a.update({"records.bias": a["records.bias"][:1]}),
-    "not the minibatches": lambda a, _: a.update({"batches.data": a["batches.data"][..., :1]}),
-    "KeyError: 'batches.streams'|KeyError: 'streams'": lambda a, _: a.pop("batches.streams"),
     "KeyError: 'every'": lambda _, notes: notes.pop("every"),
     "gamma=2.0 must lie": lambda _, notes: notes["game"].update(gamma=2.0),
     "steps=-3 must be": lambda _, notes: notes["run"].update(steps=-3),

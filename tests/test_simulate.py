@@ -343,13 +343,14 @@ def test_a_run_stops_when_all_have_diverged():
 # Minibatches
 
 
-def test_minibatch_weights_average_to_the_probabilities():
+@pytest.mark.parametrize("size", [10, 1000])  # drawn one by one, and by NumPy
+def test_minibatch_weights_average_to_the_probabilities(size):
     # counts of n independent points: each weight has mean p and variance p(1 - p)/n
-    size, steps, replicas = 10, 4000, 2
+    steps, replicas = 4000, 2
     root = np.random.SeedSequence(0)
     batches = Minibatches(GAME, size, root, range(replicas))
     laws = (GAME.data_points[1], GAME.latent_points[1])
-    for weights, p in zip(batches.draw(steps), laws, strict=True):
+    for weights, p in zip(batches.draw(0, steps), laws, strict=True):
         assert weights.shape == (replicas, steps, len(p))
         np.testing.assert_allclose(weights.sum(axis=-1), 1, rtol=1e-14)
         assert np.array_equal(weights * size, np.round(weights * size))
@@ -360,24 +361,78 @@ def test_minibatch_weights_average_to_the_probabilities():
         assert not np.array_equal(weights[0], weights[1])
 
 
-def test_data_and_latents_are_drawn_apart():
+@pytest.mark.parametrize("size", [10, 1000])
+def test_data_and_latents_are_drawn_apart(size):
     """Where both laws have two equal points, their counts are independent, in every replica."""
     latents = tm.ExplicitLatents(np.eye(2), [0.5, 0.5])
     game = replace(GAME, m_G=2, latents=latents)
-    batches = Minibatches(game, 10, np.random.SeedSequence(0), range(3))
-    counts = np.concatenate([weights[..., 0] for weights in batches.draw(4000)])
+    batches = Minibatches(game, size, np.random.SeedSequence(0), range(3))
+    counts = np.concatenate([weights[..., 0] for weights in batches.draw(0, 4000)])
     apart = np.corrcoef(counts) - np.eye(6)
     assert np.abs(apart).max() < 5 / np.sqrt(4000)
 
 
-def test_minibatches_do_not_depend_on_how_they_are_asked_for():
-    """Less than is drawn at once, across its end, twice, and more."""
-    once, pieces = (Minibatches(GAME, 10, np.random.SeedSequence(0), range(2)) for _ in range(2))
-    parts = [0.3, 0.9, 0.9, 0.6, 2.5, 0.4]
-    steps = [int(part * once.at_once) for part in parts]
-    whole, several = once.draw(sum(steps)), [pieces.draw(n) for n in steps]
+@pytest.mark.parametrize("size", [10, 1000])
+def test_minibatches_do_not_depend_on_how_they_are_asked_for(size):
+    """Nor on who else is drawn for."""
+    root = np.random.SeedSequence(0)
+    batches = Minibatches(GAME, size, root, range(9))
+    steps = [20, 0, 1, 64, 127, 300, 5]
+    whole = batches.draw(0, sum(steps))
+    several = [batches.draw(sum(steps[:k]), n) for k, n in enumerate(steps)]
     for k, weights in enumerate(whole):
         np.testing.assert_array_equal(np.concatenate([x[k] for x in several], axis=1), weights)
+        alone = Minibatches(GAME, size, root, [7]).draw(0, sum(steps))
+        np.testing.assert_array_equal(alone[k][0], weights[7])
+
+
+def philox(counter, key):
+    """Four words of 32 bits, as Salmon et al. 2011 write it."""
+    a, b, c, d = counter
+    k0, k1 = key
+    for _ in range(10):
+        p, q = 0xD2511F53 * a, 0xCD9E8D57 * c
+        a, b, c, d = (q >> 32) ^ b ^ k0, q % 2**32, (p >> 32) ^ d ^ k1, p % 2**32
+        k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
+    return a, b, c, d
+
+
+def test_minibatches_are_those_of_philox_and_an_alias_table():
+    """By Random123's known answers, and point by point."""
+    for counter, key, answer in (
+        (4 * (0,), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ):
+        assert philox(counter, key) == answer
+    p, size, first = np.array([0.1, 0.2, 0.3, 0.4]), 7, 2**33 - 1
+    table = tm.engines.alias_table(p)
+    weights = np.empty((1, 3, 4))
+    tm.engines.draw_points(weights, size, first, np.array([[12, 34]], dtype=np.uint64), table)
+    for n in range(3):
+        t = first + n
+        calls = [philox((call, 0, t % 2**32, t >> 32), (12, 34)) for call in range(2)]
+        words = [call[k] for k in range(4) for call in calls][:size]
+        places = [4 * word for word in words]
+        points = [
+            slot if place % 2**32 < table.shares[slot] else table.others[slot]
+            for place in places
+            for slot in [place >> 32]
+        ]
+        np.testing.assert_array_equal(weights[0, n], np.bincount(points, minlength=4) / size)
+
+
+@pytest.mark.parametrize("points", [1, 2, 7, 45, 2000])
+def test_alias_tables_have_the_probabilities(points):
+    rng = np.random.default_rng(points)
+    for p in (np.full(points, 1 / points), rng.dirichlet(np.full(points, 0.1))):
+        table = tm.engines.alias_table(p)
+        own = table.shares / 2.0**32
+        found = own + np.bincount(table.others, weights=1 - own, minlength=points)
+        np.testing.assert_allclose(found / points, p, rtol=0, atol=2.0**-32)
 
 
 def test_minibatch_cost_does_not_depend_on_its_size():

@@ -44,6 +44,7 @@ ROOMS = {
             "records",
             "gradient",
             "alone",
+            "drawn",
         ),
         *(
             "moves",

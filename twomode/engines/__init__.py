@@ -8,6 +8,7 @@ from twomode.engines.array import ArrayEngine
 from twomode.engines.protocol import Batches, Engine, Flow, Observer
 
 if TYPE_CHECKING or "pdoc" in sys.modules:  # pdoc shows what is there, and asks for nothing
+    from twomode.engines.compiled.drawn import alias_table, draw_points
     from twomode.engines.dense import DenseEngine
     from twomode.engines.flow import FlowEngine
     from twomode.engines.reduced import ReducedEngine
@@ -21,9 +22,17 @@ __all__ = [
     "FlowEngine",
     "Observer",
     "ReducedEngine",
+    "alias_table",
+    "draw_points",
 ]
 
-_COMPILED = {"DenseEngine": "dense", "FlowEngine": "flow", "ReducedEngine": "reduced"}
+_COMPILED = {
+    "DenseEngine": "dense",
+    "FlowEngine": "flow",
+    "ReducedEngine": "reduced",
+    "alias_table": "compiled.drawn",
+    "draw_points": "compiled.drawn",
+}
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,7 @@ from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.alone import Alone
 from twomode.engines.compiled.blocks import block_zeros, each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
+from twomode.engines.compiled.lanes import LANES
 from twomode.engines.compiled.observed import Seen, make_seen, observe
 from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, padded
@@ -91,16 +92,13 @@ class ReducedEngine(MovesMeasured, Observer):
         self._play(1, steps, batches, self._unseen)
 
     def _play(self, records: int, every: int, batches: Batches | None, seen: Seen) -> None:
-        weights = self._probabilities
-        if batches is not None:
-            weights = enc.Weights(
-                *(pack(self._objective_factor * batch)[:, :, None] for batch in batches)
-            )
         stages = enc.encode_stages(self.opt)
 
         def advance_block(block: int) -> None:
-            # One set of weights serves every block in a population run.
-            own = enc.Weights(*(w[block % len(w)] for w in weights))
+            own = enc.share(self._probabilities, 0)  # one set serves every block
+            if batches is not None:
+                lanes = slice(block * LANES, (block + 1) * LANES)
+                own = enc.Weights(*(self._packed(batch[lanes]) for batch in batches))
             shared = self._game_code, self._rule, own, self._population
             mine = enc.share(seen, block)
             few = self._alone, self.replicas
@@ -108,6 +106,11 @@ class ReducedEngine(MovesMeasured, Observer):
 
         each_block(advance_block, len(self._blocks), records * max(every, 1))
         self.t += records * every
+
+    def _packed(self, batch: FloatArray) -> FloatArray:
+        """Weights of a block's replicas, as kernels take them."""
+        packed: FloatArray = pack(batch)[0, :, None]
+        return packed if self._objective_factor == 1 else self._objective_factor * packed
 
     @property
     def foresees(self) -> bool:

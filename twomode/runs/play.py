@@ -63,13 +63,11 @@ def play(
         batches = Minibatches(run.game, run.batch_size, run.seed, run.replicas)
     began = time.perf_counter()
     engine = _make_engine(run, start)
-    engine.advance(0, None if batches is None else batches.draw(0))  # compiles, where needed
+    engine.advance(0, None if batches is None else batches.draw(0, 0))  # compiles, where needed
     compiled = time.perf_counter()
     last = None if isinstance(engine, Flow) else run.steps
     recorder = Recorder(run.game, engine, last, run.record_every, run.resolve)
     parts: dict[str, Part] = {"engine": engine, "records": recorder}
-    if batches is not None:
-        parts["batches"] = batches
     before = 0.0 if checkpoint is None else checkpoint.seconds
 
     def keep(last: bool = False) -> None:
@@ -127,7 +125,7 @@ def _advance(
             engine.advance(n := min(piece, left))
         else:
             n = min(piece, left, batches.at_once)
-            engine.advance(n, batches.draw(n))
+            engine.advance(n, batches.draw(engine.t, n))
         now = time.perf_counter()
         growth = _REPORT_EVERY / max(now - began, 1e-9)
         longer = round(n * min(2.0, growth))

@@ -7,9 +7,12 @@ and, on a busy machine, keep each other waiting.
 
 from __future__ import annotations
 
+import functools
 import math
+import os
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numba
 import numpy as np
@@ -34,10 +37,11 @@ def pack(array: np.ndarray) -> np.ndarray:
     """(R, rows, columns) to (blocks, rows, columns, LANES); spare lanes repeat replica 0."""
     replicas = len(array)
     blocks = -(-replicas // LANES)
-    spare = np.broadcast_to(array[:1], (blocks * LANES - replicas, *array.shape[1:]))
-    full = np.concatenate([array, spare]).reshape(blocks, LANES, *array.shape[1:])
     packed = block_zeros(blocks, *array.shape[1:])
-    packed[:] = np.moveaxis(full, 1, -1)
+    for block, lanes in enumerate(packed):
+        here = array[block * LANES : (block + 1) * LANES]
+        for lane in range(LANES):
+            lanes[..., lane] = here[lane] if lane < len(here) else array[0]
     return packed
 
 
@@ -50,10 +54,33 @@ def unpack(packed: np.ndarray, replicas: int) -> np.ndarray:
 def each_block(advance: Callable[[int], None], blocks: int, steps: int) -> None:
     """Call `advance` with every block's number, on threads if so many steps are worth them."""
     threads = min(numba.get_num_threads(), blocks)
-    if threads > 1 and steps * blocks >= WORTH_THREADS:
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(advance, range(blocks)):
-                pass
-    else:
+    if threads == 1 or steps * blocks < WORTH_THREADS:
         for block in range(blocks):
             advance(block)
+        return
+    left = deque([*range(blocks), *([None] * threads)])
+
+    def work() -> None:
+        try:
+            for block in iter(left.popleft, None):
+                advance(block)
+        finally:  # after an error nothing more is begun
+            left.extendleft([None] * threads)
+
+    helpers = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:  # what was begun is not left alone
+        wait(helpers)
+    for helper in helpers:
+        helper.result()
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay, asleep: to start some costs as much as hundreds of iterations."""
+    return ThreadPoolExecutor(threads, "twomode")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not survive a fork
