@@ -1,4 +1,4 @@
-"""What users wait for: starts, the main job, and records beside the steps they are taken of.
+"""What users wait for: starts, the main job, records and minibatches beside bare steps.
 
     python sims/bench_users.py            # a minute
     python sims/bench_users.py --write    # and into sims/README.md
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ ROUNDS = 5
 JOB = ("mode_collapse.py", "--d", "4096", "--opt", "sgda")
 #: Rule and replicas of the runs whose records are timed, at d = 4096.
 RECORDED = (("sgda", 1), ("sgda", 16), ("sgda", 64), ("nsgda", 16))
+#: Sizes of minibatches, of SGDA with 64 replicas at d = 4096.
+MINIBATCHES = (1, 64, 512)
 TABLE = Table(Column("", 46, "<"), Column("s", 7), Column("CPU s", 8), Column("", 0, "<"), gap=2)
 PAGE = Path(__file__).with_name("README.md")
 
@@ -78,6 +81,18 @@ def recording(name: str, replicas: int) -> tuple[float, float]:
     return took[0], took[1]
 
 
+def drawing(size: int) -> tuple[float, float]:
+    """A run with minibatches, and one without: by the clock."""
+    game = tm.Game.preset(4096)
+    opt, steps = tm.recipe(game, "sgda", steps=4000)
+    took = []
+    for batch in (size, None):
+        began = time.perf_counter()
+        tm.simulate(game, opt, steps, replicas=64, record_every=steps, batch_size=batch)
+        took.append(time.perf_counter() - began)
+    return took[0], took[1]
+
+
 CASES: dict[str, Callable[[], tuple[float, float]]] = {
     "import numpy": lambda: command("-c", "import numpy"),
     "import twomode": lambda: command("-c", "import twomode"),
@@ -90,16 +105,20 @@ CASES: dict[str, Callable[[], tuple[float, float]]] = {
 def rows() -> Iterator[Timed]:
     """Everything, timed round by round."""
     runs = {f"{n} x {r}": (n, r) for n, r in RECORDED}
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CASES, *runs)}
+    compared = {
+        **{name: partial(recording, *run) for name, run in runs.items()},
+        **{f"of {size}": partial(drawing, size) for size in MINIBATCHES},
+    }
+    timed = CASES | compared
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
     command(*JOB)  # compiles
-    for run in runs.values():
-        recording(*run)
+    for run in compared.values():
+        run()
     with ProgressBar("users") as bar:
         for n in range(ROUNDS * len(found)):
             name = list(found)[n % len(found)]
             bar(Progress(n, ROUNDS * len(found), "command"))
-            took = CASES[name]() if name in CASES else recording(*runs[name])
-            found[name].append(took)
+            found[name].append(timed[name]())
     for name in CASES:
         seconds, cpu = (statistics.median(x) for x in zip(*found[name], strict=True))
         yield Timed(name, f"{seconds:.2f}", f"{cpu:.2f}", "")
@@ -108,6 +127,11 @@ def rows() -> Iterator[Timed]:
         full = statistics.median(full for full, _ in found[name])
         note = f"{100 * share:.0f} % of the rate without records"
         yield Timed(f"simulate, default records, {name}", "", f"{full:.2f}", note)
+    for size in MINIBATCHES:
+        ratio = statistics.median(drawn / bare for drawn, bare in found[f"of {size}"])
+        seconds = statistics.median(drawn for drawn, _ in found[f"of {size}"])
+        note = f"{ratio:.1f} steps of the population"
+        yield Timed(f"simulate, minibatches of {size}, sgda x 64", f"{seconds:.2f}", "", note)
 
 
 def main() -> None:

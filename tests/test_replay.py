@@ -80,7 +80,7 @@ def test_a_run_is_identical_where_it_was_made(tmp_path, options):
 
 def test_of_a_replica_that_diverged_nothing_is_a_number_and_the_same(tmp_path):
     opt = tm.optimizer("consensus", eta_D=100.0, eta_G=100.0)
-    result = tm.simulate(GAME, opt, 90, replicas=3, batch_size=2, record_every=10)
+    result = tm.simulate(GAME, opt, 90, replicas=12, batch_size=2, record_every=10)
     assert result.diverged.any()
     result.save(tmp_path / "a.npz")
     assert replay(SavedResult(tmp_path / "a.npz")).verdict == "identical"
