@@ -417,6 +417,13 @@ def test_a_box_is_wider_along_a_frame():
     assert boxes[1].certificate.verdict == "proved"
 
 
+def test_the_program_proves_along_a_frame(play):
+    flags = ("--d", 16, "--m-D", 2, "--m-G", 2, "--replica", 1, "--eta-d", 0.5, "--frame")
+    status, output, errors = play("certify.py", *flags)
+    assert (status, errors) == (0, "")
+    assert output.startswith("Theorem 4.1, this instance: proved in doubles along a frame.")
+
+
 def test_bits_are_of_balls():
     with pytest.raises(tm.InputError, match="bits=64 are of balls"):
         proofs.proved(1, frame=True, bits=64)
