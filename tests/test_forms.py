@@ -180,6 +180,27 @@ def test_smooth_functions_hold(function, theirs, size):
                 assert off <= ball(float(found.radius[k]))
 
 
+@pytest.mark.parametrize(
+    ("function", "theirs"),
+    [(LIBRARY.exp, np.exp), (LIBRARY.log1p, np.log1p), (LIBRARY.sqrt, np.sqrt)],
+)
+def test_what_is_not_straight_is_covered_to_the_ends(function, theirs):
+    """And by no more than half of the largest second derivative says: log1p's, sqrt's at 0.1."""
+    x = Forms([1.0], [0.0], np.array([[0.9]]))
+    found = function(x)
+    for e in (-1.0, 1.0):
+        off = abs(theirs(1 + 0.9 * e) - (found.centre + e * found.coefs[0]))
+        assert off <= found.radius
+    bent = {np.exp: np.exp(1.9), np.log1p: 1.1**-2, np.sqrt: 0.25 * 0.1**-1.5}[theirs]
+    assert found.radius == pytest.approx(bent / 2 * 0.81, rel=1e-6)
+
+
+def test_the_largest_of_an_array_is_enclosed():
+    x = Forms([[1.0, 2.0], [-5.0, 1.9]], [[0.0, 0.1], [0.0, 0.5]])
+    found = LIBRARY.max(x, axis=(-2, -1))
+    assert (found.low, found.high) == (pytest.approx(1.9), pytest.approx(2.4))
+
+
 def test_a_root_of_what_may_be_0_is_known_from_above():
     found = LIBRARY.sqrt(Forms([0.25, 1e-4, 0.0], [0.0, 1e-3, 0.0]))
     assert found.centre[0] == 0.5
@@ -205,6 +226,12 @@ def test_comparisons_are_certain_or_neither_and_know_what_is_shared():
     assert (forms_of(np.ones(2)) == 1.0).tolist() == [True] * 2
     assert (x == 1.0).tolist() == [None] * 3
     assert (x == 3.0).tolist() == [False] * 3
+    zero = forms_of(np.zeros(1))
+    for answers, wanted in (
+        ((zero < 0.0, zero > 0.0, zero < zero, zero > zero), False),
+        ((zero <= 0.0, zero >= 0.0, zero <= zero, zero >= zero), True),
+    ):
+        assert all(answer.tolist() == [wanted] for answer in answers)
 
 
 def test_balls_become_forms_with_all_that_they_contain():
