@@ -66,8 +66,11 @@ def cases(full: bool) -> list[Case]:
 
 
 def findings(full: bool) -> int:
-    """Of each case whether balls decide, whether the card agrees, and how many are proved."""
-    return 3 * len(cases(full))
+    """Of each case whether balls decide, whether the card agrees, and how many are proved.
+
+    What doubles decide along a frame is counted beside them: it is about doubles.
+    """
+    return 3 * sum(not case.frame for case in cases(full))
 
 
 def run(settings: Settings) -> Claim:
@@ -93,11 +96,12 @@ def run(settings: Settings) -> Claim:
 def count(case: Case, table: pd.DataFrame, settings: Settings, claim: Claim) -> None:
     """Add what is found of a case."""
     decided = table["verdict"] != "undecided"
-    for words, happened in (
-        ("enclosures decide", decided),
-        ("what is proved is what the cards measure", table["agrees"] & decided),
-        ("the cards' inequalities are proved", table["verdict"] == "proved"),
-    ):
+    found = {
+        "enclosures decide": decided,
+        "what is proved is what the cards measure": table["agrees"] & decided,
+        "the cards' inequalities are proved": table["verdict"] == "proved",
+    }
+    for words, happened in () if case.frame else found.items():
         share = settings.proportion(happened)
         claim.findings.append(Finding.share(f"{case.words}: {words}", share, 0.5, above=True))
     counts = ", ".join(f"{n} {word}" for word, n in sorted(Counter(table["verdict"]).items()))
