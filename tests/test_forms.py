@@ -334,6 +334,12 @@ def framed(name, radius=0.0):
         return found
 
 
+def instance_of(game, opt):
+    root = np.random.SeedSequence(3)
+    start = tm.runs.draw_start(game, tm.GaussianStart(), root, [0], reduced=True)
+    return Instance(game, opt, instances.in_reduced_form(game, start.replica(0)), 0.0)
+
+
 def walk(run, steps):
     for _ in range(steps):
         run.step()
@@ -363,21 +369,11 @@ def test_a_frame_contains_the_runs_from_the_corners_of_a_box():
     assert not proofs.contained(framed("sgda", radius / 100), runs)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, rule in ((name, tm.rules.named_rule(name)) for name in tm.RULES)
-        if rule.equivariant and not (rule.spectral and rule.polar == "exact")  # no singular values
-    ],
-)
+@pytest.mark.parametrize("name", proofs.PROVABLE)
 def test_every_equivariant_rule_runs_along_a_frame(name):
     game = tm.Game.preset(64, m_D=2, m_G=2)
     opt = tm.recipe(game, name).opt
-    start = tm.runs.draw_start(
-        game, tm.GaussianStart(), np.random.SeedSequence(3), [0], reduced=True
-    )
-    instance = Instance(game, opt, instances.in_reduced_form(game, start.replica(0)), 0.0)
+    instance = instance_of(game, opt)
     with bits_of_precision(53):
         run = Framed(instance)
         walk(run, 2)
@@ -394,10 +390,7 @@ def test_a_frame_outlasts_balls():
     """250 of the recipe's own normalized steps, 53 bits each."""
     game = tm.Game.preset(64)
     opt = tm.recipe(game, "nsgda").opt
-    start = tm.runs.draw_start(
-        game, tm.GaussianStart(), np.random.SeedSequence(3), [0], reduced=True
-    )
-    instance = Instance(game, opt, instances.in_reduced_form(game, start.replica(0)), 0.0)
+    instance = instance_of(game, opt)
     with bits_of_precision(53):
         run = Framed(instance)
         walk(run, 250)

@@ -42,6 +42,13 @@ RULES = {
     ),
 }
 
+#: All that have neither a preferred basis nor singular values, which balls have not.
+PROVABLE = [
+    name
+    for name, rule in ((name, tm.rules.named_rule(name)) for name in tm.RULES)
+    if rule.equivariant and not (rule.spectral and rule.polar == "exact")
+]
+
 
 def start_of(game=GAME, seed=1, std_W=0.5, std_V=0.4):
     rng = np.random.default_rng(seed)
@@ -194,14 +201,7 @@ def test_comparisons_are_certain_or_neither():
 # The same run as the engine's
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, rule in ((name, tm.rules.named_rule(name)) for name in tm.RULES)
-        if rule.equivariant and not (rule.spectral and rule.polar == "exact")  # no singular values
-    ],
-)
+@pytest.mark.parametrize("name", PROVABLE)
 def test_every_equivariant_rule_runs_on_balls(name):
     game = tm.Game.preset(64, m_D=2, m_G=2)
     opt = tm.recipe(game, name).opt

@@ -32,7 +32,7 @@ class AliasTable(NamedTuple):
 
 
 def alias_table(probabilities: FloatArray) -> AliasTable:
-    """The table of a law, whose probabilities it has to within 2^-32.
+    """The table of a law, whose probabilities words of 32 bits have to within 2^-32 a slot.
 
     Examples
     --------
