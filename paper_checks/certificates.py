@@ -95,15 +95,15 @@ def run(settings: Settings) -> Claim:
 
 def count(case: Case, table: pd.DataFrame, settings: Settings, claim: Claim) -> None:
     """Add what is found of a case."""
-    decided = table["verdict"] != "undecided"
-    found = {
-        "enclosures decide": decided,
-        "what is proved is what the cards measure": table["agrees"] & decided,
-        "the cards' inequalities are proved": table["verdict"] == "proved",
-    }
-    for words, happened in () if case.frame else found.items():
-        share = settings.proportion(happened)
-        claim.findings.append(Finding.share(f"{case.words}: {words}", share, 0.5, above=True))
+    if not case.frame:
+        decided = table["verdict"] != "undecided"
+        for words, happened in (
+            ("enclosures decide", decided),
+            ("what is proved is what the cards measure", table["agrees"] & decided),
+            ("the cards' inequalities are proved", table["verdict"] == "proved"),
+        ):
+            share = settings.proportion(happened)
+            claim.findings.append(Finding.share(f"{case.words}: {words}", share, 0.5, above=True))
     counts = ", ".join(f"{n} {word}" for word, n in sorted(Counter(table["verdict"]).items()))
     bits = "doubles" if case.frame else f"{int(table['bits'].max())} bits at most"
     claim.notes.append(

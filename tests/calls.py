@@ -302,7 +302,7 @@ CALLS = {
         replicas=[1],
         bits=64,
         most_bits=128,
-        frame=True,
+        frame=False,
         progress=None,
     ),
     proofs.provable_box: lambda t: dict(game=t.game, opt=t.opt, steps=4, most=4, seed=1),

@@ -102,9 +102,8 @@ def test_both_parts_of_the_activation_are_visited():
     assert z.min() < GAME.clip < z.max()
 
 
-def test_a_box_contains_the_runs_from_its_corners():
-    start, radius = start_of(), 1e-6
-    found = enclosures("sgda", radius)
+def corners(start, radius):
+    """Three corners of a box."""
     rng = np.random.default_rng(0)
     for _ in range(3):
         corner = {
@@ -112,11 +111,16 @@ def test_a_box_contains_the_runs_from_its_corners():
             * (1 + radius * rng.choice([-1, 1], getattr(start, name).shape))
             for name in ("W", "V", "b")
         }
+        yield tm.State(**corner, U=start.U)
+
+
+def test_a_box_contains_the_runs_from_its_corners():
+    radius = 1e-6
+    found = enclosures("sgda", radius)
+    for corner in corners(start_of(), radius):
         with bits_of_precision(1000):
-            assert contained(found, oracles(start=tm.State(**corner, U=start.U)))
-    assert not contained(
-        enclosures("sgda", radius / 10), oracles(start=tm.State(**corner, U=start.U))
-    )
+            assert contained(found, oracles(start=corner))
+    assert not contained(enclosures("sgda", radius / 10), oracles(start=corner))
 
 
 # Planted errors
@@ -596,6 +600,8 @@ def test_a_card_says_what_is_proved_beside_what_it_measures():
     assert collapse.proofs == ((0, words[bool(collapse.held[0])]),)
     wide = tm.proofs.prove_card(tm.theory.theorem_4_1, result, [2], bits=24, most_bits=24)
     assert wide.proofs == ((2, "undecided"),)
+    with pytest.raises(tm.InputError, match="bits=64 are of balls"):
+        tm.proofs.prove_card(tm.theory.theorem_4_1, result, [2], bits=64, frame=True)
 
 
 @pytest.mark.parametrize(

@@ -131,12 +131,11 @@ class Forms:
         return Forms(-self.centre, self.radius, coefs)
 
     def __add__(self, other: Any) -> Forms:
-        x, y = _alike(self, forms_of(other))
+        x, y = _broadcast(self, forms_of(other))
         centre = x.centre + y.centre
         radius = x.radius + y.radius + _UNIT * abs(centre)
         if x.coefs is None or y.coefs is None:
-            coefs = y.coefs if x.coefs is None else x.coefs
-            return Forms(centre, radius * _UP, _spanned(coefs, centre.shape))
+            return Forms(centre, radius * _UP, y.coefs if x.coefs is None else x.coefs)
         radius = radius + _UNIT * (x.spread + y.spread)
         return Forms(centre, radius * _UP, x.coefs + y.coefs)
 
@@ -175,12 +174,6 @@ class Forms:
 
         return _compared(self, other, equal)
 
-    def __ne__(self, other: Any) -> Truths:  # type: ignore[override]
-        def differ(low: FloatArray, high: FloatArray) -> tuple[Any, Any]:
-            return (low > 0) | (high < 0), (low == 0) & (high == 0)
-
-        return _compared(self, other, differ)
-
 
 def forms_of(values: Any) -> Forms:
     """Forms without symbols: of floats, which are exact, or of balls."""
@@ -193,17 +186,17 @@ def forms_of(values: Any) -> Forms:
     return Forms(*(np.asarray(part, dtype=float) for part in split))
 
 
-def in_frame(arrays: dict[str, Forms]) -> dict[str, Forms]:
+def in_frame(arrays: list[Forms]) -> list[Forms]:
     """The same numbers and more, their radii turned into symbols.
 
     Parameters
     ----------
-    arrays : dict
+    arrays : list of Forms
         All forms that will ever meet again.
 
     Returns
     -------
-    dict
+    list of Forms
         With as many symbols as there are numbers that are not exact, and no radii.
 
     Raises
@@ -221,7 +214,7 @@ def in_frame(arrays: dict[str, Forms]) -> dict[str, Forms]:
     p is the share that makes the sum of its squared axes least; L comes of a Cholesky factorization
     of doubles, after so much was added to the diagonal that its rounding errors are covered.
     """
-    flat = [x.reshape(-1) for x in arrays.values()]
+    flat = [x.reshape(-1) for x in arrays]
     centre, radius, spread = (
         np.concatenate([getattr(x, part) for x in flat]) for part in ("centre", "radius", "spread")
     )
@@ -234,10 +227,7 @@ def in_frame(arrays: dict[str, Forms]) -> dict[str, Forms]:
         framed[:, inexact] = _axes(coefs[:, inexact].T, radius[inexact], spread[inexact]).T
     ends = np.cumsum([len(x.centre) for x in flat])[:-1]
     parts = (np.split(part, ends, axis=-1) for part in (centre, np.zeros(len(centre)), framed))
-    return {
-        name: Forms(*part).reshape(x.shape)
-        for (name, x), *part in zip(arrays.items(), *parts, strict=True)
-    }
+    return [Forms(*part).reshape(x.shape) for x, *part in zip(arrays, *parts, strict=True)]
 
 
 def _axes(M: FloatArray, r: FloatArray, lengths: FloatArray) -> FloatArray:
@@ -285,11 +275,6 @@ def _broadcast(x: Forms, y: Forms) -> tuple[Forms, Forms]:
         z._each(lambda part: np.broadcast_to(part, (*part.shape[: part.ndim - len(shape)], *shape)))
         for z in (x, y)
     )
-
-
-def _spanned(coefs: FloatArray | None, shape: tuple[int, ...]) -> FloatArray | None:
-    """Coefficients of a sum with what has none, and may be of a larger shape."""
-    return None if coefs is None else np.broadcast_to(coefs, (len(coefs), *shape))
 
 
 def _product(multiply: Callable[..., Any], terms: int, x: Forms, y: Forms) -> Forms:

@@ -221,10 +221,10 @@ class Framed(Enclosed):
     def _follow(self) -> None:
         """Make symbols of the errors of all that is kept."""
         kept = (self._X, self._M, self._S, self._past, *self._own.values(), self._peaks)
-        framed = in_frame({f"{n} {name}": x for n, of in enumerate(kept) for name, x in of.items()})
-        for key, x in framed.items():
-            n, _, name = key.partition(" ")
-            kept[int(n)][name] = x
+        places = [(arrays, name) for arrays in kept for name in arrays]
+        framed = in_frame([arrays[name] for arrays, name in places])
+        for (arrays, name), x in zip(places, framed, strict=True):
+            arrays[name] = x
         # What nothing depends on knows no symbols.
         self._lengths = {name: forms_of(hulls(x)) for name, x in self._lengths.items()}
 

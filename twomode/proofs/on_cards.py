@@ -12,7 +12,7 @@ from twomode.game import NU
 from twomode.progress import Report
 from twomode.proofs.certificates import Bits, Certificate, verdict_of
 from twomode.proofs.instances import instance_of
-from twomode.proofs.proving import BITS, MOST_BITS, prove
+from twomode.proofs.proving import MOST_BITS, first_bits, prove
 from twomode.runs import Result
 from twomode.theory import Card, theorem_4_1, theorem_4_1_collapse, theorem_4_2
 
@@ -32,7 +32,7 @@ def prove_card(
     result: Result,
     replicas: Sequence[Whole] = (0,),
     *,
-    bits: Bits = BITS,
+    bits: Bits | None = None,
     most_bits: Bits = MOST_BITS,
     frame: bool = False,
     progress: Report | bool | None = None,
@@ -81,10 +81,11 @@ def prove_card(
         f"{result.opt.name}: certificates prove Theorem 4.1 of rules whose step is as long as the"
         " gradient, and 4.2 of the others",
     )
+    first = first_bits(bits, most_bits, frame)
     instances = [instance_of(result, k) for k in replicas]
     steps, found = int(result.steps[-1]), []
     for k, instance in zip(replicas, instances, strict=True):
-        certificate = prove(instance, steps, NU, {}, bits, most_bits, progress, frame=frame)
+        certificate = prove(instance, steps, NU, {}, first, most_bits, progress, frame=frame)
         found.append((k, _verdict(certificate, _CLAIMS[theorem])))
     return replace(theorem(result), proofs=tuple(found))
 

@@ -37,7 +37,10 @@ from twomode.rules import Optimizer
 from twomode.runs import Run, draw_start, origin
 from twomode.theory import HORIZON
 
-__all__ = ["MOST_BITS", "ProofProgress", "Share", "certify", "prove", "verify_certificate"]
+__all__ = [
+    *("MOST_BITS", "ProofProgress", "Share", "certify", "first_bits", "prove"),
+    "verify_certificate",
+]
 
 #: Of a number, by which it may be off.
 Share: TypeAlias = Annotated[float, "[0, 1)"]
@@ -123,9 +126,7 @@ def certify(
     ('proved', 32)
     """
     run = Run.of(game, opt, steps, replicas=[replica], seed=seed, start=start, engine="reduced")
-    require(not frame or bits is None, f"bits={bits} are of balls: leave it out with frame=True")
-    first = bits or min(BITS, most_bits)
-    require(first <= most_bits, f"bits={bits} must not exceed most_bits={most_bits}")
+    first = first_bits(bits, most_bits, frame)
     drawn = draw_start(game, run.start, run.seed, run.replicas, reduced=True).replica(0)
     instance = Instance(game, opt, in_reduced_form(game, drawn), radius)
     source = {"seed": None, "start": "explicit"}
@@ -133,6 +134,16 @@ def certify(
         names = ("seed", "spawn_key", "replicas", "start")
         source = {name: run.provenance()[name] for name in names}
     return prove(instance, steps, nu, source, first, most_bits, progress, frame=frame)
+
+
+def first_bits(bits: int | None, most_bits: int, frame: bool) -> int:
+    """Where precision begins, if it is given or not; raises `InputError` for what cannot be."""
+    if frame:
+        require(bits is None, f"bits={bits} are of balls: leave it out with frame=True")
+        return DOUBLE
+    first = bits or min(BITS, most_bits)
+    require(first <= most_bits, f"bits={bits} must not exceed most_bits={most_bits}")
+    return first
 
 
 def prove(
@@ -148,7 +159,7 @@ def prove(
 ) -> Certificate:
     """As `certify`, of an instance; precision is doubled as long as that decides more."""
     began, found = time.perf_counter(), None
-    enclosed, bits, most_bits = (Framed, DOUBLE, DOUBLE) if frame else (Enclosed, bits, most_bits)
+    enclosed, most_bits = (Framed, bits) if frame else (Enclosed, most_bits)
     about = _theorem_4_1 if instance.opt.as_long_as_gradient else _theorem_4_2
     with watched(progress, f"proof d={instance.game.d}") as report:
         while True:
@@ -212,7 +223,8 @@ def verify_certificate(
     'proved'
     """
     old = Certificate.load(path)
-    frame, first = old.frame and bits is None, bits or old.bits * 3 // 2
+    frame = old.frame and bits is None
+    first = DOUBLE if frame else bits or old.bits * 3 // 2
     most = max(4 * first, MOST_BITS)
     new = prove(old.instance, old.steps, old.nu, old.source, first, most, progress, frame=frame)
     for name in ("theorem", "T0", "until", "verdict"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -74,24 +74,22 @@ class Minibatches:
         self, game: Game, size: int, root: np.random.SeedSequence, replicas: Sequence[int]
     ) -> None:
         self.size = size
-        self._laws = (game.data_points[1], game.latent_points[1])
-        if size <= _COUNTED:
-            self._tables = [engines.alias_table(p) for p in self._laws]
+        laws, counted = (game.data_points[1], game.latent_points[1]), size <= _COUNTED
+        self._draw: Callable[..., None] = engines.draw_points if counted else _draw_counts
+        self._points = [engines.alias_table(p) if counted else p for p in laws]
+        self._lengths = [len(p) for p in laws]
         self._keys = np.array(
             [[_key(root, k, purpose) for k in replicas] for purpose in (_DATA, _LATENT)]
         )
-        weights_a_step = len(replicas) * sum(map(len, self._laws))
+        weights_a_step = len(replicas) * sum(self._lengths)
         #: Steps that are best drawn together, for speed and within memory.
         self.at_once = max(1, min(1024, _WEIGHTS_AT_ONCE // weights_a_step))
 
     def draw(self, first: int, steps: int) -> Batches:
         """Weights counts/size of iterations, shapes (R, steps, S) of data and latents."""
-        data, latents = (np.empty((len(self._keys[0]), steps, len(p))) for p in self._laws)
-        for law, weights in enumerate((data, latents)):
-            if self.size <= _COUNTED:
-                engines.draw_points(weights, self.size, first, self._keys[law], self._tables[law])
-            else:
-                _draw_counts(weights, self.size, first, self._keys[law], self._laws[law])
+        data, latents = (np.empty((len(self._keys[0]), steps, n)) for n in self._lengths)
+        for weights, keys, points in zip((data, latents), self._keys, self._points, strict=True):
+            self._draw(weights, self.size, first, keys, points)
         return data, latents
 
 
