@@ -86,7 +86,7 @@ def run(settings: Settings) -> Claim:
         together = list(alike)
         cells = [case.cell for case in together]
         measure = along_a_frame if frame else by_balls
-        table = settings.sweep(f"{seeds} starts each", cells, seeds, measure=measure)
+        table = settings.sweep(f"{seeds} starts each", cells, seeds, measure=measure, together=1)
         for n, case in enumerate(together):
             count(case, table[n * seeds : (n + 1) * seeds], settings, claim)
     claim.answer = f"Proved are instances, never the theorems. {'; '.join(claim.notes)}."

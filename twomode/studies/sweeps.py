@@ -53,10 +53,6 @@ __all__ = [
     "sweep",
 ]
 
-#: Replicas of a cell that run together: two blocks of vector lanes.  Few, so that processes share
-#: the work of a large cell, and so that with `resolve` the records that one replica needs are not
-#: made of too many others.
-TOGETHER = 16
 #: Cells that an error names.
 MOST = 3
 #: What has no need of a traceback.
@@ -77,6 +73,7 @@ def sweep(
     measure: Measure = observe,
     paired: Collection[str] = (),
     store: Store | str | Path | None = None,
+    together: Count = 16,
     progress: Report | bool | None = None,
 ) -> pd.DataFrame:
     """Run every cell of a grid and collect a tidy table.
@@ -102,8 +99,12 @@ def sweep(
         A folder that keeps each job's rows from the moment that they are there, and from which
         those are taken that it has: a sweep that was ended in whatever way goes on, and one of more
         replicas or cells runs what is missing.  The table is the same, to the last bit.
+    together : int
+        Replicas of a cell that run as one job.  Two blocks of vector lanes are few enough for
+        processes to share a large cell, and for the records that `resolve` adds for one replica not
+        to be made of too many others; fewer where each takes a measure long.
     progress : callable, optional
-        True for a bar, or called with a `Progress` in jobs; a job is up to 16 replicas of a cell.
+        True for a bar, or called with a `Progress` in jobs.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def sweep(
     require_memory(need, f"replicas={replicas} of {len(listed)} cells", "use fewer")
     for cell in listed:
         plan(cell)
-    blocks = [range(k, min(k + TOGETHER, replicas)) for k in range(0, replicas, TOGETHER)]
+    blocks = [range(k, min(k + together, replicas)) for k in range(0, replicas, together)]
     rows: list[tuple[int, pd.DataFrame]] = []  # with the number of their cell
     jobs = [_Job([n], block) for n in range(len(listed)) for block in blocks]
     failed: list[tuple[_Job, BaseException]] = []
