@@ -133,6 +133,68 @@ def test_two_classes_of_softmax_are_logistic_with_the_difference(layer):
     np.testing.assert_array_equal(soft.predict(x), difference.predict(x))
 
 
+def boxed(case, n):
+    """n points of a case's model, in boxes whose faces some steps reach."""
+    model, *_ = case
+    x = np.random.default_rng(n).uniform(-1, 1, (n, 4))
+    return model, x, np.arange(n) % max(2, len(model.c)), x - 0.3, x + np.linspace(0.1, 0.5, 4)
+
+
+@pytest.mark.parametrize("n", [7, 8, 9, 40])
+def test_climbing_is_steps_by_the_sign_of_the_gradient(case, n):
+    model, x, y, low, high = boxed(case, n)
+    there = x
+    for _ in range(6):
+        there = np.clip(there + 0.07 * np.sign(model.loss_grad(there, y)[1]), low, high)
+    np.testing.assert_array_equal(model.climb(x, y, low, high, 0.07, 6), there)
+    assert ((there > low) & (there < high)).any()
+    assert ((there == low) | (there == high)).any()
+    np.testing.assert_array_equal(model.climb(x, y, low, high, 0.07, 0), x)
+
+
+def test_points_know_nothing_of_each_other_or_of_threads(case, monkeypatch):
+    model, x, y, low, high = boxed(case, 37)
+    found = *model.loss_grad(x, y), model.climb(x, y, low, high, 0.07, 6)
+    one_by_one = [
+        (*model.loss_grad(*each[:2]), model.climb(*each, 0.07, 6))
+        for each in ([a[k : k + 1] for a in (x, y, low, high)] for k in range(37))
+    ]
+    monkeypatch.setattr("twomode.engines.compiled.networks.WORTH_A_THREAD", 1)
+    threaded = *model.loss_grad(x, y), model.climb(x, y, low, high, 0.07, 6)
+    for k, array in enumerate(found):
+        np.testing.assert_array_equal(np.concatenate([each[k] for each in one_by_one]), array)
+        np.testing.assert_array_equal(threaded[k], array)
+
+
+def test_arrays_may_lie_in_memory_in_any_order(case):
+    model, x, y, low, high = boxed(case, 9)
+    theta = {name: np.asfortranarray(array) for name, array in model.theta.items()}
+    other = Model(**theta, loss=model.loss, activation=model.activation)
+    turned = [np.asfortranarray(array) for array in (x, low, high)]
+    for array in (*theta.values(), *turned):
+        array.setflags(write=False)
+    small = y.astype(np.int8)
+    for found, expected in zip(
+        other.loss_grad(turned[0], small), model.loss_grad(x, y), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    found = other.climb(turned[0], small, *turned[1:], 0.07, 6)
+    np.testing.assert_array_equal(found, model.climb(x, y, low, high, 0.07, 6))
+
+
+def test_labels_and_shapes_that_do_not_fit():
+    model, x = random_model(4, "softmax", "tanh", 5, k=3), np.zeros((2, 4))
+    losses, gradient = model.loss_grad(x, np.array([3, 0]))
+    assert math.isnan(losses[0])
+    assert np.isfinite([losses[1], *gradient[1]]).all()
+    for wrong in (np.zeros((2, 3)), np.zeros((2, 5)), np.zeros((3, 4))):
+        for act in (model.losses, model.loss_grad):
+            with pytest.raises(tm.InputError, match=r"x has shape .*: \(2, 4\) is needed"):
+                act(wrong, np.array([0, 1]))
+        with pytest.raises(tm.InputError, match=r"x has shape .*: \(2, 4\) is needed"):
+            model.climb(wrong, np.array([0, 1]), wrong, wrong, 0.1, 1)
+
+
 @pytest.mark.parametrize("score", [1e3, -1e3])
 @pytest.mark.parametrize(("loss", "k"), KINDS)
 def test_extreme_scores_do_not_overflow(loss, k, score):

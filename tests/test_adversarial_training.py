@@ -108,6 +108,14 @@ def test_cost_is_counted_as_it_is_spent(model, data, name, each, monkeypatch):
             return original(self, x, y)
 
         monkeypatch.setattr(Model, grad, counted)
+    climb = Model.climb
+
+    def counted_climb(self, x, y, low, high, size, steps):
+        nonlocal spent
+        spent += steps * len(y)
+        return climb(self, x, y, low, high, size, steps)
+
+    monkeypatch.setattr(Model, "climb", counted_climb)
     states = run(model, data, method(name))
     assert [state.gradients for state in states] == [10 * each * k for k in range(8)]
     assert spent == states[-1].gradients

@@ -1,5 +1,6 @@
 """The three engines agree with each other and with themselves; `test_formulas` has the rules."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import mpmath
 import numba
 import numpy as np
 import pytest
+from adversarial_oracles import random_model
 from helpers import explicit_start
 
 import twomode as tm
@@ -966,6 +968,16 @@ def three_steps(folder):
         run.save(Path(folder) / f"{engine}-{name}.npz")
 
 
+def gradients():
+    """Of small networks of every kind, and where points end; also by an uncompiled interpreter."""
+    x, y = np.random.default_rng(0).standard_normal((9, 4)), np.arange(9) % 2
+    for loss, k in (("linear", 1), ("logistic", 1), ("softmax", 3)):
+        for hidden, activation in ((None, "tanh"), (9, "tanh"), (9, "softplus")):
+            model = random_model(4, loss, activation, hidden, k=k)
+            yield from map(np.ravel, model.loss_grad(x, y))
+            yield model.climb(x, y, x - 0.3, x + 0.3, 0.07, 6).ravel()
+
+
 def run_here(code, **environment):
     """Run code in a new interpreter that can import this module."""
     return subprocess.run(
@@ -991,3 +1003,9 @@ def test_engines_run_uncompiled(tmp_path):
         for name in TRACE:
             x, y = getattr(uncompiled, name), getattr(compiled, name)
             np.testing.assert_allclose(x, y, rtol=1e-12, atol=1e-14)
+
+
+def test_networks_run_uncompiled():
+    code = "import numpy, test_engines; print(numpy.hstack([*test_engines.gradients()]).tolist())"
+    uncompiled = ast.literal_eval(run_here(code, NUMBA_DISABLE_JIT="1"))
+    np.testing.assert_allclose(uncompiled, np.hstack([*gradients()]), rtol=1e-12, atol=1e-14)

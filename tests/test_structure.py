@@ -45,6 +45,7 @@ ROOMS = {
             "gradient",
             "alone",
             "drawn",
+            "networks",
         ),
         *(
             "moves",

@@ -22,13 +22,15 @@ from scipy.special import gammaln, logsumexp, ndtr, roots_legendre
 
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows
 from twomode.adversarial.problems import Data, Model
-from twomode.checks import check_fields, checked, take
+from twomode.checks import changed, check_fields, checked, take
 from twomode.errors import InputError, require, require_memory
 
 __all__ = ["GibbsLaw", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
 
 #: Of a box, whose square a float still holds.
 HalfWidth: TypeAlias = Annotated[float, "(0, 1e100]"]
+#: What a target has one of for each anchor.
+_OF_ANCHORS = ("x", "y", "low", "high")
 #: Of a coordinate; infinite where there is none.
 Bound: TypeAlias = Annotated[float, "[-inf, inf]"]
 #: Of `TruncatedExponentials` in Fourier terms: where a smooth function of the loss has none left
@@ -116,19 +118,35 @@ class Target:
 
     def take(self, rows: Rows) -> Target:
         """That of some of the anchors."""
-        return replace(self, **{k: getattr(self, k)[rows] for k in ("x", "y", "low", "high")})
+        return replace(self, **{name: getattr(self, name)[rows] for name in _OF_ANCHORS})
+
+    def seen_by(self, model: Model, rows: IntArray) -> Target:
+        """That of some of the anchors and of another model like this one's: nothing checks it."""
+        taken = {name: getattr(self, name).take(rows, axis=0) for name in _OF_ANCHORS}
+        return changed(self, model=model, **taken)
 
     def loss_grad(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Losses and their gradients at points of shape (..., n, d), those of each anchor."""
-        loss, gradient = self.model.loss_grad(x.reshape(-1, x.shape[-1]), self._labels(x))
+        loss, gradient = self.model.loss_grad(*self._flat(x))
         return loss.reshape(x.shape[:-1]), gradient.reshape(x.shape)
 
     def losses(self, x: FloatArray) -> FloatArray:
         """Losses at points of shape (..., n, d)."""
-        return self.model.losses(x.reshape(-1, x.shape[-1]), self._labels(x)).reshape(x.shape[:-1])
+        return self.model.losses(*self._flat(x)).reshape(x.shape[:-1])
 
-    def _labels(self, x: FloatArray) -> IntArray:
-        return np.broadcast_to(self.y, x.shape[:-1]).ravel()
+    def climb(self, x: FloatArray, size: float, steps: int) -> FloatArray:
+        """Where points of shape (..., n, d) are after `Model.climb` in their boxes."""
+        low, high = self._copied(self.low, x), self._copied(self.high, x)
+        return self.model.climb(*self._flat(x), low, high, size, steps).reshape(x.shape)
+
+    def _flat(self, x: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Points of shape (..., n, d) one after the other, and their labels."""
+        return x.reshape(-1, x.shape[-1]), self._copied(self.y, x)
+
+    def _copied(self, rows: np.ndarray, x: FloatArray) -> np.ndarray:
+        """What each anchor has, for each of the points."""
+        copies = x.size // self.x.size
+        return rows if copies == 1 else np.tile(rows, (copies, *(1,) * (rows.ndim - 1)))
 
 
 class GibbsLaw:
@@ -298,9 +316,11 @@ def _sums(target: Target, order: int) -> _Sums:
     points, log_weights = _nodes(order, target.low, target.high)
     loss = target.losses(points)
     log_p = target.lam * loss + log_weights
-    log_Z = logsumexp(log_p, axis=0)
-    weights = np.exp(log_p - log_Z)
-    return _Sums(points, weights, loss, log_Z, (weights * loss).sum(axis=0))
+    largest = log_p.max(axis=0)
+    weights = np.exp(log_p - largest)
+    total = weights.sum(axis=0)
+    weights /= total
+    return _Sums(points, weights, loss, largest + np.log(total), (weights * loss).sum(axis=0))
 
 
 def _require_memory(target: Target, order: int) -> None:
@@ -311,9 +331,7 @@ def _require_memory(target: Target, order: int) -> None:
 
 def _nodes(order: int, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Points of shape (order^d, ..., n, d) between faces (..., n, d), and logs of their weights."""
-    nodes, weights = _gauss_legendre(order)
-    grid = np.array(list(itertools.product(nodes, repeat=low.shape[-1])))
-    log_w = np.log(list(itertools.product(weights / 2, repeat=low.shape[-1]))).sum(axis=1)
+    grid, log_w = _gauss_legendre(order, low.shape[-1])
     shape = (len(grid), *(1,) * (low.ndim - 1))
     half = (high - low) / 2
     points = (low + high) / 2 + half * grid.reshape(*shape, -1)
@@ -321,9 +339,15 @@ def _nodes(order: int, low: FloatArray, high: FloatArray) -> tuple[FloatArray, F
 
 
 @cache
-def _gauss_legendre(order: int) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights on [-1, 1]; NumPy's are more exact, and take seconds beyond 256."""
-    return np.polynomial.legendre.leggauss(order) if order <= 256 else roots_legendre(order)
+def _gauss_legendre(order: int, d: int) -> tuple[FloatArray, FloatArray]:
+    """Nodes on [-1, 1]^d and logs of their probabilities, shapes (order^d, d) and (order^d,).
+
+    NumPy's are more exact, and take seconds beyond an order of 256.
+    """
+    rule = np.polynomial.legendre.leggauss if order <= 256 else roots_legendre
+    nodes, weights = rule(order)
+    grid = np.array(list(itertools.product(nodes, repeat=d)))
+    return grid, np.log(list(itertools.product(weights / 2, repeat=d))).sum(axis=1)
 
 
 class TruncatedExponentials(GibbsLaw):

@@ -2,14 +2,16 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy.special import expit
 
+from twomode import engines
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows, Seed
-from twomode.checks import check_fields, checked, take
+from twomode.checks import changed, check_fields, checked, take
 from twomode.errors import InputError, require, require_choice, require_memory, shown
 
 __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
@@ -278,11 +280,19 @@ class Model:
             If theta is then not finite.
         """
         theta: dict[str, Any] = {k: x - size * gradient[k] for k, x in self.theta.items()}
-        return replace(self, **theta)
+        new = changed(self, **theta)
+        if not all(np.isfinite(x).all() for x in theta.values()):
+            check_fields(new)  # says which
+        return new
+
+    @property
+    def _inputs(self) -> int:
+        """The points' dimension, d."""
+        return (self.A if self.B is None else self.B).shape[1]
 
     def check(self, x: FloatArray, y: IntArray) -> None:
         """Raise `InputError` unless the points have the model's d and the labels are in range."""
-        d, classes = (self.A if self.B is None else self.B).shape[1], max(2, len(self.c))
+        d, classes = self._inputs, max(2, len(self.c))
         fits = x.ndim == 2 and x.shape[1] == d and y.shape == x.shape[:1]
         require(fits, f"x, y have shapes {x.shape}, {y.shape}: (n, {d}) and (n,) are needed")
         require(bool(np.isfinite(x).all()), "x holds a NaN or an infinity")
@@ -301,15 +311,57 @@ class Model:
 
     def losses(self, x: FloatArray, y: IntArray) -> FloatArray:
         """The loss of each sample, shape (n,)."""
-        return LOSSES[self.loss](self.scores(x), y)[0]
+        return self._seen(x, y, np.empty((len(x), 0)))[0]
 
     def loss_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
         """The loss of each sample, shape (n,), and its gradient in x, shape (n, d).
 
         Not of their mean: that would divide lambda by the number of samples.
         """
-        loss, _, inner, _ = self._backward(x, y)
-        return loss, inner @ (self.A if self.B is None else self.B)
+        return self._seen(x, y, np.empty(x.shape))
+
+    def climb(
+        self, x: FloatArray, y: IntArray, low: FloatArray, high: FloatArray, size: float, steps: int
+    ) -> FloatArray:
+        """Where samples are after steps of size sign(grad l), each projected to [low, high].
+
+        Examples
+        --------
+        The loss falls with x_1 and rises with x_2, so that two steps end in a corner of the box:
+
+        >>> import numpy as np
+        >>> import twomode as tm
+        >>> model = tm.adversarial.Model(np.array([[1.0, -2.0]]), np.zeros(1))
+        >>> x, y = np.zeros((1, 2)), np.array([1])
+        >>> model.climb(x, y, x - 0.3, x + 0.3, size=0.2, steps=2).tolist()
+        [[-0.3, 0.3]]
+        """
+        self._require_fits(x, y)
+        there = np.array(x)
+        engines.climb(self._network, there, y, low, high, size, steps)
+        return there
+
+    def _seen(
+        self, x: FloatArray, y: IntArray, gradients: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Losses, and gradients if there is room for them."""
+        require(
+            x.shape == (len(y), self._inputs),
+            f"x has shape {x.shape}: {(len(y), self._inputs)} is needed",
+        )
+        losses = np.empty(len(x))
+        engines.loss_and_gradient(self._network, x, y, losses, gradients)
+        return losses, gradients
+
+    def _require_fits(self, x: FloatArray, y: IntArray) -> None:
+        if x.shape != (asked := (len(y), self._inputs)):
+            raise InputError(f"x has shape {x.shape}: {asked} is needed")
+
+    @cached_property
+    def _network(self) -> "engines.Network":
+        """As the compiled gradient takes it, which is `_backward` and a product more."""
+        softplus, linear = self.activation == "softplus", self.loss == "linear"
+        return engines.Network.of(self.A, self.c, self.B, self.b, softplus=softplus, linear=linear)
 
     def theta_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, dict[str, FloatArray]]:
         """The loss of each sample, shape (n,), and the gradient of their mean in theta, by name.

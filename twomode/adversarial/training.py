@@ -229,17 +229,17 @@ def _states(
     order_rng: np.random.Generator,
     rng: np.random.Generator,
 ) -> Iterator[TrainingState]:
-    (n, d), K = target.x.shape, method.copies
+    (n, d), K, model = target.x.shape, method.copies, target.model
     attacks = np.repeat(target.x[None], K, axis=0)
     order = np.empty(0, dtype=np.int64)
     gradients, seconds = 0, 0.0
-    yield TrainingState(0, target.model, attacks, np.nan, 0, 0.0)
+    yield TrainingState(0, model, attacks, np.nan, 0, 0.0)
     for step in range(1, steps + 1):
         began = time.perf_counter()
         if len(order) < batch:
             order = order_rng.permutation(n)
         rows, order = order[:batch], order[batch:]
-        here = target.take(rows)
+        here = target.seen_by(model, rows)
         x = attacks[:, rows] if method.start == "warm" else np.repeat(here.x[None], K, axis=0)
         if method.start == "uniform":
             x = rng.uniform(here.low, here.high, size=x.shape)
@@ -247,13 +247,13 @@ def _states(
         attacks[:, rows] = x
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # of a model that diverges
-                losses, gradient = target.model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
-                target = replace(target, model=target.model.step(gradient, learning_rate))
+                losses, gradient = model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
+                model = model.step(gradient, learning_rate)
         except InputError as error:
             raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
         gradients += K * batch * (evaluations + 1)
         seconds += time.perf_counter() - began
-        yield TrainingState(step, target.model, attacks, float(losses.mean()), gradients, seconds)
+        yield TrainingState(step, model, attacks, float(losses.mean()), gradients, seconds)
 
 
 @checked

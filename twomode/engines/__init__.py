@@ -1,4 +1,7 @@
-"""What advances a state: three engines with one meaning (see `Engine`), and their limit, a flow."""
+"""What advances a state: three engines with one meaning (see `Engine`), and their limit, a flow.
+
+And what else is compiled: minibatches by counting, and the gradients of small networks.
+"""
 
 import sys
 from importlib import import_module
@@ -9,6 +12,7 @@ from twomode.engines.protocol import Batches, Engine, Flow, Observer
 
 if TYPE_CHECKING or "pdoc" in sys.modules:  # pdoc shows what is there, and asks for nothing
     from twomode.engines.compiled.drawn import alias_table, draw_points
+    from twomode.engines.compiled.networks import Network, climb, loss_and_gradient
     from twomode.engines.dense import DenseEngine
     from twomode.engines.flow import FlowEngine
     from twomode.engines.reduced import ReducedEngine
@@ -20,18 +24,24 @@ __all__ = [
     "Engine",
     "Flow",
     "FlowEngine",
+    "Network",
     "Observer",
     "ReducedEngine",
     "alias_table",
+    "climb",
     "draw_points",
+    "loss_and_gradient",
 ]
 
 _COMPILED = {
     "DenseEngine": "dense",
     "FlowEngine": "flow",
     "ReducedEngine": "reduced",
+    "Network": "compiled.networks",
     "alias_table": "compiled.drawn",
+    "climb": "compiled.networks",
     "draw_points": "compiled.drawn",
+    "loss_and_gradient": "compiled.networks",
 }
 
 

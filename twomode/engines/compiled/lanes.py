@@ -60,7 +60,9 @@ __all__ = [
     "both_sigmoids",
     "clamp",
     "divide_or_zero",
+    "exp_of_minus_abs",
     "fill",
+    "lane_of",
     "lane_sum",
     "lane_zeros",
     "larger",
@@ -71,6 +73,7 @@ __all__ = [
     "square_root",
     "store",
     "transposed",
+    "where_equal",
     "where_less",
     "within",
 ]
