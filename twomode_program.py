@@ -20,17 +20,17 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     gc.set_threshold(100_000)  # of the time to a first figure a tenth went to garbage of imports
     from twomode import cli
 
-    if signal.getsignal(signal.SIGINT) is not _leave:
-        cli.run(main)
-
     def interruptible() -> int | None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         return main()
 
+    ours = signal.getsignal(signal.SIGINT) is _leave
     try:
-        cli.run(interruptible)
-    finally:  # all is done: too late to interrupt
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        cli.run(interruptible if ours else main)
+    finally:
+        if ours:  # all is done: too late to interrupt
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        gc.freeze()  # to look for garbage among all that was imported took a fifth of the time
 
 
 def _leave(*_: object) -> NoReturn:
