@@ -17,20 +17,17 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import timing
 from scipy.integrate import solve_ivp
 
 import twomode as tm
-from twomode import cli
 from twomode.engines import FlowEngine
 from twomode.game import Game, State
-from twomode.pages import markdown_table, measured_by, require_block, write_block
 from twomode.progress import Progress, ProgressBar
 from twomode.runs import draw_start
-from twomode.tables import Column, Table
 
 #: Exponent of d, neurons (None: canonical) and replicas.
 CASES = (
@@ -40,16 +37,8 @@ CASES = (
 )
 SCIPY = 24  #: the largest exponent that SciPy is asked for
 ROUNDS = 3
-TABLE = Table(
-    Column("d", 7, "<"),
-    Column("m", 4),
-    Column("replicas", 9),
-    Column("ms a run", 9),
-    Column("slopes a run", 13),
-    Column("SciPy, ms", 10),
-    gap=2,
-)
-PAGE = Path(__file__).with_name("README.md")
+HEADS = ("d", "m", "replicas", "ms a run", "slopes a run", "SciPy's DOP853, ms")
+ALIGNS = "<>>>>>"
 
 
 class Timed(NamedTuple):
@@ -132,20 +121,5 @@ def rows() -> list[Timed]:
     return out
 
 
-def main() -> None:
-    """Time, print, write."""
-    parser = cli.Parser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into sims/README.md")
-    args = parser.parse_args()
-    if args.write:
-        require_block(PAGE, "flows")
-    table = rows()
-    print("\n".join([*TABLE.heads, *(TABLE.row(*row) for row in table)]))
-    if args.write:
-        heads = ("d", "m", "replicas", "ms a run", "slopes a run", "SciPy's DOP853, ms")
-        measured = measured_by("python sims/bench_flow.py --write")
-        write_block(PAGE, "flows", f"{markdown_table(heads, table)}\n\n{measured}")
-
-
 if __name__ == "__main__":
-    twomode_program.run(main)
+    twomode_program.run(lambda: timing.main(__doc__, "flows", HEADS, ALIGNS, rows))

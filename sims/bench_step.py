@@ -25,25 +25,22 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 
 import numpy as np
+import timing
 from bench import arithmetic
 
 import twomode as tm
-from twomode import cli
 from twomode.engines import ReducedEngine
 from twomode.engines.compiled import gradient, moves
 from twomode.engines.compiled import records as enc
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, lane_zeros, load, sigmoid, store
-from twomode.pages import markdown_table, measured_by, require_block, write_block
 from twomode.progress import Progress, ProgressBar
 from twomode.runs import draw_start
-from twomode.tables import Table
 
 EXPONENTS = (12, 40, 60, 100)  #: of d
 ETA = 1e-12  #: so small that a run of any length stays at its start
@@ -54,7 +51,7 @@ HEADS = (
     *("d", "m", "points", "step", "least", "products", "least", "latents", "least"),
     *("norms and moves", "least", "% product", "at the least"),
 )
-PAGE = Path(__file__).with_name("README.md")
+ALIGNS = "<" + ">" * 12
 
 
 @kernel
@@ -208,20 +205,5 @@ def _row(k: int, block: Block, seen: list[tuple[list[float], Parts, float]]) -> 
     ]
 
 
-def main() -> None:
-    """Time, print, write."""
-    parser = cli.Parser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into sims/README.md")
-    args = parser.parse_args()
-    if args.write:
-        require_block(PAGE, "steps")
-    table = rows()
-    shown = Table.fitted(HEADS, "<" + ">" * 12, table)
-    print("\n".join([*shown.heads, *(shown.row(*row) for row in table)]))
-    if args.write:
-        measured = measured_by("python sims/bench_step.py --write")
-        write_block(PAGE, "steps", f"{markdown_table(HEADS, table)}\n\n{measured}")
-
-
 if __name__ == "__main__":
-    twomode_program.run(main)
+    twomode_program.run(lambda: timing.main(__doc__, "steps", HEADS, ALIGNS, rows))

@@ -1,10 +1,11 @@
-"""What users wait for: starts, the main job, records and minibatches beside bare steps.
+"""What users wait for: starts, the main job, records, minibatches, training against an adversary.
 
     python sims/bench_users.py            # a minute
     python sims/bench_users.py --write    # and into sims/README.md
 
 Each command is a process of its own, in rounds; medians, of seconds by the clock and of processor
-time.  The first start has an empty cache of kernels.
+time.  The first start has an empty cache of kernels.  Training is held against its arithmetic: its
+multiplications at the rate of a matrix product, its exponentials and normal draws at NumPy's.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import timing
+
 import twomode as tm
-from twomode import cli
-from twomode.pages import markdown_table, measured_by, require_block, write_block
 from twomode.progress import Progress, ProgressBar
-from twomode.tables import Column, Table
 
 ROUNDS = 5
 JOB = ("mode_collapse.py", "--d", "4096", "--opt", "sgda")
@@ -35,8 +36,10 @@ JOB = ("mode_collapse.py", "--d", "4096", "--opt", "sgda")
 RECORDED = (("sgda", 1), ("sgda", 16), ("sgda", 64), ("nsgda", 16))
 #: Sizes of minibatches, of SGDA with 64 replicas at d = 4096.
 MINIBATCHES = (1, 64, 512)
-TABLE = Table(Column("", 46, "<"), Column("s", 7), Column("CPU s", 8), Column("", 0, "<"), gap=2)
-PAGE = Path(__file__).with_name("README.md")
+#: Of training on digits, each for some steps of SGD.
+TRAINED = {"natural": 500, "algorithm-1": 500, "pgd-7": 200, "pgd-40": 100}
+HEADS = ("", "s", "CPU s", "")
+ALIGNS = "<>><"
 
 
 class Timed(NamedTuple):
@@ -93,6 +96,42 @@ def drawing(size: int) -> tuple[float, float]:
     return took[0], took[1]
 
 
+def training(name: str) -> tuple[float, float]:
+    """A step of SGD on digits, and what its arithmetic takes: processor time."""
+    problem, how = tm.robustness.PROBLEMS["digits"], tm.adversarial.method(name)
+    data = tm.adversarial.load_data("digits", problem.n_train)
+    model = tm.adversarial.Model.random(data, hidden=problem.hidden)
+    options = {"eps": problem.eps, "batch": problem.batch, "learning_rate": problem.learning_rate}
+    began = time.process_time()
+    for _ in tm.adversarial.train(model, data, how, steps=TRAINED[name], **options):
+        pass
+    took = (time.process_time() - began) / TRAINED[name]
+    n, d, h, k = problem.batch, data.x.shape[1], problem.hidden, len(model.c)
+    flops = 4 * n * (d * h + h * k) * how.steps + n * (4 * d * h + 6 * h * k)
+    evaluations, draws = n * (h + k) * (how.steps + 1), n * d * how.steps * (how.sampler.sigma > 0)
+    product, exp, normal = costs()
+    return took, flops * product + evaluations * exp + draws * normal
+
+
+def costs() -> tuple[float, float, float]:
+    """Processor time of a multiplication or addition in a product, an exponential, a draw."""
+    rng, size = np.random.default_rng(0), 1000
+    X, x = rng.standard_normal((size, size)), rng.standard_normal(size)
+    return (
+        repeated(lambda: X @ X, 3) / (2 * size**3),
+        repeated(lambda: np.exp(x), 1000) / size,
+        repeated(lambda: rng.standard_normal(size), 1000) / size,
+    )
+
+
+def repeated(act: Callable[[], object], times: int) -> float:
+    """Processor time of one of some calls."""
+    began = time.process_time()
+    for _ in range(times):
+        act()
+    return (time.process_time() - began) / times
+
+
 CASES: dict[str, Callable[[], tuple[float, float]]] = {
     "import numpy": lambda: command("-c", "import numpy"),
     "import twomode": lambda: command("-c", "import twomode"),
@@ -108,6 +147,7 @@ def rows() -> Iterator[Timed]:
     compared = {
         **{name: partial(recording, *run) for name, run in runs.items()},
         **{f"of {size}": partial(drawing, size) for size in MINIBATCHES},
+        **{name: partial(training, name) for name in TRAINED},
     }
     timed = CASES | compared
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
@@ -132,22 +172,12 @@ def rows() -> Iterator[Timed]:
         seconds = statistics.median(drawn for drawn, _ in found[f"of {size}"])
         note = f"{ratio:.1f} steps of the population"
         yield Timed(f"simulate, minibatches of {size}, sgda x 64", f"{seconds:.2f}", "", note)
-
-
-def main() -> None:
-    """Time, print, write."""
-    parser = cli.Parser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the table into sims/README.md")
-    args = parser.parse_args()
-    if args.write:
-        require_block(PAGE, "users")
-    table = list(rows())
-    print("\n".join([*TABLE.heads, *(TABLE.row(*row) for row in table)]))
-    if args.write:
-        measured = measured_by("python sims/bench_users.py --write")
-        heads = ("", "s", "CPU s", "")
-        write_block(PAGE, "users", f"{markdown_table(heads, table)}\n\n{measured}")
+    for name in TRAINED:
+        ratio = statistics.median(took / least for took, least in found[name])
+        took = statistics.median(took for took, _ in found[name])
+        note = f"{1e6 * took:.0f} us, {ratio:.1f} times its arithmetic"
+        yield Timed(f"a step of SGD on digits, {name}", "", "", note)
 
 
 if __name__ == "__main__":
-    twomode_program.run(main)
+    twomode_program.run(lambda: timing.main(__doc__, "users", HEADS, ALIGNS, rows))
