@@ -70,7 +70,8 @@ class ReducedEngine(MovesMeasured, Observer):
         self._objective_factor = objective_factor(opt, start, np.float64)
         self._game_code = enc.encode_game(game)
         self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
-        self._probabilities = enc.population_weights(game, np.float64, self._objective_factor)
+        scaled = enc.population_weights(game, np.float64, self._objective_factor)
+        self._probabilities = enc.share(scaled, 0)  # one set serves every block
         population = enc.population_weights(game, np.float64, 1.0)
         self._population = enc.share(enc.share(population, 0), 0)
         scratch = enc.make_polars(game, opt, blocks, 1, block_zeros)
@@ -95,7 +96,7 @@ class ReducedEngine(MovesMeasured, Observer):
         stages = enc.encode_stages(self.opt)
 
         def advance_block(block: int) -> None:
-            own = enc.share(self._probabilities, 0)  # one set serves every block
+            own = self._probabilities
             if batches is not None:
                 lanes = slice(block * LANES, (block + 1) * LANES)
                 own = enc.Weights(*(self._packed(batch[lanes]) for batch in batches))

@@ -202,9 +202,15 @@ class Outputs:
             return np.maximum(_by_row(gram.reshape(*gram.shape[:-2], -1), pairs.T), 0.0)
 
     @cached_property
+    def _sums(self) -> FloatArray:
+        """<G(z), u_1 + u_2>."""
+        p = self.projections  # NumPy's sum over two takes thirty times as long
+        return p[..., 0] + p[..., 1]
+
+    @cached_property
     def alpha(self) -> FloatArray:
         """Coefficient of u_1 + u_2."""
-        return self.projections.sum(axis=-1) / self._squared_norm_of_sum
+        return self._sums / self._squared_norm_of_sum
 
     @cached_property
     def residual_norms(self) -> FloatArray:
@@ -233,7 +239,7 @@ class Outputs:
     def collapse_cosine(self) -> FloatArray:
         """Cosine between G(z) and u_1 + u_2."""
         norm = math.sqrt(self._squared_norm_of_sum)
-        return _ratio(self.projections.sum(axis=-1), np.sqrt(self.squared_norms) * norm)
+        return _ratio(self._sums, np.sqrt(self.squared_norms) * norm)
 
     def mean_collapse_cosine(self, probabilities: ArrayLike) -> FloatArray:
         """E_z of the collapse cosine over z != 0, since G(0) = 0 has no direction; shape (...).
@@ -362,13 +368,11 @@ class EveryOutput(Outputs):
     @cached_property
     def squared_norms(self) -> FloatArray:
         """norm(G(z))^2."""
-        gram = self.gram_V
-        squares = np.zeros((*gram.shape[:-2], 1))
+        gram, added = self.gram_V, []
         with np.errstate(over="ignore", invalid="ignore"):  # of a replica that diverged
             for k in range(gram.shape[-1]):
-                added = 2 * _subset_sums(gram[..., k, :k]) + gram[..., k, k, None]
-                squares = np.concatenate([squares, squares + added], axis=-1)
-        return np.maximum(squares[..., 1:], 0.0)
+                added.append(2 * _subset_sums(gram[..., k, :k]) + gram[..., k, k, None])
+            return np.maximum(_doubled(added)[..., 1:], 0.0)
 
 
 def _require_few(m_G: int) -> None:
@@ -380,9 +384,15 @@ def _require_few(m_G: int) -> None:
 
 def _subset_sums(values: FloatArray) -> FloatArray:
     """Sums over every subset of the last axis, shape (..., 2^n); subset s has the digits of s."""
-    sums = np.zeros((*values.shape[:-1], 1))
-    for k in range(values.shape[-1]):
-        sums = np.concatenate([sums, sums + values[..., k, None]], axis=-1)
+    return _doubled([values[..., k, None] for k in range(values.shape[-1])])
+
+
+def _doubled(added: list[FloatArray]) -> FloatArray:
+    """From 0 on, each time the sums so far without and with what is added, one or one for each."""
+    lead = added[0].shape[:-1] if added else ()
+    sums = np.zeros((*lead, 2 ** len(added)))
+    for k, more in enumerate(added):
+        np.add(sums[..., : 2**k], more, out=sums[..., 2**k : 2 ** (k + 1)])
     return sums
 
 
