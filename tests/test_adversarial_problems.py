@@ -9,6 +9,7 @@ from adversarial_oracles import random_model
 from sklearn.datasets import load_digits
 
 import twomode as tm
+from twomode import engines
 from twomode.adversarial import Data, Model, load_data
 
 LAYERS = [(None, "tanh"), (5, "tanh"), (5, "softplus")]
@@ -140,30 +141,81 @@ def boxed(case, n):
     return model, x, np.arange(n) % max(2, len(model.c)), x - 0.3, x + np.linspace(0.1, 0.5, 4)
 
 
+def climbed(model, x, y, low, high, steps=6, noise=None):
+    """Where points are after steps of 0.07."""
+    there = np.array(x, order="C")
+    noise = np.empty((steps, 0, x.shape[1])) if noise is None else noise
+    engines.climb(model.network, there, np.arange(len(x)), y, low, high, 0.07, noise)
+    return there
+
+
+@pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("n", [7, 8, 9, 40])
-def test_climbing_is_steps_by_the_sign_of_the_gradient(case, n):
+def test_climbing_is_steps_by_the_sign_of_the_gradient(case, n, noisy):
     model, x, y, low, high = boxed(case, n)
+    noise = 0.05 * np.random.default_rng(1).standard_normal((6, n, 4)) if noisy else None
     there = x
-    for _ in range(6):
-        there = np.clip(there + 0.07 * np.sign(model.loss_grad(there, y)[1]), low, high)
-    np.testing.assert_array_equal(model.climb(x, y, low, high, 0.07, 6), there)
+    for t in range(6):
+        there = there + 0.07 * np.sign(model.loss_grad(there, y)[1])
+        there = np.clip(there if noise is None else there + noise[t], low, high)
+    np.testing.assert_array_equal(climbed(model, x, y, low, high, noise=noise), there)
     assert ((there > low) & (there < high)).any()
     assert ((there == low) | (there == high)).any()
-    np.testing.assert_array_equal(model.climb(x, y, low, high, 0.07, 0), x)
+    np.testing.assert_array_equal(climbed(model, x, y, low, high, steps=0), x)
 
 
 def test_points_know_nothing_of_each_other_or_of_threads(case, monkeypatch):
     model, x, y, low, high = boxed(case, 37)
-    found = *model.loss_grad(x, y), model.climb(x, y, low, high, 0.07, 6)
-    one_by_one = [
-        (*model.loss_grad(*each[:2]), model.climb(*each, 0.07, 6))
-        for each in ([a[k : k + 1] for a in (x, y, low, high)] for k in range(37))
-    ]
+
+    def found(*chosen):
+        x, y, low, high = chosen
+        return *model.loss_grad(x, y), climbed(model, x, y, low, high)
+
+    together = found(x, y, low, high)
+    one_by_one = [found(*(a[k : k + 1] for a in (x, y, low, high))) for k in range(37)]
     monkeypatch.setattr("twomode.engines.compiled.networks.WORTH_A_THREAD", 1)
-    threaded = *model.loss_grad(x, y), model.climb(x, y, low, high, 0.07, 6)
-    for k, array in enumerate(found):
+    threaded = found(x, y, low, high)
+    for k, array in enumerate(together):
         np.testing.assert_array_equal(np.concatenate([each[k] for each in one_by_one]), array)
         np.testing.assert_array_equal(threaded[k], array)
+
+
+def test_only_the_places_climb_each_with_its_anchors_label_and_box(case):
+    model, x, y, low, high = boxed(case, 12)
+    points, places = np.concatenate([x, x[::-1]]), np.array([3, 20, 12, 11])
+    there = points.copy()
+    engines.climb(model.network, there, places, y, low, high, 0.07, np.empty((6, 0, 4)))
+    anchors = places % 12
+    expected = climbed(model, points[places], y[anchors], low[anchors], high[anchors])
+    np.testing.assert_array_equal(there[places], expected)
+    still = np.delete(np.arange(24), places)
+    np.testing.assert_array_equal(there[still], points[still])
+
+
+@pytest.mark.parametrize("n", [7, 8, 9, 40])
+def test_a_descent_steps_against_the_gradient_in_theta(case, n):
+    model, x, y, *_ = boxed(case, n)
+    points = np.concatenate([np.full((3, 4), np.nan), x])  # of which three are not seen
+    places, labels = 3 + np.arange(n), np.concatenate([y[:3], y])
+    descent = engines.Descent(model.network.copied(), points, labels, n)
+    for _ in range(3):
+        losses, gradient = model.theta_grad(x, y)
+        loss, sound = descent.step(places, 0.3)
+        assert sound
+        assert loss == pytest.approx(losses.mean(), rel=1e-13, abs=1e-14)
+        model = model.step(gradient, 0.3)
+        assert list(descent.net.theta) == list(model.theta)
+        for name, array in descent.net.theta.items():
+            np.testing.assert_allclose(array, model.theta[name], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("where", ["A", "c", "B", "b"])
+def test_a_descent_says_when_theta_is_not_finite(where):
+    model, x, y = random_model(4, "softmax", "softplus", 5, k=3), np.ones((9, 4)), np.arange(9) % 3
+    descent = engines.Descent(model.network.copied(), x, y, 9)
+    assert descent.step(np.arange(9), 0.1)[1]
+    getattr(descent.net, where).flat[0] = math.inf
+    assert not descent.step(np.arange(9), 0.1)[1]
 
 
 def test_arrays_may_lie_in_memory_in_any_order(case):
@@ -174,12 +226,11 @@ def test_arrays_may_lie_in_memory_in_any_order(case):
     for array in (*theta.values(), *turned):
         array.setflags(write=False)
     small = y.astype(np.int8)
-    for found, expected in zip(
-        other.loss_grad(turned[0], small), model.loss_grad(x, y), strict=True
-    ):
+    pairs = zip(other.loss_grad(turned[0], small), model.loss_grad(x, y), strict=True)
+    for found, expected in pairs:
         np.testing.assert_array_equal(found, expected)
-    found = other.climb(turned[0], small, *turned[1:], 0.07, 6)
-    np.testing.assert_array_equal(found, model.climb(x, y, low, high, 0.07, 6))
+    found = climbed(other, turned[0], small, *turned[1:])
+    np.testing.assert_array_equal(found, climbed(model, x, y, low, high))
 
 
 def test_labels_and_shapes_that_do_not_fit():
@@ -189,10 +240,17 @@ def test_labels_and_shapes_that_do_not_fit():
     assert np.isfinite([losses[1], *gradient[1]]).all()
     for wrong in (np.zeros((2, 3)), np.zeros((2, 5)), np.zeros((3, 4))):
         for act in (model.losses, model.loss_grad):
-            with pytest.raises(tm.InputError, match=r"x has shape .*: \(2, 4\) is needed"):
+            with pytest.raises(tm.InputError, match=r"x, y have shapes .*: \(n, 4\) and n labels"):
                 act(wrong, np.array([0, 1]))
-        with pytest.raises(tm.InputError, match=r"x has shape .*: \(2, 4\) is needed"):
-            model.climb(wrong, np.array([0, 1]), wrong, wrong, 0.1, 1)
+
+
+def test_fewer_labels_are_those_of_the_points_in_turn(case):
+    model, x, y = case
+    twice = np.concatenate([x, -x])
+    for found, expected in zip(
+        model.loss_grad(twice, y), model.loss_grad(twice, np.tile(y, 2)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("score", [1e3, -1e3])

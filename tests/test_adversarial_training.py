@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import twomode as tm
+from twomode import engines
 from twomode.adversarial import Data, Method, Model, SignStep, fit, method, sampler, train
 
 EPS = 0.25
@@ -99,23 +100,20 @@ def test_only_the_minibatch_moves(model, data):
 )
 def test_cost_is_counted_as_it_is_spent(model, data, name, each, monkeypatch):
     spent = 0
-    for grad in ("loss_grad", "theta_grad"):
-        original = getattr(Model, grad)
+    climb, step = engines.climb, engines.Descent.step
 
-        def counted(self, x, y, original=original):
-            nonlocal spent
-            spent += len(y)
-            return original(self, x, y)
-
-        monkeypatch.setattr(Model, grad, counted)
-    climb = Model.climb
-
-    def counted_climb(self, x, y, low, high, size, steps):
+    def counted_climb(net, points, places, y, low, high, size, noise):
         nonlocal spent
-        spent += steps * len(y)
-        return climb(self, x, y, low, high, size, steps)
+        spent += len(noise) * len(places)
+        climb(net, points, places, y, low, high, size, noise)
 
-    monkeypatch.setattr(Model, "climb", counted_climb)
+    def counted_step(self, places, rate):
+        nonlocal spent
+        spent += len(places)
+        return step(self, places, rate)
+
+    monkeypatch.setattr(engines, "climb", counted_climb)
+    monkeypatch.setattr(engines.Descent, "step", counted_step)
     states = run(model, data, method(name))
     assert [state.gradients for state in states] == [10 * each * k for k in range(8)]
     assert spent == states[-1].gradients

@@ -19,7 +19,7 @@ from adversarial_oracles import random_model
 from helpers import explicit_start
 
 import twomode as tm
-from twomode.engines import dense
+from twomode.engines import Descent, climb, dense
 from twomode.engines.array import ArrayEngine
 from twomode.engines.compiled import blocks, lanes_llvm, lanes_numpy
 from twomode.engines.compiled.alone import FEW
@@ -975,7 +975,11 @@ def gradients():
         for hidden, activation in ((None, "tanh"), (9, "tanh"), (9, "softplus")):
             model = random_model(4, loss, activation, hidden, k=k)
             yield from map(np.ravel, model.loss_grad(x, y))
-            yield model.climb(x, y, x - 0.3, x + 0.3, 0.07, 6).ravel()
+            descent, all_of_them = Descent(model.network.copied(), x.copy(), y, 9), np.arange(9)
+            noise = 0.05 * np.ones((6, 9, 4))
+            climb(descent.net, descent.points, all_of_them, y, x - 0.3, x + 0.3, 0.07, noise)
+            descent.step(all_of_them, 0.1)
+            yield from map(np.ravel, (descent.points, *descent.net.theta.values()))
 
 
 def run_here(code, **environment):

@@ -22,15 +22,13 @@ from scipy.special import gammaln, logsumexp, ndtr, roots_legendre
 
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows
 from twomode.adversarial.problems import Data, Model
-from twomode.checks import changed, check_fields, checked, take
+from twomode.checks import check_fields, checked, take
 from twomode.errors import InputError, require, require_memory
 
 __all__ = ["GibbsLaw", "Quadrature", "Target", "TruncatedExponentials", "closed_form"]
 
 #: Of a box, whose square a float still holds.
 HalfWidth: TypeAlias = Annotated[float, "(0, 1e100]"]
-#: What a target has one of for each anchor.
-_OF_ANCHORS = ("x", "y", "low", "high")
 #: Of a coordinate; infinite where there is none.
 Bound: TypeAlias = Annotated[float, "[-inf, inf]"]
 #: Of `TruncatedExponentials` in Fourier terms: where a smooth function of the loss has none left
@@ -118,35 +116,16 @@ class Target:
 
     def take(self, rows: Rows) -> Target:
         """That of some of the anchors."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _OF_ANCHORS})
-
-    def seen_by(self, model: Model, rows: IntArray) -> Target:
-        """That of some of the anchors and of another model like this one's: nothing checks it."""
-        taken = {name: getattr(self, name).take(rows, axis=0) for name in _OF_ANCHORS}
-        return changed(self, model=model, **taken)
+        return replace(self, **{k: getattr(self, k)[rows] for k in ("x", "y", "low", "high")})
 
     def loss_grad(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Losses and their gradients at points of shape (..., n, d), those of each anchor."""
-        loss, gradient = self.model.loss_grad(*self._flat(x))
+        loss, gradient = self.model.loss_grad(x.reshape(-1, x.shape[-1]), self.y)
         return loss.reshape(x.shape[:-1]), gradient.reshape(x.shape)
 
     def losses(self, x: FloatArray) -> FloatArray:
         """Losses at points of shape (..., n, d)."""
-        return self.model.losses(*self._flat(x)).reshape(x.shape[:-1])
-
-    def climb(self, x: FloatArray, size: float, steps: int) -> FloatArray:
-        """Where points of shape (..., n, d) are after `Model.climb` in their boxes."""
-        low, high = self._copied(self.low, x), self._copied(self.high, x)
-        return self.model.climb(*self._flat(x), low, high, size, steps).reshape(x.shape)
-
-    def _flat(self, x: FloatArray) -> tuple[FloatArray, IntArray]:
-        """Points of shape (..., n, d) one after the other, and their labels."""
-        return x.reshape(-1, x.shape[-1]), self._copied(self.y, x)
-
-    def _copied(self, rows: np.ndarray, x: FloatArray) -> np.ndarray:
-        """What each anchor has, for each of the points."""
-        copies = x.size // self.x.size
-        return rows if copies == 1 else np.tile(rows, (copies, *(1,) * (rows.ndim - 1)))
+        return self.model.losses(x.reshape(-1, x.shape[-1]), self.y).reshape(x.shape[:-1])
 
 
 class GibbsLaw:

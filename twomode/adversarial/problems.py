@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, NamedTuple
 
@@ -11,7 +11,7 @@ from scipy.special import expit
 
 from twomode import engines
 from twomode._typing import Count, FloatArray, IntArray, NotNegative, Rows, Seed
-from twomode.checks import changed, check_fields, checked, take
+from twomode.checks import check_fields, checked, take
 from twomode.errors import InputError, require, require_choice, require_memory, shown
 
 __all__ = ["ACTIVATIONS", "DATA", "LOSSES", "Data", "Model", "load_data"]
@@ -280,10 +280,7 @@ class Model:
             If theta is then not finite.
         """
         theta: dict[str, Any] = {k: x - size * gradient[k] for k, x in self.theta.items()}
-        new = changed(self, **theta)
-        if not all(np.isfinite(x).all() for x in theta.values()):
-            check_fields(new)  # says which
-        return new
+        return replace(self, **theta)
 
     @property
     def _inputs(self) -> int:
@@ -310,7 +307,7 @@ class Model:
         return scores.argmax(axis=1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
 
     def losses(self, x: FloatArray, y: IntArray) -> FloatArray:
-        """The loss of each sample, shape (n,)."""
+        """The loss of each sample, shape (n,); fewer labels are those of the samples in turn."""
         return self._seen(x, y, np.empty((len(x), 0)))[0]
 
     def loss_grad(self, x: FloatArray, y: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -320,46 +317,20 @@ class Model:
         """
         return self._seen(x, y, np.empty(x.shape))
 
-    def climb(
-        self, x: FloatArray, y: IntArray, low: FloatArray, high: FloatArray, size: float, steps: int
-    ) -> FloatArray:
-        """Where samples are after steps of size sign(grad l), each projected to [low, high].
-
-        Examples
-        --------
-        The loss falls with x_1 and rises with x_2, so that two steps end in a corner of the box:
-
-        >>> import numpy as np
-        >>> import twomode as tm
-        >>> model = tm.adversarial.Model(np.array([[1.0, -2.0]]), np.zeros(1))
-        >>> x, y = np.zeros((1, 2)), np.array([1])
-        >>> model.climb(x, y, x - 0.3, x + 0.3, size=0.2, steps=2).tolist()
-        [[-0.3, 0.3]]
-        """
-        self._require_fits(x, y)
-        there = np.array(x)
-        engines.climb(self._network, there, y, low, high, size, steps)
-        return there
-
     def _seen(
         self, x: FloatArray, y: IntArray, gradients: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Losses, and gradients if there is room for them."""
-        require(
-            x.shape == (len(y), self._inputs),
-            f"x has shape {x.shape}: {(len(y), self._inputs)} is needed",
-        )
+        if x.shape[1:] != (self._inputs,) or len(x) % len(y) > 0:
+            need = f"(n, {self._inputs}) and n labels, or as many as go into n, are needed"
+            raise InputError(f"x, y have shapes {x.shape}, {y.shape}: {need}")
         losses = np.empty(len(x))
-        engines.loss_and_gradient(self._network, x, y, losses, gradients)
+        engines.loss_and_gradient(self.network, x, y, losses, gradients)
         return losses, gradients
 
-    def _require_fits(self, x: FloatArray, y: IntArray) -> None:
-        if x.shape != (asked := (len(y), self._inputs)):
-            raise InputError(f"x has shape {x.shape}: {asked} is needed")
-
     @cached_property
-    def _network(self) -> "engines.Network":
-        """As the compiled gradient takes it, which is `_backward` and a product more."""
+    def network(self) -> "engines.Network":
+        """As compiled functions take it, whose formulas are those of `theta_grad`."""
         softplus, linear = self.activation == "softplus", self.loss == "linear"
         return engines.Network.of(self.A, self.c, self.B, self.b, softplus=softplus, linear=linear)
 

@@ -24,7 +24,8 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
-from twomode._typing import Count, FloatArray, NotNegative, Positive, Seed, Whole
+from twomode import engines
+from twomode._typing import Count, FloatArray, IntArray, NotNegative, Positive, Seed, Whole
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.walls import fold, log_folded, log_normal
 from twomode.checks import check_fields, checked
@@ -282,19 +283,18 @@ def advance(
     require(x.shape[-2:] == (n, d), f"x has shape {x.shape}: (..., {n}, {d}) is needed")
     h = np.asarray(getattr(sampler, "h", 1.0))
     require(h.ndim == 0 or h.shape == (n, 1), f"h has shape {h.shape}: ({n}, 1) is needed")
+    if isinstance(sampler, SignStep) and visit is _see_nothing:
+        points = x.reshape(-1, d).copy()
+        climb(target.model.network, points, np.arange(len(points)), target, sampler, steps, rng)
+        return Advance(points.reshape(x.shape), np.ones(x.shape[:-1]), steps)
     low, high, sd = target.low, target.high, sampler.noise(target)
-    noisy, uniform, root = bool(np.any(sd)), sampler.law == "uniform", np.sqrt(3)
-    if isinstance(sampler, SignStep) and not noisy and visit is _see_nothing:
-        x = target.climb(x, sampler.eta * target.eps, steps)
-        return Advance(x, np.ones(x.shape[:-1]), steps)
-    accepted, known = np.zeros(x.shape[:-1]), None
+    accepted, known, noisy = np.zeros(x.shape[:-1]), None, bool(np.any(sd))
     for t in range(steps):
         loss, gradient = target.loss_grad(x) if known is None else known
         visit(t, x, loss)
         mean = y = x + sampler.drift(target, gradient)
         if noisy:
-            xi = rng.uniform(-root, root, x.shape) if uniform else rng.standard_normal(x.shape)
-            y = mean + sd * xi
+            y = mean + sd * _drawn(sampler.law, x.shape, rng)
         if sampler.wall == "project":  # to the box, then to the domain, is to their intersection
             y = np.clip(y, low, high)
         elif sampler.wall == "reflect":
@@ -315,6 +315,35 @@ def advance(
         known = np.where(yes, loss_y, loss), gradient
     share = accepted / max(steps, 1) if sampler.metropolis else np.ones_like(accepted)
     return Advance(x, share, steps + (sampler.metropolis and steps > 0))
+
+
+def _drawn(law: str, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+    """Noise of standard deviation 1."""
+    root = np.sqrt(3)
+    return rng.uniform(-root, root, shape) if law == "uniform" else rng.standard_normal(shape)
+
+
+def climb(
+    net: engines.Network,
+    points: FloatArray,
+    places: IntArray,
+    target: Target,
+    sampler: SignStep,
+    steps: int,
+    rng: np.random.Generator,
+) -> None:
+    """Sign steps of some points, shape (copies * n, d), which change in place.
+
+    The network may have moved on from the target's own.
+    """
+    size, sd = sampler.eta * target.eps, sampler.noise(target)
+    boxes, shape = (target.y, target.low, target.high), (1, len(places), points.shape[1])
+    if sd == 0:
+        engines.climb(net, points, places, *boxes, size, np.empty((steps, 0, shape[-1])))
+        return
+    for _ in range(steps):
+        noise = sd * _drawn(sampler.law, shape, rng)
+        engines.climb(net, points, places, *boxes, size, noise)
 
 
 class Mixing(NamedTuple):

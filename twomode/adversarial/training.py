@@ -24,11 +24,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from twomode import engines
 from twomode._typing import Count, FloatArray, NotNegative, Positive, SeedNumber, Whole
 from twomode.adversarial.closed_form import Target
 from twomode.adversarial.problems import Data, Model
-from twomode.adversarial.samplers import Sampler, SignStep, advance
-from twomode.checks import check_fields, checked
+from twomode.adversarial.samplers import Sampler, SignStep, advance, climb
+from twomode.checks import changed, check_fields, checked
 from twomode.errors import InputError, require, require_choice, require_memory
 
 __all__ = ["METHODS", "STARTS", "Method", "TrainingState", "fit", "method", "train"]
@@ -230,7 +231,9 @@ def _states(
     rng: np.random.Generator,
 ) -> Iterator[TrainingState]:
     (n, d), K, model = target.x.shape, method.copies, target.model
-    attacks = np.repeat(target.x[None], K, axis=0)
+    attacks, sampler = np.repeat(target.x[None], K, axis=0), method.sampler
+    points, copies = attacks.reshape(-1, d), n * np.arange(K)[:, None]
+    descent = engines.Descent(model.network.copied(), points, target.y, K * batch)
     order = np.empty(0, dtype=np.int64)
     gradients, seconds = 0, 0.0
     yield TrainingState(0, model, attacks, np.nan, 0, 0.0)
@@ -239,21 +242,27 @@ def _states(
         if len(order) < batch:
             order = order_rng.permutation(n)
         rows, order = order[:batch], order[batch:]
-        here = target.seen_by(model, rows)
-        x = attacks[:, rows] if method.start == "warm" else np.repeat(here.x[None], K, axis=0)
-        if method.start == "uniform":
-            x = rng.uniform(here.low, here.high, size=x.shape)
-        x, _, evaluations = advance(here, method.sampler, x, method.steps, rng)
-        attacks[:, rows] = x
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # of a model that diverges
-                losses, gradient = model.theta_grad(x.reshape(-1, d), np.tile(here.y, K))
-                model = model.step(gradient, learning_rate)
-        except InputError as error:
-            raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
+        if method.start == "data":
+            attacks[:, rows] = target.x[rows]
+        elif method.start == "uniform":
+            attacks[:, rows] = rng.uniform(target.low[rows], target.high[rows], (K, batch, d))
+        places, evaluations = (copies + rows).ravel(), method.steps
+        if isinstance(sampler, SignStep):
+            climb(descent.net, points, places, target, sampler, method.steps, rng)
+        else:
+            here = replace(target, model=model).take(rows)
+            there = advance(here, sampler, attacks[:, rows], method.steps, rng)
+            attacks[:, rows], evaluations = there.x, there.gradients
+        loss, sound = descent.step(places, learning_rate)
+        model = changed(model, **descent.net.theta)
+        if not sound:
+            try:
+                check_fields(model)
+            except InputError as error:
+                raise InputError(f"{error} after step {step}: reduce {learning_rate=}") from error
         gradients += K * batch * (evaluations + 1)
         seconds += time.perf_counter() - began
-        yield TrainingState(step, model, attacks, float(losses.mean()), gradients, seconds)
+        yield TrainingState(step, model, attacks, loss, gradients, seconds)
 
 
 @checked

@@ -1,4 +1,4 @@
-"""Networks of at most one hidden layer, eight points in the lanes: losses, gradients, sign steps.
+"""Networks of at most one hidden layer, eight points in the lanes: gradients, sign steps, SGD.
 
 The formulas are those of `twomode.adversarial.Model`.  What a block of points needs stands in the
 rows of one small array, which stays in the cache.
@@ -24,6 +24,7 @@ from twomode.engines.compiled.lanes import (
     exp_of_minus_abs,
     fill,
     lane_of,
+    lane_sum,
     lane_zeros,
     larger,
     load,
@@ -33,8 +34,9 @@ from twomode.engines.compiled.lanes import (
     where_less,
 )
 from twomode.engines.compiled.parts import part
+from twomode.engines.compiled.products import multiply, padded
 
-__all__ = ["Network", "climb", "loss_and_gradient"]
+__all__ = ["Descent", "Network", "climb", "loss_and_gradient"]
 
 #: Steps of a point below which another thread costs more than it saves.
 WORTH_A_THREAD = 20_000
@@ -42,8 +44,8 @@ WORTH_A_THREAD = 20_000
 TILE = 8
 Sums: TypeAlias = tuple[Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes, Lanes]
 #: Rows of the work array.
-ROWS = 8
-X, G, HIDDEN, SLOPES, SCORES, LABEL, LOW, HIGH = range(ROWS)
+ROWS = 9
+X, G, HIDDEN, SLOPES, SCORES, LABEL, LOW, HIGH, NOISE = range(ROWS)
 
 
 class Network(NamedTuple):
@@ -72,6 +74,16 @@ class Network(NamedTuple):
             B, b = np.empty((0, 0)), np.empty(0)
         return cls(_whole(A), _whole(c), _whole(B), _whole(b), softplus, linear)
 
+    @property
+    def theta(self) -> dict[str, FloatArray]:
+        """Copies of the arrays, by name: two or four."""
+        names = ("A", "c", "B", "b") if len(self.b) else ("A", "c")
+        return {name: getattr(self, name).copy() for name in names}
+
+    def copied(self) -> Network:
+        """The same, in arrays of its own."""
+        return self._replace(**{name: getattr(self, name).copy() for name in self._fields[:4]})
+
 
 def _whole(x: np.ndarray, dtype: DTypeLike = np.float64) -> np.ndarray:
     """The array in the one type and order that the kernels are compiled for, copied if it must."""
@@ -88,132 +100,263 @@ def loss_and_gradient(
     ----------
     net : Network
     x : ndarray, shape (n, d)
-    y : ndarray of int, shape (n,)
-        The loss of a label that softmax has no score for is NaN.
+    y : ndarray of int, shape (m,)
+        Labels of the points in turn.  The loss of one that softmax has no score for is NaN.
     losses : ndarray, shape (n,)
     gradients : ndarray, shape (n, d) or (n, 0)
         Both in row-major order.  Written to.
     """
     x, y = _whole(x), _whole(y, np.int64)
 
-    def take(rows: slice) -> None:
-        _loss_and_gradient(net, x[rows], y[rows], losses[rows], gradients[rows], _work(net, x))
+    def take(begin: int, end: int) -> None:
+        _loss_and_gradient(net, x, begin, end, y, losses, gradients, _work(net, x))
 
     _divided(take, len(x), 1)
 
 
 def climb(
     net: Network,
-    x: FloatArray,
+    points: FloatArray,
+    places: IntArray,
     y: IntArray,
     low: FloatArray,
     high: FloatArray,
     size: float,
-    steps: int,
+    noise: FloatArray,
 ) -> None:
-    """Move points by steps of `size` times the sign of the loss's gradient, clipped to boxes.
+    """Move points by steps of `size` times the sign of the loss's gradient and noise, in boxes.
 
     Parameters
     ----------
-    net, y
-        See `loss_and_gradient`.
-    x : ndarray, shape (n, d)
+    net : Network
+    points : ndarray, shape (N, d)
         In row-major order.  Written to.
-    low, high : ndarray, shape (n, d)
-        Faces of the boxes.
+    places : ndarray of int, shape (n,)
+        Which of them.
+    y : ndarray of int, shape (m,)
+        Labels of all points in turn.
+    low, high : ndarray, shape (m, d)
+        Faces of their boxes, likewise.
     size : float
-    steps : int
+    noise : ndarray, shape (steps, n, d) or (steps, 0, d)
+        Added in each step.
     """
     y, low, high = _whole(y, np.int64), _whole(low), _whole(high)
+    arguments = net, points, places
+    boxed = y, low, high, float(size), noise
 
-    def take(rows: slice) -> None:
-        _climb(net, x[rows], y[rows], low[rows], high[rows], size, steps, _work(net, x))
+    def take(begin: int, end: int) -> None:
+        _climb(*arguments, begin, end, *boxed, _work(net, points))
 
-    _divided(take, len(x), steps)
+    _divided(take, len(places), len(noise))
+
+
+class Descent:
+    """Steps of SGD on a network, whose arrays change in place.
+
+    Parameters
+    ----------
+    net : Network
+    points : ndarray, shape (N, d)
+        In row-major order.
+    y : ndarray of int, shape (m,)
+        Labels of the points in turn.
+    batch : int
+        Points of a step.
+    """
+
+    def __init__(self, net: Network, points: FloatArray, y: IntArray, batch: int) -> None:
+        self.net, self.points, self.y = net, points, _whole(y, np.int64)
+        (k, width), (hidden, d), blocks = net.A.shape, net.B.shape, -(-batch // LANES)
+        self._losses, self._work = np.empty(batch), _work(net, points)
+        self._seen = Seen(
+            outer=lane_zeros((padded(k), blocks)),
+            inner=lane_zeros((padded(hidden), blocks)),
+            hidden=lane_zeros((padded(hidden), blocks)),
+            x=lane_zeros((padded(points.shape[1]), blocks)),
+            of_A=lane_zeros((padded(k), padded(width))),
+            of_B=lane_zeros((padded(hidden), padded(d))),
+        )
+
+    def step(self, places: IntArray, rate: float) -> tuple[float, bool]:
+        """Descend the mean loss of some points: that loss, before, and whether all is finite."""
+        arrays = self.net, self.points, places, self.y, rate, self._losses, self._work, self._seen
+        return _descend(*arrays)
+
+
+class Seen(NamedTuple):
+    """What a step of SGD sees of each point; shapes (rows, blocks, LANES), rows padded."""
+
+    outer: np.ndarray  #: gradient of the loss in the scores
+    inner: np.ndarray  #: and where the first layer ends
+    hidden: np.ndarray
+    x: np.ndarray
+    of_A: np.ndarray  #: products of `outer` and what the last layer sees, (k, width, LANES)
+    of_B: np.ndarray  #: and of `inner` and x, (hidden, d, LANES)
 
 
 def _work(net: Network, x: FloatArray) -> np.ndarray:
     return lane_zeros((ROWS, max(x.shape[1], *net.A.shape)))
 
 
-def _divided(take: Callable[[slice], None], points: int, steps: int) -> None:
+def _divided(take: Callable[[int, int], None], points: int, steps: int) -> None:
     """All points, as many to each thread, or where they are few at once."""
     parts = min(numba.get_num_threads(), 1 + points * steps // WORTH_A_THREAD)
     each = -(-points // parts)
-    each_block(lambda n: take(slice(n * each, (n + 1) * each)), parts, points * steps)
+    each_block(lambda n: take(n * each, min((n + 1) * each, points)), parts, points * steps)
 
 
 @kernel(nogil=True)
 def _loss_and_gradient(
     net: Network,
     x: np.ndarray,
+    begin: int,
+    end: int,
     y: np.ndarray,
     losses: np.ndarray,
     gradients: np.ndarray,
     work: np.ndarray,
 ) -> None:
-    for first in range(0, len(x), LANES):
-        _gather(x, first, work, X)
-        _labels(y, first, work)
+    for first in range(begin, end, LANES):
+        for lane in range(LANES):
+            place = min(first + lane, end - 1)
+            _gather(x, place, work, X, lane)
+            work[LABEL, 0, lane] = y[place % len(y)]
         _forward(net, work)
-        _compare(net, work, losses, first)
+        _compare(net, work, losses, first, min(LANES, end - first))
         if gradients.shape[1] > 0:
             _backward(net, work)
-            _scatter(work, G, gradients, first)
+            for lane in range(min(LANES, end - first)):
+                _scatter(work, G, lane, gradients, first + lane)
 
 
 @kernel(nogil=True)
 def _climb(
     net: Network,
-    x: np.ndarray,
+    points: np.ndarray,
+    places: np.ndarray,
+    begin: int,
+    end: int,
     y: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     size: float,
-    steps: int,
+    noise: np.ndarray,
     work: np.ndarray,
 ) -> None:
-    zero, one, far = fill(work, 0.0), fill(work, 1.0), fill(work, size)
-    unseen = x[0, :0]
-    for first in range(0, len(x), LANES):
-        _gather(x, first, work, X)
-        _gather(low, first, work, LOW)
-        _gather(high, first, work, HIGH)
-        _labels(y, first, work)
-        for _ in range(steps):
+    unseen = points[0, :0]
+    for first in range(begin, end, LANES):
+        for lane in range(LANES):
+            place = places[min(first + lane, end - 1)]
+            anchor = place % len(y)
+            _gather(points, place, work, X, lane)
+            _gather(low, anchor, work, LOW, lane)
+            _gather(high, anchor, work, HIGH, lane)
+            work[LABEL, 0, lane] = y[anchor]
+        for t in range(len(noise)):
             _forward(net, work)
-            _compare(net, work, unseen, 0)
+            _compare(net, work, unseen, 0, 0)
             _backward(net, work)
-            for k in range(x.shape[1]):
-                slope = load(work, G, k)
-                sign = where_less(zero, slope, one, where_less(slope, zero, -one, slope))
-                there = load(work, X, k) + far * sign
-                low_k, high_k = load(work, LOW, k), load(work, HIGH, k)
-                there = where_less(high_k, there, high_k, there)
-                store(work, X, k, where_less(there, low_k, low_k, there))
-        _scatter(work, X, x, first)
+            if noise.shape[1] > 0:
+                for lane in range(LANES):
+                    _gather(noise[t], min(first + lane, end - 1), work, NOISE, lane)
+            _sign_step(points.shape[1], size, work)
+        for lane in range(min(LANES, end - first)):
+            _scatter(work, X, lane, points, places[first + lane])
 
 
 @part
-def _gather(points: np.ndarray, first: int, work: np.ndarray, row: int) -> None:
-    """Points from `first` on, one to a lane; the last one again where there are no more."""
-    for lane in range(LANES):
-        n = min(first + lane, len(points) - 1)
-        for k in range(points.shape[1]):
-            work[row, k, lane] = points[n, k]
+def _sign_step(d: int, size: float, work: np.ndarray) -> None:
+    zero, one, far = fill(work, 0.0), fill(work, 1.0), fill(work, size)
+    for k in range(d):
+        slope = load(work, G, k)
+        sign = where_less(zero, slope, one, where_less(slope, zero, -one, slope))
+        there = load(work, X, k) + far * sign + load(work, NOISE, k)
+        low, high = load(work, LOW, k), load(work, HIGH, k)
+        there = where_less(high, there, high, there)
+        store(work, X, k, where_less(there, low, low, there))
+
+
+@kernel
+def _descend(
+    net: Network,
+    points: np.ndarray,
+    places: np.ndarray,
+    y: np.ndarray,
+    rate: float,
+    losses: np.ndarray,
+    work: np.ndarray,
+    seen: Seen,
+) -> tuple[float, bool]:
+    count = len(places)
+    for first in range(0, count, LANES):
+        for lane in range(LANES):
+            place = places[min(first + lane, count - 1)]
+            _gather(points, place, work, X, lane)
+            work[LABEL, 0, lane] = y[place % len(y)]
+        _forward(net, work)
+        _compare(net, work, losses, first, min(LANES, count - first))
+        for lane in range(count - first, LANES):  # there is no such point
+            for n in range(len(net.c)):
+                work[SCORES, n, lane] = 0.0
+        _into_hidden(net, work, G)
+        block = first // LANES
+        _keep(work, SCORES, seen.outer, len(net.c), block)
+        _keep(work, G, seen.inner, len(net.b), block)
+        _keep(work, HIDDEN, seen.hidden, len(net.b), block)
+        _keep(work, X, seen.x, points.shape[1], block)
+    size = rate / count
+    if len(net.b) == 0:
+        sound = _move(net.A, net.c, size, seen.outer, seen.x, seen.of_A)
+    else:
+        sound = _move(net.A, net.c, size, seen.outer, seen.hidden, seen.of_A)
+        sound = _move(net.B, net.b, size, seen.inner, seen.x, seen.of_B) and sound
+    total = 0.0
+    for n in range(count):
+        total += losses[n]
+    return total / count, sound
 
 
 @part
-def _labels(y: np.ndarray, first: int, work: np.ndarray) -> None:
-    for lane in range(LANES):
-        work[LABEL, 0, lane] = y[min(first + lane, len(y) - 1)]
+def _keep(work: np.ndarray, row: int, kept: np.ndarray, rows: int, block: int) -> None:
+    for n in range(rows):
+        store(kept, n, block, load(work, row, n))
 
 
 @part
-def _scatter(work: np.ndarray, row: int, points: np.ndarray, first: int) -> None:
-    for lane in range(min(LANES, len(points) - first)):
-        for k in range(points.shape[1]):
-            points[first + lane, k] = work[row, k, lane]
+def _move(
+    M: np.ndarray,
+    v: np.ndarray,
+    size: float,
+    outer: np.ndarray,
+    inside: np.ndarray,
+    products: np.ndarray,
+) -> bool:
+    """M -= size outer^T inside, v -= size outer^T 1; whether both are finite."""
+    multiply(outer, inside, 1.0, False, products)
+    sound = True
+    for i in range(M.shape[0]):
+        total = fill(outer, 0.0)
+        for block in range(outer.shape[1]):
+            total += load(outer, i, block)
+        v[i] -= size * lane_of(lane_sum(total), 0)
+        sound = sound and abs(v[i]) < math.inf
+        for k in range(M.shape[1]):
+            M[i, k] -= size * lane_of(lane_sum(load(products, i, k)), 0)
+            sound = sound and abs(M[i, k]) < math.inf
+    return sound
+
+
+@part
+def _gather(points: np.ndarray, n: int, work: np.ndarray, row: int, lane: int) -> None:
+    for k in range(points.shape[1]):
+        work[row, k, lane] = points[n, k]
+
+
+@part
+def _scatter(work: np.ndarray, row: int, lane: int, points: np.ndarray, n: int) -> None:
+    for k in range(points.shape[1]):
+        points[n, k] = work[row, k, lane]
 
 
 @part
@@ -245,12 +388,8 @@ def _activate(softplus: bool, z: Lanes, work: np.ndarray, j: int) -> None:
 
 
 @part
-def _compare(net: Network, work: np.ndarray, losses: np.ndarray, first: int) -> None:
-    """From the scores to the losses, as far as there is room, and to their gradient in the scores.
-
-    The gradient comes in the place of the scores.
-    """
-    count = min(LANES, len(losses) - first)
+def _compare(net: Network, work: np.ndarray, losses: np.ndarray, first: int, count: int) -> None:
+    """From the scores to so many losses, and to the gradient in the scores, in their place."""
     if len(net.c) > 1:
         _softmax(net, work, losses, first, count)
         return
@@ -293,10 +432,17 @@ def _backward(net: Network, work: np.ndarray) -> None:
     if len(net.b) == 0:
         _weigh(net.A, True, work, SCORES, G)
         return
-    _weigh(net.A, True, work, SCORES, HIDDEN)
-    for j in range(len(net.b)):
-        store(work, HIDDEN, j, load(work, HIDDEN, j) * load(work, SLOPES, j))
+    _into_hidden(net, work, HIDDEN)
     _weigh(net.B, True, work, HIDDEN, G)
+
+
+@part
+def _into_hidden(net: Network, work: np.ndarray, out: int) -> None:
+    """From the gradient in the scores to that where the first layer ends."""
+    if len(net.b) > 0:
+        _weigh(net.A, True, work, SCORES, out)
+    for j in range(len(net.b)):
+        store(work, out, j, load(work, out, j) * load(work, SLOPES, j))
 
 
 @part
