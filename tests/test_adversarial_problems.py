@@ -197,22 +197,22 @@ def test_a_descent_steps_against_the_gradient_in_theta(case, n):
     model, x, y, *_ = boxed(case, n)
     points = np.concatenate([np.full((3, 4), np.nan), x])  # of which three are not seen
     places, labels = 3 + np.arange(n), np.concatenate([y[:3], y])
-    descent = engines.Descent(model.network.copied(), points, labels, n)
+    descent = engines.Descent(model.network, points, labels, n)
     for _ in range(3):
         losses, gradient = model.theta_grad(x, y)
         loss, sound = descent.step(places, 0.3)
         assert sound
         assert loss == pytest.approx(losses.mean(), rel=1e-13, abs=1e-14)
         model = model.step(gradient, 0.3)
-        assert list(descent.net.theta) == list(model.theta)
-        for name, array in descent.net.theta.items():
+        assert list(descent.theta) == list(model.theta)
+        for name, array in descent.theta.items():
             np.testing.assert_allclose(array, model.theta[name], rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("where", ["A", "c", "B", "b"])
 def test_a_descent_says_when_theta_is_not_finite(where):
     model, x, y = random_model(4, "softmax", "softplus", 5, k=3), np.ones((9, 4)), np.arange(9) % 3
-    descent = engines.Descent(model.network.copied(), x, y, 9)
+    descent = engines.Descent(model.network, x, y, 9)
     assert descent.step(np.arange(9), 0.1)[1]
     getattr(descent.net, where).flat[0] = math.inf
     assert not descent.step(np.arange(9), 0.1)[1]

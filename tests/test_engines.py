@@ -975,11 +975,12 @@ def gradients():
         for hidden, activation in ((None, "tanh"), (9, "tanh"), (9, "softplus")):
             model = random_model(4, loss, activation, hidden, k=k)
             yield from map(np.ravel, model.loss_grad(x, y))
-            descent, all_of_them = Descent(model.network.copied(), x.copy(), y, 9), np.arange(9)
+            points, all_of_them = x.copy(), np.arange(9)
+            descent = Descent(model.network, points, y, 9)
             noise = 0.05 * np.ones((6, 9, 4))
-            climb(descent.net, descent.points, all_of_them, y, x - 0.3, x + 0.3, 0.07, noise)
+            climb(descent.net, points, all_of_them, y, x - 0.3, x + 0.3, 0.07, noise)
             descent.step(all_of_them, 0.1)
-            yield from map(np.ravel, (descent.points, *descent.net.theta.values()))
+            yield from map(np.ravel, (points, *descent.theta.values()))
 
 
 def run_here(code, **environment):

@@ -46,6 +46,7 @@ ROOMS = {
             "alone",
             "drawn",
             "networks",
+            "descents",
         ),
         *(
             "moves",

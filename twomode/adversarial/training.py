@@ -233,7 +233,7 @@ def _states(
     (n, d), K, model = target.x.shape, method.copies, target.model
     attacks, sampler = np.repeat(target.x[None], K, axis=0), method.sampler
     points, copies = attacks.reshape(-1, d), n * np.arange(K)[:, None]
-    descent = engines.Descent(model.network.copied(), points, target.y, K * batch)
+    descent = engines.Descent(model.network, points, target.y, K * batch)
     order = np.empty(0, dtype=np.int64)
     gradients, seconds = 0, 0.0
     yield TrainingState(0, model, attacks, np.nan, 0, 0.0)
@@ -254,7 +254,7 @@ def _states(
             there = advance(here, sampler, attacks[:, rows], method.steps, rng)
             attacks[:, rows], evaluations = there.x, there.gradients
         loss, sound = descent.step(places, learning_rate)
-        model = changed(model, **descent.net.theta)
+        model = changed(model, **descent.theta)
         if not sound:
             try:
                 check_fields(model)

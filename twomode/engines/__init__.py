@@ -11,8 +11,9 @@ from twomode.engines.array import ArrayEngine
 from twomode.engines.protocol import Batches, Engine, Flow, Observer
 
 if TYPE_CHECKING or "pdoc" in sys.modules:  # pdoc shows what is there, and asks for nothing
+    from twomode.engines.compiled.descents import Descent
     from twomode.engines.compiled.drawn import alias_table, draw_points
-    from twomode.engines.compiled.networks import Descent, Network, climb, loss_and_gradient
+    from twomode.engines.compiled.networks import Network, climb, loss_and_gradient
     from twomode.engines.dense import DenseEngine
     from twomode.engines.flow import FlowEngine
     from twomode.engines.reduced import ReducedEngine
@@ -36,7 +37,7 @@ __all__ = [
 
 _COMPILED = {
     "DenseEngine": "dense",
-    "Descent": "compiled.networks",
+    "Descent": "compiled.descents",
     "FlowEngine": "flow",
     "ReducedEngine": "reduced",
     "Network": "compiled.networks",

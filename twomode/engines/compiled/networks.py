@@ -1,4 +1,4 @@
-"""Networks of at most one hidden layer, eight points in the lanes: gradients, sign steps, SGD.
+"""Networks of at most one hidden layer, eight points in the lanes: losses, gradients, sign steps.
 
 The formulas are those of `twomode.adversarial.Model`.  What a block of points needs stands in the
 rows of one small array, which stays in the cache.
@@ -24,7 +24,6 @@ from twomode.engines.compiled.lanes import (
     exp_of_minus_abs,
     fill,
     lane_of,
-    lane_sum,
     lane_zeros,
     larger,
     load,
@@ -34,9 +33,8 @@ from twomode.engines.compiled.lanes import (
     where_less,
 )
 from twomode.engines.compiled.parts import part
-from twomode.engines.compiled.products import multiply, padded
 
-__all__ = ["Descent", "Network", "climb", "loss_and_gradient"]
+__all__ = ["Network", "climb", "loss_and_gradient"]
 
 #: Steps of a point below which another thread costs more than it saves.
 WORTH_A_THREAD = 20_000
@@ -72,20 +70,10 @@ class Network(NamedTuple):
         """Of a model's arrays, however they lie in memory."""
         if B is None or b is None:
             B, b = np.empty((0, 0)), np.empty(0)
-        return cls(_whole(A), _whole(c), _whole(B), _whole(b), softplus, linear)
-
-    @property
-    def theta(self) -> dict[str, FloatArray]:
-        """Copies of the arrays, by name: two or four."""
-        names = ("A", "c", "B", "b") if len(self.b) else ("A", "c")
-        return {name: getattr(self, name).copy() for name in names}
-
-    def copied(self) -> Network:
-        """The same, in arrays of its own."""
-        return self._replace(**{name: getattr(self, name).copy() for name in self._fields[:4]})
+        return cls(whole(A), whole(c), whole(B), whole(b), softplus, linear)
 
 
-def _whole(x: np.ndarray, dtype: DTypeLike = np.float64) -> np.ndarray:
+def whole(x: np.ndarray, dtype: DTypeLike = np.float64) -> np.ndarray:
     """The array in the one type and order that the kernels are compiled for, copied if it must."""
     x = np.ascontiguousarray(x, dtype)
     return x if x.flags.writeable else x.copy()
@@ -106,12 +94,12 @@ def loss_and_gradient(
     gradients : ndarray, shape (n, d) or (n, 0)
         Both in row-major order.  Written to.
     """
-    x, y = _whole(x), _whole(y, np.int64)
+    x, y = whole(x), whole(y, np.int64)
 
     def take(begin: int, end: int) -> None:
-        _loss_and_gradient(net, x, begin, end, y, losses, gradients, _work(net, x))
+        _loss_and_gradient(net, x, begin, end, y, losses, gradients, work_for(net, x))
 
-    _divided(take, len(x), 1)
+    divided(take, len(x), 1)
 
 
 def climb(
@@ -141,65 +129,21 @@ def climb(
     noise : ndarray, shape (steps, n, d) or (steps, 0, d)
         Added in each step.
     """
-    y, low, high = _whole(y, np.int64), _whole(low), _whole(high)
+    y, low, high = whole(y, np.int64), whole(low), whole(high)
     arguments = net, points, places
     boxed = y, low, high, float(size), noise
 
     def take(begin: int, end: int) -> None:
-        _climb(*arguments, begin, end, *boxed, _work(net, points))
+        _climb(*arguments, begin, end, *boxed, work_for(net, points))
 
-    _divided(take, len(places), len(noise))
-
-
-class Descent:
-    """Steps of SGD on a network, whose arrays change in place.
-
-    Parameters
-    ----------
-    net : Network
-    points : ndarray, shape (N, d)
-        In row-major order.
-    y : ndarray of int, shape (m,)
-        Labels of the points in turn.
-    batch : int
-        Points of a step.
-    """
-
-    def __init__(self, net: Network, points: FloatArray, y: IntArray, batch: int) -> None:
-        self.net, self.points, self.y = net, points, _whole(y, np.int64)
-        (k, width), (hidden, d), blocks = net.A.shape, net.B.shape, -(-batch // LANES)
-        self._losses, self._work = np.empty(batch), _work(net, points)
-        self._seen = Seen(
-            outer=lane_zeros((padded(k), blocks)),
-            inner=lane_zeros((padded(hidden), blocks)),
-            hidden=lane_zeros((padded(hidden), blocks)),
-            x=lane_zeros((padded(points.shape[1]), blocks)),
-            of_A=lane_zeros((padded(k), padded(width))),
-            of_B=lane_zeros((padded(hidden), padded(d))),
-        )
-
-    def step(self, places: IntArray, rate: float) -> tuple[float, bool]:
-        """Descend the mean loss of some points: that loss, before, and whether all is finite."""
-        arrays = self.net, self.points, places, self.y, rate, self._losses, self._work, self._seen
-        return _descend(*arrays)
+    divided(take, len(places), len(noise))
 
 
-class Seen(NamedTuple):
-    """What a step of SGD sees of each point; shapes (rows, blocks, LANES), rows padded."""
-
-    outer: np.ndarray  #: gradient of the loss in the scores
-    inner: np.ndarray  #: and where the first layer ends
-    hidden: np.ndarray
-    x: np.ndarray
-    of_A: np.ndarray  #: products of `outer` and what the last layer sees, (k, width, LANES)
-    of_B: np.ndarray  #: and of `inner` and x, (hidden, d, LANES)
-
-
-def _work(net: Network, x: FloatArray) -> np.ndarray:
+def work_for(net: Network, x: FloatArray) -> np.ndarray:
     return lane_zeros((ROWS, max(x.shape[1], *net.A.shape)))
 
 
-def _divided(take: Callable[[int, int], None], points: int, steps: int) -> None:
+def divided(take: Callable[[int, int], None], points: int, steps: int) -> None:
     """All points, as many to each thread, or where they are few at once."""
     parts = min(numba.get_num_threads(), 1 + points * steps // WORTH_A_THREAD)
     each = -(-points // parts)
@@ -220,14 +164,14 @@ def _loss_and_gradient(
     for first in range(begin, end, LANES):
         for lane in range(LANES):
             place = min(first + lane, end - 1)
-            _gather(x, place, work, X, lane)
+            gather(x, place, work, X, lane)
             work[LABEL, 0, lane] = y[place % len(y)]
-        _forward(net, work)
-        _compare(net, work, losses, first, min(LANES, end - first))
+        forward(net, work)
+        compare(net, work, losses, first, min(LANES, end - first))
         if gradients.shape[1] > 0:
-            _backward(net, work)
+            backward(net, work)
             for lane in range(min(LANES, end - first)):
-                _scatter(work, G, lane, gradients, first + lane)
+                scatter(work, G, lane, gradients, first + lane)
 
 
 @kernel(nogil=True)
@@ -249,24 +193,24 @@ def _climb(
         for lane in range(LANES):
             place = places[min(first + lane, end - 1)]
             anchor = place % len(y)
-            _gather(points, place, work, X, lane)
-            _gather(low, anchor, work, LOW, lane)
-            _gather(high, anchor, work, HIGH, lane)
+            gather(points, place, work, X, lane)
+            gather(low, anchor, work, LOW, lane)
+            gather(high, anchor, work, HIGH, lane)
             work[LABEL, 0, lane] = y[anchor]
         for t in range(len(noise)):
-            _forward(net, work)
-            _compare(net, work, unseen, 0, 0)
-            _backward(net, work)
+            forward(net, work)
+            compare(net, work, unseen, 0, 0)
+            backward(net, work)
             if noise.shape[1] > 0:
                 for lane in range(LANES):
-                    _gather(noise[t], min(first + lane, end - 1), work, NOISE, lane)
-            _sign_step(points.shape[1], size, work)
+                    gather(noise[t], min(first + lane, end - 1), work, NOISE, lane)
+            sign_step(points.shape[1], size, work)
         for lane in range(min(LANES, end - first)):
-            _scatter(work, X, lane, points, places[first + lane])
+            scatter(work, X, lane, points, places[first + lane])
 
 
 @part
-def _sign_step(d: int, size: float, work: np.ndarray) -> None:
+def sign_step(d: int, size: float, work: np.ndarray) -> None:
     zero, one, far = fill(work, 0.0), fill(work, 1.0), fill(work, size)
     for k in range(d):
         slope = load(work, G, k)
@@ -277,104 +221,34 @@ def _sign_step(d: int, size: float, work: np.ndarray) -> None:
         store(work, X, k, where_less(there, low, low, there))
 
 
-@kernel
-def _descend(
-    net: Network,
-    points: np.ndarray,
-    places: np.ndarray,
-    y: np.ndarray,
-    rate: float,
-    losses: np.ndarray,
-    work: np.ndarray,
-    seen: Seen,
-) -> tuple[float, bool]:
-    count = len(places)
-    for first in range(0, count, LANES):
-        for lane in range(LANES):
-            place = places[min(first + lane, count - 1)]
-            _gather(points, place, work, X, lane)
-            work[LABEL, 0, lane] = y[place % len(y)]
-        _forward(net, work)
-        _compare(net, work, losses, first, min(LANES, count - first))
-        for lane in range(count - first, LANES):  # there is no such point
-            for n in range(len(net.c)):
-                work[SCORES, n, lane] = 0.0
-        _into_hidden(net, work, G)
-        block = first // LANES
-        _keep(work, SCORES, seen.outer, len(net.c), block)
-        _keep(work, G, seen.inner, len(net.b), block)
-        _keep(work, HIDDEN, seen.hidden, len(net.b), block)
-        _keep(work, X, seen.x, points.shape[1], block)
-    size = rate / count
-    if len(net.b) == 0:
-        sound = _move(net.A, net.c, size, seen.outer, seen.x, seen.of_A)
-    else:
-        sound = _move(net.A, net.c, size, seen.outer, seen.hidden, seen.of_A)
-        sound = _move(net.B, net.b, size, seen.inner, seen.x, seen.of_B) and sound
-    total = 0.0
-    for n in range(count):
-        total += losses[n]
-    return total / count, sound
-
-
 @part
-def _keep(work: np.ndarray, row: int, kept: np.ndarray, rows: int, block: int) -> None:
-    for n in range(rows):
-        store(kept, n, block, load(work, row, n))
-
-
-@part
-def _move(
-    M: np.ndarray,
-    v: np.ndarray,
-    size: float,
-    outer: np.ndarray,
-    inside: np.ndarray,
-    products: np.ndarray,
-) -> bool:
-    """M -= size outer^T inside, v -= size outer^T 1; whether both are finite."""
-    multiply(outer, inside, 1.0, False, products)
-    sound = True
-    for i in range(M.shape[0]):
-        total = fill(outer, 0.0)
-        for block in range(outer.shape[1]):
-            total += load(outer, i, block)
-        v[i] -= size * lane_of(lane_sum(total), 0)
-        sound = sound and abs(v[i]) < math.inf
-        for k in range(M.shape[1]):
-            M[i, k] -= size * lane_of(lane_sum(load(products, i, k)), 0)
-            sound = sound and abs(M[i, k]) < math.inf
-    return sound
-
-
-@part
-def _gather(points: np.ndarray, n: int, work: np.ndarray, row: int, lane: int) -> None:
+def gather(points: np.ndarray, n: int, work: np.ndarray, row: int, lane: int) -> None:
     for k in range(points.shape[1]):
         work[row, k, lane] = points[n, k]
 
 
 @part
-def _scatter(work: np.ndarray, row: int, lane: int, points: np.ndarray, n: int) -> None:
+def scatter(work: np.ndarray, row: int, lane: int, points: np.ndarray, n: int) -> None:
     for k in range(points.shape[1]):
         points[n, k] = work[row, k, lane]
 
 
 @part
-def _forward(net: Network, work: np.ndarray) -> None:
+def forward(net: Network, work: np.ndarray) -> None:
     """From the points to the scores."""
     if len(net.b) == 0:
-        _weigh(net.A, False, work, X, SCORES)
+        weigh(net.A, False, work, X, SCORES)
     else:
-        _weigh(net.B, False, work, X, HIDDEN)
+        weigh(net.B, False, work, X, HIDDEN)
         for j in range(len(net.b)):
-            _activate(net.softplus, load(work, HIDDEN, j) + fill(work, net.b[j]), work, j)
-        _weigh(net.A, False, work, HIDDEN, SCORES)
+            activate(net.softplus, load(work, HIDDEN, j) + fill(work, net.b[j]), work, j)
+        weigh(net.A, False, work, HIDDEN, SCORES)
     for n in range(len(net.c)):
         store(work, SCORES, n, load(work, SCORES, n) + fill(work, net.c[n]))
 
 
 @part
-def _activate(softplus: bool, z: Lanes, work: np.ndarray, j: int) -> None:
+def activate(softplus: bool, z: Lanes, work: np.ndarray, j: int) -> None:
     one, zero = fill(z, 1.0), fill(z, 0.0)
     if softplus:
         store(work, HIDDEN, j, -log_sigmoid(-z))
@@ -388,10 +262,10 @@ def _activate(softplus: bool, z: Lanes, work: np.ndarray, j: int) -> None:
 
 
 @part
-def _compare(net: Network, work: np.ndarray, losses: np.ndarray, first: int, count: int) -> None:
+def compare(net: Network, work: np.ndarray, losses: np.ndarray, first: int, count: int) -> None:
     """From the scores to so many losses, and to the gradient in the scores, in their place."""
     if len(net.c) > 1:
-        _softmax(net, work, losses, first, count)
+        softmax(net, work, losses, first, count)
         return
     y = load(work, LABEL, 0)
     sign = y + y - fill(y, 1.0)
@@ -407,8 +281,8 @@ def _compare(net: Network, work: np.ndarray, losses: np.ndarray, first: int, cou
 
 
 @part
-def _softmax(net: Network, work: np.ndarray, losses: np.ndarray, first: int, count: int) -> None:
-    """`_compare` for more than one score: probabilities, that of the label less 1."""
+def softmax(net: Network, work: np.ndarray, losses: np.ndarray, first: int, count: int) -> None:
+    """`compare` for more than one score: probabilities, that of the label less 1."""
     y, one, zero = load(work, LABEL, 0), fill(work, 1.0), fill(work, 0.0)
     largest, total, own = load(work, SCORES, 0), zero, fill(work, math.nan)
     for n in range(1, len(net.c)):
@@ -427,26 +301,26 @@ def _softmax(net: Network, work: np.ndarray, losses: np.ndarray, first: int, cou
 
 
 @part
-def _backward(net: Network, work: np.ndarray) -> None:
+def backward(net: Network, work: np.ndarray) -> None:
     """From the gradient in the scores to that in the points."""
     if len(net.b) == 0:
-        _weigh(net.A, True, work, SCORES, G)
+        weigh(net.A, True, work, SCORES, G)
         return
-    _into_hidden(net, work, HIDDEN)
-    _weigh(net.B, True, work, HIDDEN, G)
+    into_hidden(net, work, HIDDEN)
+    weigh(net.B, True, work, HIDDEN, G)
 
 
 @part
-def _into_hidden(net: Network, work: np.ndarray, out: int) -> None:
+def into_hidden(net: Network, work: np.ndarray, out: int) -> None:
     """From the gradient in the scores to that where the first layer ends."""
     if len(net.b) > 0:
-        _weigh(net.A, True, work, SCORES, out)
+        weigh(net.A, True, work, SCORES, out)
     for j in range(len(net.b)):
         store(work, out, j, load(work, out, j) * load(work, SLOPES, j))
 
 
 @part
-def _weigh(M: np.ndarray, turned: bool, work: np.ndarray, row: int, out: int) -> None:
+def weigh(M: np.ndarray, turned: bool, work: np.ndarray, row: int, out: int) -> None:
     """work[out, i] = sum_k M[i, k] work[row, k], or with M[k, i]."""
     rows, columns = M.shape
     if turned:
@@ -455,34 +329,34 @@ def _weigh(M: np.ndarray, turned: bool, work: np.ndarray, row: int, out: int) ->
     for i in range(0, whole, TILE):
         sums = (zero, zero, zero, zero, zero, zero, zero, zero)
         for k in range(columns):
-            sums = _add_column(M, turned, i, k, load(work, row, k), sums)
+            sums = add_column(M, turned, i, k, load(work, row, k), sums)
         for n in range(TILE):
             store(work, out, i + n, sums[n])
     for i in range(whole, rows):
         even = odd = zero
         for k in range(0, columns - 1, 2):
-            even += _entry(M, turned, i, k, even) * load(work, row, k)
-            odd += _entry(M, turned, i, k + 1, odd) * load(work, row, k + 1)
+            even += entry(M, turned, i, k, even) * load(work, row, k)
+            odd += entry(M, turned, i, k + 1, odd) * load(work, row, k + 1)
         if columns % 2 == 1:
-            even += _entry(M, turned, i, columns - 1, even) * load(work, row, columns - 1)
+            even += entry(M, turned, i, columns - 1, even) * load(work, row, columns - 1)
         store(work, out, i, even + odd)
 
 
 @part
-def _entry(M: np.ndarray, turned: bool, i: int, k: int, like: Lanes) -> Lanes:
+def entry(M: np.ndarray, turned: bool, i: int, k: int, like: Lanes) -> Lanes:
     return fill(like, M[k, i] if turned else M[i, k])
 
 
 @part
-def _add_column(M: np.ndarray, turned: bool, i: int, k: int, x: Lanes, sums: Sums) -> Sums:
+def add_column(M: np.ndarray, turned: bool, i: int, k: int, x: Lanes, sums: Sums) -> Sums:
     """Sums of the tile that begins in row i, with M[:, k] x added."""
     return (
-        sums[0] + _entry(M, turned, i, k, x) * x,
-        sums[1] + _entry(M, turned, i + 1, k, x) * x,
-        sums[2] + _entry(M, turned, i + 2, k, x) * x,
-        sums[3] + _entry(M, turned, i + 3, k, x) * x,
-        sums[4] + _entry(M, turned, i + 4, k, x) * x,
-        sums[5] + _entry(M, turned, i + 5, k, x) * x,
-        sums[6] + _entry(M, turned, i + 6, k, x) * x,
-        sums[7] + _entry(M, turned, i + 7, k, x) * x,
+        sums[0] + entry(M, turned, i, k, x) * x,
+        sums[1] + entry(M, turned, i + 1, k, x) * x,
+        sums[2] + entry(M, turned, i + 2, k, x) * x,
+        sums[3] + entry(M, turned, i + 3, k, x) * x,
+        sums[4] + entry(M, turned, i + 4, k, x) * x,
+        sums[5] + entry(M, turned, i + 5, k, x) * x,
+        sums[6] + entry(M, turned, i + 6, k, x) * x,
+        sums[7] + entry(M, turned, i + 7, k, x) * x,
     )
