@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from twomode._typing import FloatArray
 
@@ -35,4 +34,7 @@ def log_folded(
     mean, sd_there = fold(mean, low, high), np.minimum(sd, 3 * width)
     most = int(np.ceil((9 * sd_there / (2 * width)).max()))
     images = [z + 2 * k * width for k in range(-most, most + 1) for z in (y, 2 * low - y)]
-    return logsumexp(log_normal(np.stack(images), mean, sd_there), axis=0)
+    # None is nearer to the mean than y itself.
+    farther = (y - mean) ** 2 - (np.stack(images) - mean) ** 2
+    total = np.exp(farther / (2 * sd_there**2)).sum(axis=0)
+    return log_normal(y, mean, sd_there) + np.log(total)
