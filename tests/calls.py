@@ -87,7 +87,9 @@ def thing():
     plane = adversarial.load_data("moons", n=4)
     on_line = adversarial.Target.of(adversarial.Model.random(line), line, eps=0.5, lam=2)
     in_plane = adversarial.Target.of(adversarial.Model.random(plane), plane, eps=0.3, lam=2)
-    reflected = adversarial.sampler("reflected")
+    reflected, fgsm = adversarial.sampler("reflected"), adversarial.method("fgsm")
+    # Trained for a step, so that what trains is compiled: a call that is refused takes no time.
+    model = adversarial.fit(adversarial.Model.random(plane), plane, fgsm, eps=0.3, steps=1)
     options = {"replicas": 2, "tuning": 1, "step_scales": [1], "ratios": [0.2]}
     return SimpleNamespace(
         game=small,
@@ -98,7 +100,7 @@ def thing():
         bilinear=bilinear,
         point=bilinear.state([1.0], [0.0]),
         data=plane,
-        model=adversarial.Model.random(plane),
+        model=model,
         target=in_plane,
         law=adversarial.closed_form(in_plane),
         on_line=on_line,
@@ -106,7 +108,7 @@ def thing():
         chains=adversarial.sample(on_line, reflected, 20),
         exact=adversarial.exact_loss(on_line, np.random.default_rng(0)),
         sampler=reflected,
-        method=adversarial.method("fgsm"),
+        method=fgsm,
         problem=robustness.Problem("moons", 8, 8, hidden=None, eps=0.3, steps=4, batch=4),
         table=pd.DataFrame(
             {

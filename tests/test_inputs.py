@@ -13,6 +13,7 @@ import re
 import time
 from decimal import Decimal
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from matplotlib.animation import Animation
 
 import twomode as tm
 from twomode import game
+from twomode.checks import checked
 from twomode.errors import shown
 from twomode.runs import TRACE
 
@@ -105,6 +107,26 @@ def test_the_calls_are_accepted(call):
     arguments = CALLS[call](thing())
     nowhere = str(arguments.get("path")).startswith("nowhere")
     assert (refusal(call, arguments) is None) != nowhere
+
+
+@checked
+def halved(x: Annotated[float, "[0, 1]"], *more: float, digits: int = 2, **rest: float) -> object:
+    return round(x / 2, digits), more, rest
+
+
+def test_a_checked_call_is_as_python_makes_it():
+    assert halved(np.array(0.5)) == (0.25, (), {})
+    assert halved(1, 2, 3, digits=np.int64(1), y=4) == (0.5, (2, 3), {"y": 4})
+    assert halved(digits=0, x=0.7) == (0.0, (), {})
+    for args, kwargs, words in (
+        ((), {}, "missing 1 required positional argument: 'x'"),
+        ((0.5,), {"x": 0.5}, "got multiple values for argument 'x'"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            halved(*args, **kwargs)
+    for args, kwargs in (((2,), {}), ((), {"x": 2}), ((0.5,), {"digits": 0.5})):
+        with pytest.raises(tm.InputError):
+            halved(*args, **kwargs)
 
 
 with_arguments = [call for call in CALLS if ARGUMENTS[call]]
