@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "twomode"
 
@@ -142,10 +144,12 @@ def test_imports_within_a_room_point_one_way():
                 assert there in order[: order.index(name)], f"{room}/{name} imports {other}"
 
 
-def test_import_is_light():
-    heavy = {"matplotlib", "seaborn", "pandas", "xarray", "dask", "cupy", "tqdm", "flint"}
-    heavy |= {"numba", "scipy"}
-    code = f"import sys, twomode; print(*sorted({heavy} & sys.modules.keys()))"
+@pytest.mark.parametrize("module", ["twomode", "twomode.adversarial"])
+def test_import_is_light(module):
+    heavy = {"matplotlib", "seaborn", "pandas", "xarray", "dask", "cupy", "tqdm", "flint", "numba"}
+    if module == "twomode":
+        heavy.add("scipy")
+    code = f"import sys, {module}; print(*sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

@@ -324,7 +324,7 @@ def _drawn(law: str, shape: tuple[int, ...], rng: np.random.Generator) -> FloatA
 
 
 def climb(
-    net: engines.Network,
+    net: "engines.Network",
     points: FloatArray,
     places: IntArray,
     target: Target,
