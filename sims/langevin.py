@@ -340,8 +340,8 @@ def tell(summary: dict[str, Any]) -> str:
         )
     if s["unmixed"]:
         lines.append(
-            f"  {s['unmixed']} of {s['n']} anchors did not mix (R-hat not below {MIXED[2]},"
-            f" effective size below {MIXED[0]}, or acceptance below {MIXED[1]:g}),\n"
+            f"  {s['unmixed']} of {s['n']} anchors did not mix (R-hat not below {MIXED.rhat},"
+            f" effective size below {MIXED.size}, or acceptance below {MIXED.acceptance:g}),\n"
             "  so that the standard error means little: take another step size, or more steps."
         )
     return "\n".join(lines)

@@ -16,11 +16,19 @@ from twomode.progress import Progress, Report, unreported
 
 __all__ = ["MIXED", "ExactLoss", "describe_chains", "exact_loss", "largest_loss"]
 
-#: An anchor with fewer effective samples (in the middle or in the tails), whose steps are accepted
-#: more rarely, or whose R-hat is no less, did not mix.
-MIXED = 50, 0.1, 1.05
 LOOKS = 20  #: steps after which Metropolis' rule is asked about
 INDEPENDENT = 4000  #: uniform draws of an anchor whose mean loss has no closed form
+
+
+class _Mixed(NamedTuple):
+    """What chains must reach that mixed."""
+
+    size: int  #: effective, in the middle and in the tails, at least
+    acceptance: float  #: at least
+    rhat: float  #: less than this
+
+
+MIXED = _Mixed(size=50, acceptance=0.1, rhat=1.05)
 
 
 class ExactLoss(NamedTuple):
@@ -174,8 +182,8 @@ def describe_chains(
             accept = advance(target, adjusted(sampler), x, LOOKS, rng).acceptance.mean(axis=0)
     mixed = mixing(chains.losses)
     # The tails of what lies on a face, or of what stands, say nothing.
-    well = (ess >= MIXED[0]) & ~(np.fmin(mixed.bulk, mixed.tail) < MIXED[0])
-    well &= (mixed.rhat < MIXED[2]) & (chains.acceptance >= MIXED[1])
+    well = (ess >= MIXED.size) & ~(np.fmin(mixed.bulk, mixed.tail) < MIXED.size)
+    well &= (mixed.rhat < MIXED.rhat) & (chains.acceptance >= MIXED.acceptance)
     error, bias = _error(chains.losses, ess), chains.losses.mean() - exact.mean
     on_face = (chains.x == target.low) | (chains.x == target.high)
     endless, apart = _endless(target, exact, sampler, progress)
