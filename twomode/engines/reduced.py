@@ -6,6 +6,8 @@ Every gradient lies in the span of the modes and the start, so a rotation-equiva
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from twomode._typing import FloatArray
@@ -66,7 +68,7 @@ class ReducedEngine(MovesMeasured, Observer):
         self._correction = enc.make_correction(game, opt, layers, block_zeros)
         self._pace = block_zeros(blocks, 2, 2)
         self._pace[:, :, 0] = np.nan
-        self._unseen = make_seen(game, blocks, 0)
+        self._unseen = self._shares(make_seen(game, blocks, 0))
         self._objective_factor = objective_factor(opt, start, np.float64)
         self._game_code = enc.encode_game(game)
         self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
@@ -78,7 +80,7 @@ class ReducedEngine(MovesMeasured, Observer):
         alone = single.suits(opt, self.replicas)
         self._alone = single.make_alone(game, opt) if alone else None
         arrays = (self._players, self._work, self._correction, scratch, self._pace)
-        self._blocks = [enc.share(arrays, block) for block in range(blocks)]
+        self._blocks = self._shares(arrays)
 
     @staticmethod
     def check(opt: Optimizer) -> None:
@@ -92,7 +94,11 @@ class ReducedEngine(MovesMeasured, Observer):
     def _take(self, steps: int, batches: Batches | None) -> None:
         self._play(1, steps, batches, self._unseen)
 
-    def _play(self, records: int, every: int, batches: Batches | None, seen: Seen) -> None:
+    def _shares(self, arrays: Any) -> list[Any]:
+        """Each block's share of arrays with a leading axis."""
+        return [enc.share(arrays, block) for block in range(len(self._players.U))]
+
+    def _play(self, records: int, every: int, batches: Batches | None, seen: list[Seen]) -> None:
         stages = enc.encode_stages(self.opt)
 
         def advance_block(block: int) -> None:
@@ -101,9 +107,8 @@ class ReducedEngine(MovesMeasured, Observer):
                 lanes = slice(block * LANES, (block + 1) * LANES)
                 own = enc.Weights(*(self._packed(batch[lanes]) for batch in batches))
             shared = self._game_code, self._rule, own, self._population
-            mine = enc.share(seen, block)
-            few = self._alone, self.replicas
-            _advance(records, every, self.t, stages, *shared, *self._blocks[block], mine, *few)
+            mine = *self._blocks[block], seen[block]
+            _advance(records, every, self.t, stages, *shared, *mine, self._alone, self.replicas)
 
         each_block(advance_block, len(self._blocks), records * max(every, 1))
         self.t += records * every
@@ -123,7 +128,7 @@ class ReducedEngine(MovesMeasured, Observer):
         require(self.foresees or every == 0, "these moves are measured one by one: every must be 0")
         game, seen = self.game, make_seen(self.game, len(self._blocks), records)
         times = [self.t + every * (n + 1) for n in range(records)]
-        self._play(records, every, None, seen)
+        self._play(records, every, None, self._shares(seen))
         found = {name: self._unpack_all(x) for name, x in seen._asdict().items()}
         lengths, peaks = np.moveaxis(found.pop("pace"), -1, 0)
         moves = self._over_eta(lengths, times) if self.foresees else self.update_norms[None]
