@@ -143,6 +143,7 @@ CASES: dict[str, Callable[[], tuple[float, float]]] = {
 
 def rows() -> Iterator[Timed]:
     """Everything, timed round by round."""
+    tm.adversarial.load_data("digits", 1)  # if scikit-learn is missing, that is said at once
     runs = {f"{n} x {r}": (n, r) for n, r in RECORDED}
     compared = {
         **{name: partial(recording, *run) for name, run in runs.items()},

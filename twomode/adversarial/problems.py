@@ -321,7 +321,7 @@ class Model:
         self, x: FloatArray, y: IntArray, gradients: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
         """Losses, and gradients if there is room for them."""
-        if x.shape[1:] != (self._inputs,) or len(x) % len(y) > 0:
+        if x.shape[1:] != (self._inputs,) or not len(y) or len(x) % len(y) > 0:
             need = f"(n, {self._inputs}) and n labels, or as many as go into n, are needed"
             raise InputError(f"x, y have shapes {x.shape}, {y.shape}: {need}")
         losses = np.empty(len(x))
