@@ -164,6 +164,14 @@ def test_climbing_is_steps_by_the_sign_of_the_gradient(case, n, noisy):
     np.testing.assert_array_equal(climbed(model, x, y, low, high, steps=0), x)
 
 
+def test_where_the_loss_is_flat_a_sign_step_stays_and_a_nan_is_not_hidden():
+    model, x, y = Model(np.array([[1.0, 0.0, -0.0]]), np.zeros(1)), np.zeros((3, 3)), [0, 1, 1]
+    x[2, 0] = math.nan
+    there = climbed(model, x, np.array(y), x - 0.2, x + 0.2, steps=2)
+    expected = [[0.14, 0, 0], [-0.14, 0, 0], [math.nan] * 3]
+    np.testing.assert_allclose(there, expected, rtol=1e-15)
+
+
 def test_points_know_nothing_of_each_other_or_of_threads(case, monkeypatch):
     model, x, y, low, high = boxed(case, 37)
 
