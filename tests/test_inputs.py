@@ -116,6 +116,7 @@ def halved(x: Annotated[float, "[0, 1]"], *more: float, digits: int = 2, **rest:
 
 def test_a_checked_call_is_as_python_makes_it():
     assert halved(np.array(0.5)) == (0.25, (), {})
+    assert type(halved(np.array(0.5))[0]) is type(halved(x=np.array(0.5))[0]) is float
     assert halved(1, 2, 3, digits=np.int64(1), y=4) == (0.5, (2, 3), {"y": 4})
     assert halved(digits=0, x=0.7) == (0.0, (), {})
     for args, kwargs, words in (
