@@ -121,5 +121,10 @@ def rows() -> list[Timed]:
     return out
 
 
+def main() -> None:
+    """Time, print, write."""
+    timing.show(__doc__, "flows", HEADS, ALIGNS, rows)
+
+
 if __name__ == "__main__":
-    twomode_program.run(lambda: timing.main(__doc__, "flows", HEADS, ALIGNS, rows))
+    twomode_program.run(main)

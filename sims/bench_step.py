@@ -205,5 +205,10 @@ def _row(k: int, block: Block, seen: list[tuple[list[float], Parts, float]]) -> 
     ]
 
 
+def main() -> None:
+    """Time, print, write."""
+    timing.show(__doc__, "steps", HEADS, ALIGNS, rows)
+
+
 if __name__ == "__main__":
-    twomode_program.run(lambda: timing.main(__doc__, "steps", HEADS, ALIGNS, rows))
+    twomode_program.run(main)

@@ -180,5 +180,10 @@ def rows() -> Iterator[Timed]:
         yield Timed(f"a step of SGD on digits, {name}", "", "", note)
 
 
+def main() -> None:
+    """Time, print, write."""
+    timing.show(__doc__, "users", HEADS, ALIGNS, rows)
+
+
 if __name__ == "__main__":
-    twomode_program.run(lambda: timing.main(__doc__, "users", HEADS, ALIGNS, rows))
+    twomode_program.run(main)

@@ -13,14 +13,14 @@ from twomode.tables import Table
 PAGE = Path(__file__).with_name("README.md")
 
 
-def main(
+def show(
     description: str | None,
     block: str,
     heads: Sequence[str],
     aligns: str,
     rows: Callable[[], Iterable[Sequence[object]]],
 ) -> None:
-    """Time, print, write."""
+    """Parse, time, print, write."""
     parser = cli.Parser(description=description)
     parser.add_argument("--write", action="store_true", help="put the table into sims/README.md")
     args = parser.parse_args()
