@@ -132,7 +132,7 @@ class Block:
         self.engine = engine = ReducedEngine(game, opt, start)
         players, work, _, _, pace = engine._blocks[0]
         code, rule = engine._game_code, engine._rule
-        weights = enc.share(engine._probabilities, 0)
+        weights = engine._probabilities
         stages = enc.encode_stages(opt)
         own = players, work
         self.calls: tuple[Callable[[int], None], ...] = (

@@ -4,8 +4,6 @@ The formulas are those of `twomode.adversarial.Model`.  What a block of points n
 rows of one small array, which stays in the cache.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -66,7 +64,7 @@ class Network(NamedTuple):
         *,
         softplus: bool,
         linear: bool,
-    ) -> Network:
+    ) -> "Network":
         """Of a model's arrays, however they lie in memory."""
         if B is None or b is None:
             B, b = np.empty((0, 0)), np.empty(0)
