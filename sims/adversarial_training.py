@@ -212,9 +212,9 @@ def tell(summary: dict[str, Any]) -> str:
             show(m["robust_error"], ".3f"),
             show(m["strong_error"], ".3f"),
             show(m["gradients"], ",.0f"),
-            show(m["seconds"], ".2f"),
+            show(m["seconds"], ".3g"),
             show(m["gradients_to_level"], ",.0f"),
-            show(m["seconds_to_level"], ".2f"),
+            show(m["seconds_to_level"], ".3g"),
         )
         lines.append(TABLE.row(name, *cells, f"{m['reached']} of {count}"))
     lines.append("\n  a gradient: one forward and one backward pass of one sample")
