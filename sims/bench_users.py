@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from timeit import timeit
 from typing import NamedTuple
 
 import numpy as np
@@ -118,18 +119,11 @@ def costs() -> tuple[float, float, float]:
     rng, size = np.random.default_rng(0), 1000
     X, x = rng.standard_normal((size, size)), rng.standard_normal(size)
     return (
-        repeated(lambda: X @ X, 3, time.process_time) / (2 * size**3),
-        repeated(lambda: np.exp(x), 1000, time.thread_time) / size,
-        repeated(lambda: rng.standard_normal(size), 1000, time.thread_time) / size,
+        timeit(lambda: X @ X, timer=time.process_time, number=3) / (3 * 2 * size**3),
+        timeit(lambda: np.exp(x), timer=time.thread_time, number=1000) / (1000 * size),
+        timeit(lambda: rng.standard_normal(size), timer=time.thread_time, number=1000)
+        / (1000 * size),
     )
-
-
-def repeated(act: Callable[[], object], times: int, clock: Callable[[], float]) -> float:
-    """How long one of some calls takes."""
-    began = clock()
-    for _ in range(times):
-        act()
-    return (clock() - began) / times
 
 
 CASES: dict[str, Callable[[], tuple[float, float]]] = {

@@ -12,15 +12,14 @@ from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES, fill, lane_of, lane_sum, lane_zeros, load, store
 from twomode.engines.compiled.networks import (
     HIDDEN,
-    LABEL,
     SCORES,
     G,
     Network,
     X,
     compare,
     forward,
-    gather,
     into_hidden,
+    see,
     whole,
     work_for,
 )
@@ -99,9 +98,7 @@ def _descend(
     count = len(places)
     for first in range(0, count, LANES):
         for lane in range(LANES):
-            place = places[min(first + lane, count - 1)]
-            gather(points, place, work, X, lane)
-            work[LABEL, 0, lane] = y[place % len(y)]
+            see(points, places[min(first + lane, count - 1)], y, work, lane)
         forward(net, work)
         compare(net, work, losses, first, min(LANES, count - first))
         for lane in range(count - first, LANES):  # there is no such point
@@ -127,6 +124,7 @@ def _descend(
 
 @part
 def _keep(work: np.ndarray, row: int, kept: np.ndarray, rows: int, block: int) -> None:
+    """What a row of the work array holds, as a block's column."""
     for n in range(rows):
         store(kept, n, block, load(work, row, n))
 

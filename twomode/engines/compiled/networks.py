@@ -138,6 +138,7 @@ def climb(
 
 
 def work_for(net: Network, x: FloatArray) -> np.ndarray:
+    """Rows as long as the longest needs: of points, of hidden neurons or of scores."""
     return lane_zeros((ROWS, max(x.shape[1], *net.A.shape)))
 
 
@@ -161,9 +162,7 @@ def _loss_and_gradient(
 ) -> None:
     for first in range(begin, end, LANES):
         for lane in range(LANES):
-            place = min(first + lane, end - 1)
-            gather(x, place, work, X, lane)
-            work[LABEL, 0, lane] = y[place % len(y)]
+            see(x, min(first + lane, end - 1), y, work, lane)
         forward(net, work)
         compare(net, work, losses, first, min(LANES, end - first))
         if gradients.shape[1] > 0:
@@ -190,11 +189,9 @@ def _climb(
     for first in range(begin, end, LANES):
         for lane in range(LANES):
             place = places[min(first + lane, end - 1)]
-            anchor = place % len(y)
-            gather(points, place, work, X, lane)
-            gather(low, anchor, work, LOW, lane)
-            gather(high, anchor, work, HIGH, lane)
-            work[LABEL, 0, lane] = y[anchor]
+            see(points, place, y, work, lane)
+            gather(low, place % len(y), work, LOW, lane)
+            gather(high, place % len(y), work, HIGH, lane)
         for t in range(len(noise)):
             forward(net, work)
             compare(net, work, unseen, 0, 0)
@@ -209,6 +206,7 @@ def _climb(
 
 @part
 def sign_step(d: int, size: float, work: np.ndarray) -> None:
+    """Move the points by the sign of their gradients and the noise, into their boxes."""
     zero, one, far = fill(work, 0.0), fill(work, 1.0), fill(work, size)
     for k in range(d):
         slope = load(work, G, k)
@@ -220,13 +218,22 @@ def sign_step(d: int, size: float, work: np.ndarray) -> None:
 
 
 @part
+def see(points: np.ndarray, n: int, y: np.ndarray, work: np.ndarray, lane: int) -> None:
+    """A point and its label; the labels are those of the points in turn."""
+    gather(points, n, work, X, lane)
+    work[LABEL, 0, lane] = y[n % len(y)]
+
+
+@part
 def gather(points: np.ndarray, n: int, work: np.ndarray, row: int, lane: int) -> None:
+    """A row of an array, into a lane."""
     for k in range(points.shape[1]):
         work[row, k, lane] = points[n, k]
 
 
 @part
 def scatter(work: np.ndarray, row: int, lane: int, points: np.ndarray, n: int) -> None:
+    """A lane, into a row of an array."""
     for k in range(points.shape[1]):
         points[n, k] = work[row, k, lane]
 
@@ -247,6 +254,7 @@ def forward(net: Network, work: np.ndarray) -> None:
 
 @part
 def activate(softplus: bool, z: Lanes, work: np.ndarray, j: int) -> None:
+    """The value and the slope of a hidden neuron."""
     one, zero = fill(z, 1.0), fill(z, 0.0)
     if softplus:
         store(work, HIDDEN, j, -log_sigmoid(-z))
@@ -323,14 +331,14 @@ def weigh(M: np.ndarray, turned: bool, work: np.ndarray, row: int, out: int) -> 
     rows, columns = M.shape
     if turned:
         rows, columns = columns, rows
-    whole, zero = rows - rows % TILE, fill(work, 0.0)
-    for i in range(0, whole, TILE):
+    tiled, zero = rows - rows % TILE, fill(work, 0.0)
+    for i in range(0, tiled, TILE):
         sums = (zero, zero, zero, zero, zero, zero, zero, zero)
         for k in range(columns):
             sums = add_column(M, turned, i, k, load(work, row, k), sums)
         for n in range(TILE):
             store(work, out, i + n, sums[n])
-    for i in range(whole, rows):
+    for i in range(tiled, rows):
         even = odd = zero
         for k in range(0, columns - 1, 2):
             even += entry(M, turned, i, k, even) * load(work, row, k)
@@ -342,6 +350,7 @@ def weigh(M: np.ndarray, turned: bool, work: np.ndarray, row: int, out: int) -> 
 
 @part
 def entry(M: np.ndarray, turned: bool, i: int, k: int, like: Lanes) -> Lanes:
+    """M[i, k] or M[k, i], in all lanes."""
     return fill(like, M[k, i] if turned else M[i, k])
 
 
