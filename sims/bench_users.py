@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from timeit import timeit
+from timeit import repeat, timeit
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,8 @@ RECORDED = (("sgda", 1), ("sgda", 16), ("sgda", 64), ("nsgda", 16))
 MINIBATCHES = (1, 64, 512)
 #: Of training on digits, each for some steps of SGD.
 TRAINED = {"natural": 500, "algorithm-1": 500, "pgd-7": 200, "pgd-40": 100}
+#: What the main job imports of others, which it cannot take less than.
+LIBRARIES = "import numpy, numba, matplotlib.figure, matplotlib.backends.backend_agg"
 HEADS = ("", "s", "CPU s", "")
 ALIGNS = "<>><"
 
@@ -74,15 +76,18 @@ def first_start() -> tuple[float, float]:
 
 
 def recording(name: str, replicas: int) -> tuple[float, float]:
-    """A run with the default records, and one with none but the first and the last: processor."""
+    """A run with the default records, and one with none but the first and the last: processor.
+
+    The least of three, since what ran before has left its traces in caches and memory.
+    """
     game = tm.Game.preset(4096)
     opt, steps = tm.recipe(game, name)
-    took = []
-    for every in (None, steps):
-        began = time.process_time()
-        tm.simulate(game, opt, steps, replicas=replicas, record_every=every)
-        took.append(time.process_time() - began)
-    return took[0], took[1]
+
+    def took(every: int | None) -> float:
+        run = partial(tm.simulate, game, opt, steps, replicas=replicas, record_every=every)
+        return min(repeat(run, timer=time.process_time, number=1, repeat=3))
+
+    return took(None), took(steps)
 
 
 def drawing(size: int) -> tuple[float, float]:
@@ -128,6 +133,7 @@ def costs() -> tuple[float, float, float]:
 
 CASES: dict[str, Callable[[], tuple[float, float]]] = {
     "import numpy": lambda: command("-c", "import numpy"),
+    "import numpy, numba, matplotlib": lambda: command("-c", LIBRARIES),
     "import twomode": lambda: command("-c", "import twomode"),
     "mode_collapse.py --d 4096 --opt sgda": lambda: command(*JOB),
     "the same, --no-plot": lambda: command(*JOB, "--no-plot"),

@@ -7,6 +7,7 @@ import twomode as tm
 from twomode.engines import ReducedEngine
 from twomode.game import player_norms
 from twomode.runs import TRACE, Recorder, snapshot
+from twomode.runs.trace import room
 
 #: An extreme dimension, points with more than two ones, and a cubic that is clipped.
 GAMES = {
@@ -30,8 +31,12 @@ def engine_of(game, opt, replicas=3):
 def test_observed_is_what_the_game_says(name):
     game = GAMES[name]
     engines = [engine_of(game, tm.optimizer("nsgda", eta_D=0.1, eta_G=0.1)) for _ in range(2)]
-    seen = engines[0].observe(3, 7)
+    trace = room(game, engines[0], 5)
+    for x in trace.values():
+        x[:] = 1e300
+    engines[0].observe(3, 7, trace, 1)
     assert engines[0].t == 21
+    assert all((x[:, [0, 4]] == 1e300).all() for x in trace.values())
     for n in range(3):
         engines[1].advance(7)
         state = engines[1].state
@@ -47,10 +52,10 @@ def test_observed_is_what_the_game_says(name):
             "update_norms": engines[1].update_norms,
             "objective": said.objective,
         }
-        assert seen.keys() == expected.keys() == TRACE.keys()
+        assert trace.keys() == expected.keys() == TRACE.keys()
         for name, x in expected.items():
-            size = np.abs(x).max()
-            np.testing.assert_allclose(seen[name][n] / size, x / size, atol=1e-13, err_msg=name)
+            size, found = np.abs(x).max(), trace[name][:, 1 + n]
+            np.testing.assert_allclose(found / size, x / size, atol=1e-13, err_msg=name)
     for last, whole in zip(*(e.state.arrays().values() for e in engines), strict=True):
         np.testing.assert_array_equal(last, whole)
 
@@ -68,7 +73,7 @@ def test_records_are_the_same_however_many_are_made_at_once(eta, records):
         recorder.record()
         while recorder.next_step is not None:
             foreseen = min(at_once, recorder.foreseen)
-            if foreseen > 1:
+            if foreseen:
                 recorder.record_ahead(foreseen)
             else:
                 engine.advance(recorder.next_step - engine.t)
@@ -85,6 +90,23 @@ def test_records_are_the_same_however_many_are_made_at_once(eta, records):
             np.testing.assert_array_equal(other.arrays()[name], one.arrays()[name], name)
         for name, x in state.arrays().items():
             np.testing.assert_array_equal(there.arrays()[name], x, name)
+
+
+def test_a_trace_grows_as_records_are_made():
+    """Sooner than planned, since gradients change; what was recorded stays as it was."""
+    game = GAMES["plain"]
+    engine = engine_of(game, tm.optimizer("sgda", eta_D=0.5, eta_G=0.5), replicas=11)
+    recorder = Recorder(game, engine, 640, every=64, resolve=1.01)
+    recorder.record()
+    made = []
+    while recorder.next_step is not None:
+        made.append(recorder.arrays())
+        recorder.record_ahead(1)
+    whole = recorder.arrays()
+    assert len(recorder.steps) > 2 * (640 // 64 + 1)
+    for count, arrays in enumerate(made, start=1):
+        for name, x in arrays.items():
+            np.testing.assert_array_equal(x, whole[name][:, :count], name)
 
 
 def test_a_gradient_of_zero_is_recorded_as_zero():

@@ -207,7 +207,7 @@ def test_a_run_goes_on_from_any_of_its_checkpoints(kept, case):
         noted = [] if ended else [{"at": at, "different": []}]
         assert found.provenance.get("resumed", []) == noted
         assert_same(tm.resume(path), expected)  # it has been written to the end
-    assert between >= 2
+    assert between
     assert ended  # and the last one was whole
 
 

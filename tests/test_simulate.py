@@ -544,7 +544,11 @@ def resolved(monkeypatch, norms, at_rest):
         alive = np.array(norms[len(recorder.steps)])
         both = np.stack([alive, alive], axis=1)
         peaks = both * np.where(at_rest, 20.0, 1.0)[:, None]
-        return dict.fromkeys(TRACE, alive) | {"grad_norms": both, "peak_grad_norms": peaks}
+        return dict.fromkeys(TRACE, np.zeros(())) | {
+            "bias": alive,
+            "grad_norms": both,
+            "peak_grad_norms": peaks,
+        }
 
     monkeypatch.setattr(trace_module, "snapshot", snapshot)
     intervals = []

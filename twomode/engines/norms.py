@@ -115,14 +115,16 @@ class MovesMeasured:
         """Length of the last move over eta for (D, G), shape (R, 2); NaN before any."""
         if self._last_move is not None:
             return self._last_move
-        return self._over_eta(self._step_norms[None, ...], [self.t])[0, ...]
+        return self._over_eta(self._step_norms[:, None, :], [self.t])[:, 0, :]
 
     def _over_eta(self, norms: Array, times: Sequence[int]) -> Array:
         """Lengths over eta of steps that led to some iterations, from those by the rescaled rule.
 
-        Both of shape (T, R, 2).
+        Both of shape (R, T, 2).
         """
         opt = self.opt
         norms = norms / (self._objective_factor if opt.as_long_as_gradient else 1.0)
-        scales = [[[max(1, t) ** opt.decay_D, max(1, t) ** opt.decay_G]] for t in times]
+        if not (opt.decay_D or opt.decay_G):
+            return norms
+        scales = [[max(1, t) ** opt.decay_D, max(1, t) ** opt.decay_G] for t in times]
         return norms / as_array(scales, like=norms)

@@ -94,12 +94,18 @@ class Observer:
         """Whether it can take iterations between the records that it observes."""
         raise NotImplementedError
 
-    def observe(self, records: int, every: int) -> dict[str, FloatArray]:
+    def observe(
+        self, records: int, every: int, trace: Mapping[str, FloatArray], first: int
+    ) -> None:
         """Take `every` iterations and observe, `records` times over.
 
-        Returns
-        -------
-        dict
-            By the names of `twomode.runs.TRACE`, each with shape (records, R, ...).
+        Parameters
+        ----------
+        records, every : int
+        trace : mapping of str to ndarray
+            By the names of `twomode.runs.TRACE`, each with shape (R, T, ...), in row-major order.
+            Written to.
+        first : int
+            The first of the T records to fill.
         """
         raise NotImplementedError

@@ -6,7 +6,7 @@ Every gradient lies in the span of the modes and the start, so a rotation-equiva
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from twomode.engines.compiled.alone import Alone
 from twomode.engines.compiled.blocks import block_zeros, each_block, pack, unpack
 from twomode.engines.compiled.jit import kernel
 from twomode.engines.compiled.lanes import LANES
-from twomode.engines.compiled.observed import Seen, make_seen, observe
+from twomode.engines.compiled.observed import Seen, observe
 from twomode.engines.compiled.parts import part
 from twomode.engines.compiled.products import clear, padded
 from twomode.engines.norms import MovesMeasured, objective_factor
@@ -28,6 +28,9 @@ from twomode.game import Game, State
 from twomode.rules import Optimizer
 
 __all__ = ["ReducedEngine"]
+
+#: No room for any record.
+UNSEEN = Seen(*[np.empty((0, 0, 0, 0))] * len(Seen._fields))
 
 
 class ReducedEngine(MovesMeasured, Observer):
@@ -68,10 +71,10 @@ class ReducedEngine(MovesMeasured, Observer):
         self._correction = enc.make_correction(game, opt, layers, block_zeros)
         self._pace = block_zeros(blocks, 2, 2)
         self._pace[:, :, 0] = np.nan
-        self._unseen = self._shares(make_seen(game, blocks, 0))
         self._objective_factor = objective_factor(opt, start, np.float64)
         self._game_code = enc.encode_game(game)
         self._rule = enc.encode_rule(game, opt.rescaled(self._objective_factor))
+        self._stages = enc.encode_stages(opt)
         scaled = enc.population_weights(game, np.float64, self._objective_factor)
         self._probabilities = enc.share(scaled, 0)  # one set serves every block
         population = enc.population_weights(game, np.float64, 1.0)
@@ -79,8 +82,9 @@ class ReducedEngine(MovesMeasured, Observer):
         scratch = enc.make_polars(game, opt, blocks, 1, block_zeros)
         alone = single.suits(opt, self.replicas)
         self._alone = single.make_alone(game, opt) if alone else None
-        arrays = (self._players, self._work, self._correction, scratch, self._pace)
-        self._blocks = self._shares(arrays)
+        room = block_zeros(blocks, padded(max(game.m_D, game.m_G)), padded(game.m_G))
+        arrays = (self._players, self._work, self._correction, scratch, self._pace, room)
+        self._blocks = [enc.share(arrays, block) for block in range(blocks)]
 
     @staticmethod
     def check(opt: Optimizer) -> None:
@@ -92,23 +96,20 @@ class ReducedEngine(MovesMeasured, Observer):
         )
 
     def _take(self, steps: int, batches: Batches | None) -> None:
-        self._play(1, steps, batches, self._unseen)
+        self._play(1, steps, batches, UNSEEN, 0)
 
-    def _shares(self, arrays: Any) -> list[Any]:
-        """Each block's share of arrays with a leading axis."""
-        return [enc.share(arrays, block) for block in range(len(self._players.U))]
-
-    def _play(self, records: int, every: int, batches: Batches | None, seen: list[Seen]) -> None:
-        stages = enc.encode_stages(self.opt)
-
+    def _play(
+        self, records: int, every: int, batches: Batches | None, seen: Seen, first: int
+    ) -> None:
         def advance_block(block: int) -> None:
             own = self._probabilities
             if batches is not None:
                 lanes = slice(block * LANES, (block + 1) * LANES)
                 own = enc.Weights(*(self._packed(batch[lanes]) for batch in batches))
             shared = self._game_code, self._rule, own, self._population
-            mine = *self._blocks[block], seen[block]
-            _advance(records, every, self.t, stages, *shared, *mine, self._alone, self.replicas)
+            mine = *self._blocks[block], self._alone, self.replicas
+            at = first, block * LANES
+            _advance(records, every, self.t, self._stages, *shared, *mine, seen, *at)
 
         each_block(advance_block, len(self._blocks), records * max(every, 1))
         self.t += records * every
@@ -123,26 +124,18 @@ class ReducedEngine(MovesMeasured, Observer):
         """Whether no move is measured from the states before and after it."""
         return self.opt.moves_by_steps
 
-    def observe(self, records: int, every: int) -> dict[str, FloatArray]:
+    def observe(
+        self, records: int, every: int, trace: Mapping[str, FloatArray], first: int
+    ) -> None:
         """Take `every` iterations and observe, `records` times over; see `Observer.observe`."""
         require(self.foresees or every == 0, "these moves are measured one by one: every must be 0")
-        game, seen = self.game, make_seen(self.game, len(self._blocks), records)
         times = [self.t + every * (n + 1) for n in range(records)]
-        self._play(records, every, None, self._shares(seen))
-        found = {name: self._unpack_all(x) for name, x in seen._asdict().items()}
-        lengths, peaks = np.moveaxis(found.pop("pace"), -1, 0)
-        moves = self._over_eta(lengths, times) if self.foresees else self.update_norms[None]
-        return {
-            "projections_V": found["projections_V"][..., : game.m_G, :2],
-            "gram_V": found["gram_V"][..., : game.m_G, : game.m_G],
-            "projections_W": found["projections_W"][..., : game.m_D, :2],
-            "norms_W": found["norms_W"][..., : game.m_D, 0],
-            "bias": found["bias"][..., 0, 0],
-            "grad_norms": found["grad_norms"][..., 0, :],
-            "peak_grad_norms": peaks / self._objective_factor,
-            "update_norms": moves,
-            "objective": found["objective"][..., 0, 0],
-        }
+        self._play(records, every, None, Seen.of(trace), first)
+        moves, peaks = (
+            trace[name][:, first : first + records] for name in ("update_norms", "peak_grad_norms")
+        )
+        peaks /= self._objective_factor
+        moves[:] = self._over_eta(moves, times) if self.foresees else self.update_norms[:, None]
 
     @property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -182,11 +175,6 @@ class ReducedEngine(MovesMeasured, Observer):
     def _unpack(self, packed: np.ndarray) -> np.ndarray:
         return unpack(packed, self.replicas)
 
-    def _unpack_all(self, records: np.ndarray) -> np.ndarray:
-        """(blocks, N, rows, columns, LANES) to (N, R, rows, columns), a copy."""
-        flat = np.moveaxis(records, (0, -1), (1, 2)).copy()
-        return flat.reshape(len(flat), -1, *flat.shape[3:])[:, : self.replicas]
-
 
 @kernel(nogil=True)
 def _advance(
@@ -203,13 +191,17 @@ def _advance(
     correction: enc.Correction | None,
     scratch: enc.Polars | None,
     pace: np.ndarray,
-    seen: Seen,
+    room: np.ndarray,
     alone: Alone | None,
     replicas: int,
+    seen: Seen,
+    first: int,
+    replica: int,
 ) -> None:
     """All steps of LANES replicas, observed after each `every` of them where there is room.
 
-    If there are only a few, one after the other, each `alone`.
+    If there are only a few, one after the other, each `alone`.  What is observed fills the records
+    from `first` on, of the replicas from `replica` on.
     """
     for record in range(records):
         now = t + record * every
@@ -222,8 +214,9 @@ def _advance(
                 own = (alone.game, alone.players, alone.work, None, None, alone.pace, alone, lane)
                 _iterate(every, now, stages, rule, weights, *own)
                 single.leave(lane, alone, players, pace)
-        if record < len(seen.pace):
-            observe(record, game, population, players, work, pace, seen)
+        if first + record < seen.bias.shape[1]:
+            at = first + record, replica
+            observe(*at, game, population, players, work, room, pace, seen)
 
 
 @part

@@ -118,7 +118,7 @@ def _advance(
             continue
         ahead = min(piece // left, recorder.foreseen) if batches is None else 0
         began = time.perf_counter()
-        if ahead > 1:
+        if ahead:
             n = ahead * left
             recorder.record_ahead(ahead)
         elif batches is None:

@@ -31,8 +31,8 @@ TRACE: dict[str, tuple[str | int, ...]] = {
 OF_FLOWS: dict[str, tuple[str | int, ...]] = {"intervals": (), "differences_V": ("m_G",)}
 #: With `resolve`, the interval between records may be this much shorter than asked for.
 FINEST = 64
-#: Numbers of records that are made at once, at most.
-_AT_ONCE = 2**20
+#: Records that are made at once, at most: those after the end of all replicas are made in vain.
+_AT_ONCE = 128
 
 #: Those that are finite as long as the state is.
 _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
@@ -40,9 +40,18 @@ _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "ob
 
 def is_finite(trace: Mapping[str, np.ndarray]) -> np.ndarray:
     """Where the state is finite, as far as the trace tells, of the shape of ``trace["bias"]``."""
-    axes = trace["bias"].ndim
-    parts = (np.isfinite(trace[name]) for name in _TELLTALES)
+    axes, parts = trace["bias"].ndim, [np.isfinite(trace[name]) for name in _TELLTALES]
+    if all(x.all() for x in parts):
+        return np.ones(trace["bias"].shape, dtype=bool)
     return np.logical_and.reduce([x.all(axis=tuple(range(axes, x.ndim))) for x in parts])
+
+
+def room(game: Game, engine: Engine, records: int) -> dict[str, np.ndarray]:
+    """Arrays for so many records of an engine, each with shape (R, T, ...), not filled."""
+    sizes: dict[str | int, int] = {"m_D": game.m_D, "m_G": game.m_G, 2: 2}
+    names = TRACE | (OF_FLOWS if isinstance(engine, Flow) else {})
+    whole = engine.replicas, records
+    return {name: np.empty((*whole, *(sizes[n] for n in rest))) for name, rest in names.items()}
 
 
 def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
@@ -51,7 +60,9 @@ def snapshot(game: Game, engine: Engine) -> dict[str, Array]:
     The gradient norms are those of the population gradient, also in a minibatch run.
     """
     if isinstance(engine, Observer):
-        return {name: x[0] for name, x in engine.observe(1, 0).items()}
+        trace = room(game, engine, 1)
+        engine.observe(1, 0, trace, 0)
+        return {name: x[:, 0] for name, x in trace.items()}
     state = engine.state
     xp, W, V, U = state.xp, state.W, state.V, state.U
     gradient = game.evaluate(state)
@@ -101,7 +112,7 @@ class Recorder:
         self.last_step, self._every = steps, every
         self._resolve, self._interval = resolve, every
         self._watched = np.full(engine.replicas, resolve is not None)
-        self._records: list[dict[str, np.ndarray]] = []  # of some iterations each, (N, R, ...)
+        self._trace = room(game, engine, 0)  # may have room for more than there are
         self._steps: list[int] = []
         self.diverged_at = np.full(engine.replicas, -1)
         #: The next iteration to record; None at the end, or when nothing moves any more.
@@ -129,58 +140,80 @@ class Recorder:
         notes = ("steps", "diverged_at", "watched", "interval", "next_step")
         steps, self.diverged_at, self._watched, interval, next_step = (memory[n] for n in notes)
         trace = {name: x for name, x in memory.items() if name not in notes}
-        flow = isinstance(self.engine, Flow)
-        require(trace.keys() == {*TRACE, *(OF_FLOWS if flow else ())}, "not the records of a run")
+        require(trace.keys() == self._trace.keys(), "not the records of a run")
         shape = (self.engine.replicas, len(steps))
         whole = all(x.shape[:2] == shape and x.dtype == float for x in trace.values())
         require(whole, f"not the records of {shape[0]} replicas at {shape[1]} iterations")
-        self._records = [{name: np.moveaxis(x, 1, 0).copy() for name, x in trace.items()}]
+        self._trace = {name: x.copy() for name, x in trace.items()}
         self._steps, self._interval = steps.tolist(), int(interval)
         self.next_step = None if next_step < 0 else int(next_step)
 
     def record(self) -> None:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
+        trace, now = self._with_room(1), len(self._steps)
         with np.errstate(over="ignore", invalid="ignore"):
-            record = {n: to_host(x)[None] for n, x in snapshot(self.game, self.engine).items()}
-        self._keep(record, np.array([self.engine.t]))
+            if isinstance(self.engine, Observer):
+                self.engine.observe(1, 0, trace, now)
+            else:
+                for name, x in snapshot(self.game, self.engine).items():
+                    trace[name][:, now] = to_host(x)
+        self._keep(np.array([self.engine.t]))
 
     @property
     def foreseen(self) -> int:
         """How many records from the next one on the engine could make at once, if any.
 
-        They are an interval apart, whatever they show, but that replicas may end in any of them.
+        More than one if they are an interval apart, whatever they show, but that replicas may end
+        in any of them.
         """
-        engine, game = self.engine, self.game
-        if self.last_step is None or self._watched.any() or not isinstance(engine, Observer):
+        engine = self.engine
+        if self.last_step is None or not (isinstance(engine, Observer) and engine.foresees):
             return 0
-        if not engine.foresees or self.next_step != engine.t + self._interval:
-            return 0
-        each = engine.replicas * (game.m_G + 4) * (game.m_G + game.m_D)
-        return min((self.last_step - engine.t) // self._interval, _AT_ONCE // each)
+        if self._watched.any() or self.next_step != engine.t + self._interval:
+            return 1
+        return min(_AT_ONCE, (self.last_step - engine.t) // self._interval)
 
     def record_ahead(self, records: int) -> None:
         """Advance the engine to so many of the foreseen records, and make them."""
-        engine, every, began = self.engine, self._interval, self.engine.t
+        engine, began = self.engine, self.engine.t
         assert isinstance(engine, Observer)
-        before = {name: to_host(x, x.dtype) for name, x in engine.memory.items()}
-        self._keep(engine.observe(records, every), began + every * np.arange(1, records + 1))
+        assert self.next_step is not None
+        every, before = self.next_step - began, {}
+        if records > 1:
+            before = {name: to_host(x, x.dtype) for name, x in engine.memory.items()}
+        engine.observe(records, every, self._with_room(records), len(self._steps))
+        self._keep(began + every * np.arange(1, records + 1))
         if engine.t != self._steps[-1]:  # all have diverged: the run ends with the last of them
             engine.restore(before)
             engine.advance(self._steps[-1] - began)
 
-    def _keep(self, made: dict[str, np.ndarray], steps: np.ndarray) -> None:
-        """Records of some iterations, arrays of shape (N, R, ...), up to where all have ended."""
-        broken = ~is_finite(made)
-        ends = np.where(broken.any(axis=0), steps[broken.argmax(axis=0)], -1)
-        self.diverged_at = np.where(self.diverged_at < 0, ends, self.diverged_at)
-        over = (self.diverged_at >= 0) & (steps[:, None] >= self.diverged_at)
-        for x in made.values():
-            x[over] = np.nan
+    def _with_room(self, records: int) -> dict[str, np.ndarray]:
+        """The trace, with room for so many more: for all that are planned, or for half more."""
+        made, there = len(self._steps), self._trace["bias"].shape[1]
+        if made + records > there:
+            planned = -(-(self.last_step or 0) // self._every) + 1
+            longer = max(made + records, planned, there + there // 2)
+            old, self._trace = self._trace, room(self.game, self.engine, longer)
+            for name, x in old.items():
+                self._trace[name][:, :made] = x[:, :made]
+        return self._trace
+
+    def _keep(self, steps: np.ndarray) -> None:
+        """Take what was recorded at some iterations, up to where all replicas have ended."""
+        made = slice(len(self._steps), len(self._steps) + len(steps))
+        trace = {name: x[:, made] for name, x in self._trace.items()}
+        broken = ~is_finite(trace)
+        if broken.any() or (self.diverged_at >= 0).any():
+            ends = np.where(broken.any(axis=1), steps[broken.argmax(axis=1)], -1)
+            self.diverged_at = np.where(self.diverged_at < 0, ends, self.diverged_at)
+            over = (self.diverged_at[:, None] >= 0) & (steps >= self.diverged_at[:, None])
+            for x in trace.values():
+                x[over] = np.nan
+            if over[:, -1].all():
+                steps = steps[: over.all(axis=0).argmax() + 1]
+        self._steps += steps.tolist()
         if self._resolve is not None:
-            self._interval = self._next_interval(made, self._resolve)
-        count = int(over.all(axis=1).argmax()) + 1 if over[-1].all() else len(steps)
-        self._records.append({name: x[:count] for name, x in made.items()})
-        self._steps += steps[:count].tolist()
+            self._interval = self._next_interval(self._resolve)
         self.next_step = self._after()
 
     def _after(self) -> int | None:
@@ -190,14 +223,16 @@ class Recorder:
         after = self.engine.t + self._interval
         return after if self.last_step is None else min(after, self.last_step)
 
-    def _next_interval(self, made: dict[str, np.ndarray], resolve: float) -> int:
+    def _next_interval(self, resolve: float) -> int:
         """Shorter after a change that was too large, at most twice as long after a small one."""
-        norms, peaks = made["grad_norms"][-1], made["peak_grad_norms"][-1]
+        now = len(self._steps) - 1
+        norms, peaks = (self._trace[name][:, now] for name in ("grad_norms", "peak_grad_norms"))
         self._watched &= ~at_rest(norms, peaks, NU) & (self.diverged_at < 0)
-        if not self._records or not self._watched.any():
+        if now == 0 or not self._watched.any():
             return self._every
+        before = self._trace["grad_norms"][:, now - 1]
         with np.errstate(divide="ignore", invalid="ignore"):
-            changes = np.abs(np.log(norms / self._records[-1]["grad_norms"][-1]))[self._watched]
+            changes = np.abs(np.log(norms / before))[self._watched]
         change = float(np.max(changes, initial=0.0, where=np.isfinite(changes)))
         factor = min(2.0, max(0.25, math.log(resolve) / max(change, 1e-9)))
         least = max(1, self._every // FINEST)
@@ -205,19 +240,18 @@ class Recorder:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything recorded so far, each with shape (R, T, ...)."""
-        names = self._records[0]
-        whole = {name: np.concatenate([r[name] for r in self._records]) for name in names}
-        return {name: np.ascontiguousarray(np.moveaxis(x, 0, 1)) for name, x in whole.items()}
+        count = len(self._steps)
+        return {name: np.ascontiguousarray(x[:, :count]) for name, x in self._trace.items()}
 
     def last(self) -> tuple[float, tuple[float, float]]:
         """Collapse cosine and coverage of the last record, medians over the finite replicas."""
-        record, game = self._records[-1], self.game
+        now, game = len(self._steps) - 1, self.game
         finite = self.diverged_at < 0
         if not finite.any():
             return float("nan"), (float("nan"), float("nan"))
         outputs = Outputs(
-            record["projections_V"][-1, finite],
-            record["gram_V"][-1, finite],
+            self._trace["projections_V"][finite, now],
+            self._trace["gram_V"][finite, now],
             game.gamma,
             game.latent_points[0],
         )

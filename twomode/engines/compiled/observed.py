@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -9,22 +10,22 @@ import numpy as np
 from twomode.engines.compiled import gradient
 from twomode.engines.compiled.field import put_norms
 from twomode.engines.compiled.lanes import (
+    LANES,
     Lanes,
     fill,
-    lane_zeros,
     load,
     log_sigmoid,
     square_root,
     store,
+    transposed,
 )
 from twomode.engines.compiled.parts import part
-from twomode.engines.compiled.products import multiply, padded
+from twomode.engines.compiled.products import multiply
 from twomode.engines.compiled.records import GameCode, Players, Weights, Work
-from twomode.game import Game
 
 
 class Seen(NamedTuple):
-    """Records of a block, one after the other along the first axis of each array."""
+    """What is recorded, shapes (R, T, rows, columns); see `twomode.runs.TRACE`."""
 
     projections_V: np.ndarray
     gram_V: np.ndarray
@@ -32,15 +33,15 @@ class Seen(NamedTuple):
     norms_W: np.ndarray
     bias: np.ndarray
     grad_norms: np.ndarray  #: of the population gradients of (D, G)
-    pace: np.ndarray  #: lengths of the last steps, and the largest norms so far
+    peak_grad_norms: np.ndarray  #: so far
+    update_norms: np.ndarray  #: lengths of the last steps
     objective: np.ndarray
 
-
-def make_seen(game: Game, blocks: int, records: int) -> Seen:
-    """Room for so many records of every block."""
-    D, G, U = padded(game.m_D), padded(game.m_G), padded(2)
-    shapes = (G, U), (G, G), (D, U), (D, 1), (1, 1), (1, 2), (2, 2), (1, 1)
-    return Seen(*(lane_zeros((blocks, records, *shape)) for shape in shapes))
+    @classmethod
+    def of(cls, trace: Mapping[str, np.ndarray]) -> Seen:
+        """Views of a run's trace: its numbers and vectors are columns here."""
+        whole = (trace[name] for name in cls._fields)
+        return cls(*(x if x.ndim == 4 else x.reshape(*x.shape[:2], -1, 1) for x in whole))
 
 
 @part(forceinline=False)
@@ -65,33 +66,51 @@ def half(
 @part(forceinline=False)
 def observe(
     record: int,
+    replica: int,
     game: GameCode,
     population: Weights,
     players: Players,
     work: Work,
+    room: np.ndarray,
     pace: np.ndarray,
     seen: Seen,
 ) -> None:
-    """Fill a record; of the players only the gradients change, which every look takes anew."""
+    """Fill a record of the replicas from `replica` on, as many as there are lanes.
+
+    Of the players only the gradients change, which every look takes anew.
+    """
     D, G, bias, U = players
     W, V, b = D.X, G.X, bias.X
     gradient.project(W, V, U, work.y, work.h)
     gradient.answer(game, population, bias, work)
     gradient.discriminator_gradient(work.A, work.C, V, U, D.G)
     gradient.generator_gradient(work.C, W, G.G)
-    put_norms(D.G, G.G, bias.G, False, seen.grad_norms[record], 0)
+    put_norms(D.G, G.G, bias.G, False, room, 0)
+    keep(transposed(room), record, replica, seen.grad_norms)
     real = half(game, game.data, population.data, 1.0, work.y, b, work.slopes)
     fake = half(game, game.latents, population.latents, -1.0, work.h, b, work.slopes)
-    store(seen.objective[record], 0, 0, real + fake)
-    store(seen.bias[record], 0, 0, load(b, 0, 0))
-    multiply(V[:, : U.shape[1]], U, 1.0, False, seen.projections_V[record])
-    multiply(W[:, : U.shape[1]], U, 1.0, False, seen.projections_W[record])
-    multiply(V, V, 1.0, False, seen.gram_V[record])
+    store(room, 0, 0, real + fake)
+    keep(room, record, replica, seen.objective)
+    keep(b, record, replica, seen.bias)
+    keep(transposed(work.y), record, replica, seen.projections_W)
+    multiply(V[:, : U.shape[1]], U, 1.0, False, room)
+    keep(room, record, replica, seen.projections_V)
+    multiply(V, V, 1.0, False, room)
+    keep(room, record, replica, seen.gram_V)
     for i in range(game.m_D):
         square = fill(W, 0.0)
         for k in range(W.shape[1]):
             square += load(W, i, k) * load(W, i, k)
-        store(seen.norms_W[record], i, 0, square_root(square))
-    for player in range(2):
-        for k in range(2):
-            store(seen.pace[record], player, k, load(pace, player, k))
+        store(room, i, 0, square_root(square))
+    keep(room, record, replica, seen.norms_W)
+    keep(pace[:, :1], record, replica, seen.update_norms)
+    keep(pace[:, 1:], record, replica, seen.peak_grad_norms)
+
+
+@part
+def keep(X: np.ndarray, record: int, replica: int, out: np.ndarray) -> None:
+    """Copy what the lanes hold to a record of their replicas."""
+    for i in range(out.shape[2]):
+        for k in range(out.shape[3]):
+            for lane in range(min(LANES, len(out) - replica)):
+                out[replica + lane, record, i, k] = X[i, k, lane]
