@@ -373,6 +373,7 @@ TAMPERED = {
     "not the memory of this run's  engine": lambda a, _: a.update({"engine.X_W": np.zeros(8)}),
     "not the records of a run": lambda a, _: a.pop("records.bias"),
     "not the records of 2": lambda a, _: a.update({"records.bias": a["records.bias"][:1]}),
+    "not the records of  2": lambda a, _: a.update({"records.bias": a["records.norms_W"]}),
     "KeyError: 'every'": lambda _, notes: notes.pop("every"),
     "gamma=2.0 must lie": lambda _, notes: notes["game"].update(gamma=2.0),
     "steps=-3 must be": lambda _, notes: notes["run"].update(steps=-3),

@@ -141,9 +141,10 @@ class Recorder:
         steps, self.diverged_at, self._watched, interval, next_step = (memory[n] for n in notes)
         trace = {name: x for name, x in memory.items() if name not in notes}
         require(trace.keys() == self._trace.keys(), "not the records of a run")
-        shape = (self.engine.replicas, len(steps))
-        whole = all(x.shape[:2] == shape and x.dtype == float for x in trace.values())
-        require(whole, f"not the records of {shape[0]} replicas at {shape[1]} iterations")
+        R, T = self.engine.replicas, len(steps)
+        shapes = {name: (R, T, *x.shape[2:]) for name, x in self._trace.items()}
+        whole = all(x.shape == shapes[name] and x.dtype == float for name, x in trace.items())
+        require(whole, f"not the records of {R} replicas at {T} iterations")
         self._trace = {name: x.copy() for name, x in trace.items()}
         self._steps, self._interval = steps.tolist(), int(interval)
         self.next_step = None if next_step < 0 else int(next_step)
