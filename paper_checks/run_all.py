@@ -3,7 +3,7 @@
     python paper_checks/run_all.py [--full] [--part PART | --only NAME ...]
     python paper_checks/run_all.py --full --part game --write
 
-Takes about four minutes on two cores, with --full 45, the proofs an hour and a half more.  All
+Takes about 3.5 minutes on two cores, with --full 45, the proofs an hour and a half more.  All
 intervals of a run hold together with probability 0.95 (Bonferroni over the findings that the
 checks declare).  Writes report.html, and each figure and table, into runs/paper_checks; --write
 puts the claims of a part into the pages of this repository, each part a family of its own.
