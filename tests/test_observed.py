@@ -92,6 +92,19 @@ def test_records_are_the_same_however_many_are_made_at_once(eta, records):
             np.testing.assert_array_equal(there.arrays()[name], x, name)
 
 
+def test_records_are_foreseen_from_a_record_on():
+    """On the way to the next one, that alone is."""
+    engine = engine_of(GAMES["plain"], tm.optimizer("sgda", eta_D=0.1, eta_G=0.1))
+    recorder = Recorder(GAMES["plain"], engine, 300, every=5)
+    recorder.record()
+    assert recorder.foreseen == 60
+    engine.advance(2)
+    assert recorder.foreseen == 1
+    recorder.record_ahead(1)
+    assert recorder.steps.tolist() == [0, 5]
+    assert recorder.foreseen == 59
+
+
 def test_a_trace_grows_as_records_are_made():
     """Sooner than planned, since gradients change; what was recorded stays as it was."""
     game = GAMES["plain"]

@@ -567,6 +567,12 @@ def test_resolve_watches_no_replica_that_has_diverged(monkeypatch):
     assert recorder.diverged_at.tolist() == [-1, 88]
 
 
+def test_a_replica_that_has_ended_is_recorded_no_more(monkeypatch):
+    """Not even if its numbers, too large for once, are finite again."""
+    recorder, _ = resolved(monkeypatch, [[1.0, 1.0], [1.0, np.nan], [1.0, 1.0]], [True, True])
+    assert np.isnan(recorder.arrays()["bias"]).tolist() == [[False] * 3, [False, True, True]]
+
+
 def test_resolve_takes_at_most_a_quarter_and_at_most_twice_the_interval(monkeypatch):
     _, intervals = resolved(monkeypatch, [[x] for x in [1, 1e9, 1e9, 1e9, 1e9]], [False])
     assert intervals == [64, 16, 32, 64, 64]
