@@ -1,11 +1,11 @@
-"""What users wait for: starts, the main job, records, minibatches, training against an adversary.
+"""What users wait for: starts, the main job, records, minibatches, an adversary, chains.
 
     python sims/bench_users.py            # a minute
     python sims/bench_users.py --write    # and into sims/README.md
 
 Each command is a process of its own, in rounds; medians, of seconds by the clock and of processor
-time.  The first start has an empty cache of kernels.  Training is held against its arithmetic: its
-multiplications at the rate of a matrix product, its exponentials and normal draws at NumPy's.
+time.  The first start has an empty cache of kernels.  Training and chains are held against their
+arithmetic: multiplications at a matrix product's rate, exponentials and normal draws at NumPy's.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ RECORDED = (("sgda", 1), ("sgda", 16), ("sgda", 64), ("nsgda", 16))
 MINIBATCHES = (1, 64, 512)
 #: Of training on digits, each for some steps of SGD.
 TRAINED = {"natural": 500, "algorithm-1": 500, "pgd-7": 200, "pgd-40": 100}
+#: Steps of chains on digits, and what else these take: exponentials of each coordinate, which sum
+#: the densities of two folded steps over six images.
+CHAIN_STEPS = 50
+SAMPLED = {"sign": 0, "reflected": 0, "mala-folded": 12}
 #: What the main job imports of others, which it cannot take less than.
 LIBRARIES = "import numpy, numba, matplotlib.figure, matplotlib.backends.backend_agg"
 HEADS = ("", "s", "CPU s", "")
@@ -104,31 +108,62 @@ def drawing(size: int) -> tuple[float, float]:
 
 def training(name: str) -> tuple[float, float]:
     """A step of SGD on digits, and what its arithmetic takes: processor time."""
-    problem, how = tm.robustness.PROBLEMS["digits"], tm.adversarial.method(name)
-    data = tm.adversarial.load_data("digits", problem.n_train)
-    model = tm.adversarial.Model.random(data, hidden=problem.hidden)
+    problem, data, model = digits()
+    how = tm.adversarial.method(name)
     options = {"eps": problem.eps, "batch": problem.batch, "learning_rate": problem.learning_rate}
     began = time.thread_time()  # BLAS's threads spin for a while after a product
     for _ in tm.adversarial.train(model, data, how, steps=TRAINED[name], **options):
         pass
     took = (time.thread_time() - began) / TRAINED[name]
-    n, d, h, k = problem.batch, data.x.shape[1], problem.hidden, len(model.c)
-    flops = 4 * n * (d * h + h * k) * how.steps + n * (4 * d * h + 6 * h * k)
-    evaluations, draws = n * (h + k) * (how.steps + 1), n * d * how.steps * (how.sampler.sigma > 0)
-    product, exp, normal = costs()
-    return took, flops * product + evaluations * exp + draws * normal
+    (h, d), k, n, costs = model.B.shape, len(model.c), problem.batch, Costs.measured()
+    descent = n * (4 * d * h + 6 * h * k) * costs.product + n * (h + k) * costs.exp
+    return took, descent + how.steps * costs.of_step(model, n, noisy=how.sampler.sigma > 0)
 
 
-def costs() -> tuple[float, float, float]:
+def sampling(name: str) -> tuple[float, float]:
+    """A step of a chain from every one of the digits, likewise."""
+    problem, data, model = digits()
+    target = tm.adversarial.Target.of(model, data, problem.eps, problem.lam)
+    sampler, rng = tm.adversarial.sampler(name), np.random.default_rng(0)
+    began = time.process_time()
+    tm.adversarial.advance(target, sampler, target.x, CHAIN_STEPS, rng)
+    took = (time.process_time() - began) / CHAIN_STEPS
+    costs = Costs.measured()
+    least = costs.of_step(model, len(target.x), noisy=True)
+    return took, least + target.x.size * SAMPLED[name] * costs.exp
+
+
+def digits() -> tuple[tm.robustness.Problem, tm.adversarial.Data, tm.adversarial.Model]:
+    """The problem, its points and a model to start from."""
+    problem = tm.robustness.PROBLEMS["digits"]
+    data = tm.adversarial.load_data("digits", problem.n_train)
+    return problem, data, tm.adversarial.Model.random(data, hidden=problem.hidden)
+
+
+class Costs(NamedTuple):
     """Processor time of a multiplication or addition in a product, an exponential, a draw."""
-    rng, size = np.random.default_rng(0), 1000
-    X, x = rng.standard_normal((size, size)), rng.standard_normal(size)
-    return (
-        timeit(lambda: X @ X, timer=time.process_time, number=3) / (3 * 2 * size**3),
-        timeit(lambda: np.exp(x), timer=time.thread_time, number=1000) / (1000 * size),
-        timeit(lambda: rng.standard_normal(size), timer=time.thread_time, number=1000)
-        / (1000 * size),
-    )
+
+    product: float
+    exp: float
+    normal: float
+
+    @classmethod
+    def measured(cls) -> Costs:
+        """By NumPy."""
+        rng, size = np.random.default_rng(0), 1000
+        X, x = rng.standard_normal((size, size)), rng.standard_normal(size)
+        return cls(
+            timeit(lambda: X @ X, timer=time.process_time, number=3) / (3 * 2 * size**3),
+            timeit(lambda: np.exp(x), timer=time.thread_time, number=1000) / (1000 * size),
+            timeit(lambda: rng.standard_normal(size), timer=time.thread_time, number=1000)
+            / (1000 * size),
+        )
+
+    def of_step(self, model: tm.adversarial.Model, n: int, *, noisy: bool) -> float:
+        """Of a step in x of `n` points: a gradient, and noise."""
+        (h, d), k = model.B.shape, len(model.c)
+        gradient = 4 * (d * h + h * k) * self.product + (h + k) * self.exp
+        return n * (gradient + d * noisy * self.normal)
 
 
 CASES: dict[str, Callable[[], tuple[float, float]]] = {
@@ -149,6 +184,7 @@ def rows() -> Iterator[Timed]:
         **{name: partial(recording, *run) for name, run in runs.items()},
         **{f"of {size}": partial(drawing, size) for size in MINIBATCHES},
         **{name: partial(training, name) for name in TRAINED},
+        **{name: partial(sampling, name) for name in SAMPLED},
     }
     timed = CASES | compared
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in timed}
@@ -173,11 +209,12 @@ def rows() -> Iterator[Timed]:
         seconds = statistics.median(drawn for drawn, _ in found[f"of {size}"])
         note = f"{ratio:.1f} steps of the population"
         yield Timed(f"simulate, minibatches of {size}, sgda x 64", f"{seconds:.2f}", "", note)
-    for name in TRAINED:
+    steps = {name: f"a step of SGD on digits, {name}" for name in TRAINED}
+    steps |= {name: f"a step of 1,200 chains on digits, {name}" for name in SAMPLED}
+    for name, words in steps.items():
         ratio = statistics.median(took / least for took, least in found[name])
         took = statistics.median(took for took, _ in found[name])
-        note = f"{1e6 * took:.0f} us, {ratio:.1f} times its arithmetic"
-        yield Timed(f"a step of SGD on digits, {name}", "", "", note)
+        yield Timed(words, "", "", f"{1e6 * took:.0f} us, {ratio:.1f} times its arithmetic")
 
 
 def main() -> None:

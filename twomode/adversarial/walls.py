@@ -11,8 +11,9 @@ __all__ = ["fold", "log_folded", "log_normal"]
 
 def fold(y: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     """Reflect at both faces as often as it takes."""
-    y = np.mod(y - low, 2 * (high - low))
-    return np.clip(low + np.minimum(y, 2 * (high - low) - y), low, high)
+    period, y = 2 * (high - low), y - low
+    np.mod(y, period, out=y, where=(y < 0) | (y >= period))  # leaves the others as they are
+    return np.clip(low + np.minimum(y, period - y), low, high)
 
 
 def log_normal(
@@ -33,8 +34,8 @@ def log_folded(
     width, (y, mean) = high - low, np.broadcast_arrays(y, mean)
     mean, sd_there = fold(mean, low, high), np.minimum(sd, 3 * width)
     most = int(np.ceil((9 * sd_there / (2 * width)).max()))
-    images = [z + 2 * k * width for k in range(-most, most + 1) for z in (y, 2 * low - y)]
-    # None is nearer to the mean than y itself.
-    farther = (y - mean) ** 2 - (np.stack(images) - mean) ** 2
-    total = np.exp(farther / (2 * sd_there**2)).sum(axis=0)
+    nearest, scale, total = (y - mean) ** 2, 2 * sd_there**2, np.zeros(y.shape)
+    for k in range(-most, most + 1):
+        for image in (y, 2 * low - y):  # none is nearer to the mean than y itself
+            total += np.exp((nearest - (image + 2 * k * width - mean) ** 2) / scale)
     return log_normal(y, mean, sd_there) + np.log(total)
