@@ -130,7 +130,7 @@ class Block:
         opt, root = tm.optimizer("nsgda", eta_D=ETA, eta_G=ETA), np.random.SeedSequence(0)
         start = draw_start(game, tm.GaussianStart(), root, range(LANES), reduced=True)
         self.engine = engine = ReducedEngine(game, opt, start)
-        players, work, _, _, pace = engine._blocks[0]
+        players, work, _, _, pace, _ = engine._blocks[0]
         code, rule = engine._game_code, engine._rule
         weights = engine._probabilities
         stages = enc.encode_stages(opt)
