@@ -14,6 +14,7 @@ LEAST = {
         "RECORDED": (("sgda", 1),),
         "MINIBATCHES": (1,),
         "TRAINED": {"algorithm-1": 2},
+        "CHAIN_STEPS": 2,
     },
 }
 
