@@ -16,7 +16,7 @@ from twomode.errors import InputError, require
 from twomode.progress import Report, of_task, unreported
 from twomode.runs.provenance import differences
 from twomode.runs.result import Result, load
-from twomode.runs.trace import OF_FLOWS, TRACE
+from twomode.runs.trace import recorded
 
 __all__ = [
     "TOLERANCE",
@@ -92,7 +92,7 @@ class SavedResult:
     @property
     def recorded(self) -> Collection[str]:
         """The trace."""
-        return ("times", *TRACE, *OF_FLOWS)
+        return ("times", *recorded(True))
 
     def again(self, progress: Report) -> dict[str, np.ndarray]:
         """The run again."""
@@ -109,7 +109,7 @@ class SavedResult:
 
     @staticmethod
     def _numbers(result: Result) -> dict[str, np.ndarray]:
-        names = (*TRACE, *(OF_FLOWS if result.intervals is not None else ()))
+        names = recorded(result.intervals is not None)
         trace = {name: getattr(result, name) for name in names}
         state = {f"state.{name}": x for name, x in result.state.arrays().items()}
         return {"times": result.times, **trace, "diverged_at": result.diverged_at, **state}

@@ -24,7 +24,7 @@ from twomode.runs.play import play
 from twomode.runs.provenance import origin
 from twomode.runs.run import Run
 from twomode.runs.streams import draw_start
-from twomode.runs.trace import OF_FLOWS, TRACE, is_finite, to_host
+from twomode.runs.trace import is_finite, recorded, to_host
 from twomode.shown import Shown, figure
 from twomode.tables import counted
 
@@ -383,7 +383,7 @@ class Result(Shown):
         >>> labelled.grad_norms.sel(player="G").dims, labelled.objective.units
         (('replica', 'record'), 'nat')
         """
-        names = (*TRACE, *(OF_FLOWS if self.intervals is not None else ()), "diverged_at")
+        names = (*recorded(self.intervals is not None), "diverged_at")
         arrays = {name: getattr(self, name) for name in names} | self._measured()
         arrays |= {f"state_{name}": array for name, array in self.state.arrays().items()}
         about = {"game": self.game.to_dict(), "rule": self.opt.to_dict()}
@@ -413,7 +413,7 @@ class Result(Shown):
         InputError
             If the file exists and `overwrite` is false, or it cannot be written.
         """
-        names = ("steps", "diverged_at", *TRACE, *(OF_FLOWS if self.intervals is not None else ()))
+        names = ("steps", "diverged_at", *recorded(self.intervals is not None))
         arrays = {name: getattr(self, name) for name in names}
         arrays |= {f"state_{name}": array for name, array in self.state.arrays().items()}
         if self.start is not None:
@@ -481,7 +481,7 @@ def _require_sound(arrays: Mapping[str, np.ndarray], game: Game, source: JSON) -
     for name, kinds in _NOTED.items():
         require(isinstance(source[name], kinds), f"{name}={source[name]!r} is not a run's")
     shapes: dict[str, tuple[str | int, ...]] = {"steps": ("T",), "diverged_at": ("R",)}
-    trace = TRACE | (OF_FLOWS if source["engine"] == "flow" else {})
+    trace = recorded(source["engine"] == "flow")
     shapes |= {name: ("R", "T", *rest) for name, rest in trace.items()}
     shapes |= {f"state_{name}": ("R", *rest) for name, rest in _STATE.items()}
     other = ", ".join(sorted(shapes.keys() ^ arrays.keys()))

@@ -38,6 +38,11 @@ _AT_ONCE = 128
 _TELLTALES = ("projections_V", "gram_V", "projections_W", "norms_W", "bias", "objective")
 
 
+def recorded(flow: bool) -> dict[str, tuple[str | int, ...]]:
+    """`TRACE`, and of flows `OF_FLOWS` too."""
+    return TRACE | OF_FLOWS if flow else TRACE
+
+
 def is_finite(trace: Mapping[str, np.ndarray]) -> np.ndarray:
     """Where the state is finite, as far as the trace tells, of the shape of ``trace["bias"]``."""
     axes, parts = trace["bias"].ndim, [np.isfinite(trace[name]) for name in _TELLTALES]
@@ -49,8 +54,7 @@ def is_finite(trace: Mapping[str, np.ndarray]) -> np.ndarray:
 def room(game: Game, engine: Engine, records: int) -> dict[str, np.ndarray]:
     """Arrays for so many records of an engine, each with shape (R, T, ...), not filled."""
     sizes: dict[str | int, int] = {"m_D": game.m_D, "m_G": game.m_G, 2: 2}
-    names = TRACE | (OF_FLOWS if isinstance(engine, Flow) else {})
-    whole = engine.replicas, records
+    whole, names = (engine.replicas, records), recorded(isinstance(engine, Flow))
     return {name: np.empty((*whole, *(sizes[n] for n in rest))) for name, rest in names.items()}
 
 
@@ -145,7 +149,7 @@ class Recorder:
         shapes = {name: (R, T, *x.shape[2:]) for name, x in self._trace.items()}
         whole = all(x.shape == shapes[name] and x.dtype == float for name, x in trace.items())
         require(whole, f"not the records of {R} replicas at {T} iterations")
-        self._trace = {name: x.copy() for name, x in trace.items()}
+        self._trace = trace  # without room, so that nothing is written to it
         self._steps, self._interval = steps.tolist(), int(interval)
         self.next_step = None if next_step < 0 else int(next_step)
 
@@ -153,11 +157,8 @@ class Recorder:
         """Record the present state.  A replica that is not finite ends here, as NaN."""
         trace, now = self._with_room(1), len(self._steps)
         with np.errstate(over="ignore", invalid="ignore"):
-            if isinstance(self.engine, Observer):
-                self.engine.observe(1, 0, trace, now)
-            else:
-                for name, x in snapshot(self.game, self.engine).items():
-                    trace[name][:, now] = to_host(x)
+            for name, x in snapshot(self.game, self.engine).items():
+                trace[name][:, now] = to_host(x)
         self._keep(np.array([self.engine.t]))
 
     @property
